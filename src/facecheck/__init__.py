@@ -1,0 +1,59 @@
+"""facecheck: is this a photograph of a real human face, or an artificial one, and which kind?
+
+The names below are the whole public API. Each is loaded when first used, so that importing the
+package costs nothing; the functions are the jobs behind the commands of the same names.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from facecheck.core.errors import FacecheckError as FacecheckError
+    from facecheck.core.kinds import KINDS as KINDS
+    from facecheck.core.manifest import Manifest as Manifest
+    from facecheck.core.manifest import Record as Record
+    from facecheck.core.manifest import read_manifest as read_manifest
+    from facecheck.core.manifest import write_manifest as write_manifest
+    from facecheck.data.dedup import dedup as dedup
+    from facecheck.data.fetch import fetch as fetch
+    from facecheck.data.index import index as index
+    from facecheck.data.split import split as split
+    from facecheck.model.evaluate import evaluate as evaluate
+    from facecheck.model.recipe import Recipe as Recipe
+    from facecheck.model.train import train as train
+    from facecheck.scanner.checker import Checker as Checker
+    from facecheck.scanner.job import scan as scan
+
+_HOMES = {
+    "FacecheckError": "core.errors",
+    "KINDS": "core.kinds",
+    "Manifest": "core.manifest",
+    "Record": "core.manifest",
+    "read_manifest": "core.manifest",
+    "write_manifest": "core.manifest",
+    "fetch": "data.fetch",
+    "index": "data.index",
+    "dedup": "data.dedup",
+    "split": "data.split",
+    "Recipe": "model.recipe",
+    "train": "model.train",
+    "evaluate": "model.evaluate",
+    "Checker": "scanner.checker",
+    "scan": "scanner.job",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,96 @@
+"""The command line: each command parses, calls one job, and shows its result."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+import facecheck
+from facecheck.cli import curate, learn, scan
+from facecheck.core.errors import FacecheckError
+
+
+class Command(TyperCommand):
+    """A command whose help does not repeat, option by option, the rule for variable names."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for parameter in self.params:
+            parameter.show_envvar = False  # type: ignore[attr-defined]
+
+
+app = typer.Typer(
+    name="facecheck",
+    help=(
+        "Tell photographs of real human faces from artificial ones, and curate the data for it.\n\n"
+        "In an empty folder, in this order: fetch, split, train, scan. Each finds what the one "
+        "before left; explicit paths always win.\n\nAny option can also be set by a variable "
+        "(FACECHECK_TRAIN_EPOCHS=5) or in facecheck.yaml (`train: {epochs: 5}`); flags win."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={
+        "auto_envvar_prefix": "FACECHECK",
+        "help_option_names": ["--help", "-h"],
+    },
+)
+
+for command in (
+    *(curate.fetch, curate.index, curate.dedup, curate.split),
+    *(learn.train, learn.evaluate),
+    scan.scan,
+):
+    app.command(cls=Command)(command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"facecheck {facecheck.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def settings(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_version, is_eager=True)
+    ] = False,
+    config: Annotated[
+        Path,
+        typer.Option(help="Project file: default options for each command."),
+    ] = Path("facecheck.yaml"),
+) -> None:
+    """Read the project file, whose values stand behind flags and environment variables."""
+    del version  # acted upon by its callback
+    if not config.is_file():
+        if context.get_parameter_source("config").name != "DEFAULT":  # type: ignore[union-attr]
+            raise typer.BadParameter(f"no file at {config}", param_hint="--config")
+        return
+    from facecheck.core.settings import read_settings
+
+    known = {
+        name: frozenset(
+            flag.removeprefix("--")
+            for parameter in command.params
+            for flag in parameter.opts
+            if flag.startswith("--") and flag != "--help"
+        )
+        for name, command in context.command.commands.items()  # type: ignore[attr-defined]
+    }
+    context.default_map = read_settings(config, known)
+
+
+def main() -> None:
+    """Run the command line; what the user can mend is one line on stderr."""
+    try:
+        app()
+    except FacecheckError as error:
+        sys.stderr.write(f"facecheck: {error}\n")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("facecheck: interrupted; what was written is kept\n")
+        sys.exit(130)

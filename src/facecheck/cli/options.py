@@ -1,0 +1,129 @@
+"""Options that several commands share, and how a command shows what it did."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facecheck.core.files import path_text
+from facecheck.core.parallel import Progress, silent
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Decoding threads.", show_default="one per core")
+]
+Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu; auto takes the first there is.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images in one step.")]
+ManifestArgument = Annotated[
+    Path | None, typer.Argument(help="The manifest.", show_default="data/manifest.csv")
+]
+ManifestOption = Annotated[
+    Path | None, typer.Option("--manifest", help="The manifest.", show_default="data/manifest.csv")
+]
+TableOut = Annotated[
+    Path | None,
+    typer.Option(help="Where the result goes, .csv or .parquet.", show_default="update in place"),
+]
+Pair = Annotated[
+    list[str],
+    typer.Option(
+        metavar="SOURCE:SOURCE",
+        help="In these sources, files of one name show one person and share a split. Repeatable.",
+        default_factory=list,
+    ),
+]
+KindOption = Annotated[
+    str | None, typer.Option(help="The kind of every image, instead of the folder's name.")
+]
+SourceOption = Annotated[
+    str | None, typer.Option(help="The source of every image, instead of the folder's name.")
+]
+
+
+def split_pairs(pairs: list[str]) -> list[list[str]]:
+    """Return the sources of each ``--pair``, given as ``a:b``.
+
+    Raises:
+        UsageError: one names fewer than two sources.
+    """
+    from facecheck.core.errors import UsageError
+
+    parted = [[name for name in pair.split(":") if name] for pair in pairs]
+    for text, names in zip(pairs, parted, strict=True):
+        if len(names) < 2:
+            raise UsageError(f"--pair {text!r}: name two sources, as in --pair photos:sketches")
+    return parted
+
+
+def stderr_console() -> Console:
+    """Return a console for messages; it honours NO_COLOR and whether stderr is a terminal."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def show(
+    result: Any, render: Callable[[Any], RenderableType], *, as_json: bool, quiet: bool
+) -> None:
+    """Print one result on stdout: as JSON, as a table, or not at all."""
+    if as_json:
+        sys.stdout.write(json.dumps(plain(result), indent=2, ensure_ascii=False) + "\n")
+    elif not quiet:
+        from rich.console import Console
+
+        # Piped tables keep their columns: a narrow default would fold them.
+        width = None if sys.stdout.isatty() else 160
+        Console(highlight=False, width=width).print(render(result))
+
+
+def plain(value: Any) -> Any:
+    """Return a result as JSON values; keys of several parts are joined by ``/``."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {
+            "/".join(key) if isinstance(key, tuple) else str(key): plain(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return path_text(value) if isinstance(value, Path) else value
+
+
+@contextmanager
+def progress_bar(label: str, *, quiet: bool) -> Iterator[Progress]:
+    """Yield a :data:`Progress` that draws a bar on stderr, when that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield silent
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=stderr_console(), transient=True) as bars:
+        task = bars.add_task(label, total=None, rate="")
+
+        def advance(done: int, total: int | None) -> None:
+            speed = bars.tasks[0].speed
+            rate = f"{speed:,.0f}/s" if speed else ""
+            bars.update(task, completed=done, total=total, rate=rate)
+
+        yield advance

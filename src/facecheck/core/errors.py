@@ -1,0 +1,61 @@
+"""The errors facecheck raises for what its user can mend.
+
+    FacecheckError             exit code 1
+    ├── UsageError             exit code 2: an argument, option or setting that cannot be
+    │   └── ConfigError        the same, in a project file or recipe
+    ├── ImageError             one file that cannot be decoded
+    ├── ManifestError          a table of records that is not what a step needs
+    ├── SourceError            a dataset that cannot be fetched or unpacked
+    ├── CheckpointError        weights or a checkpoint that cannot be used
+    └── TrainingError          a training that cannot start or go on
+
+Each message is one line that says what is wrong, where, and how to mend it. The command line
+prints it alone; anything else that is raised is a bug and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FacecheckError(Exception):
+    """Something the user can mend. ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class UsageError(FacecheckError):
+    """An argument, option or setting that cannot be right, whatever the data holds."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A project file or recipe with an unknown key or a value of the wrong type or range."""
+
+
+class ImageError(FacecheckError):
+    """One image file cannot be decoded under the decode policy."""
+
+
+class ManifestError(FacecheckError):
+    """A manifest lacks a column, holds a bad value, or names files that are not there."""
+
+
+class SourceError(FacecheckError):
+    """A source dataset cannot be fetched, verified or unpacked."""
+
+
+class CheckpointError(FacecheckError):
+    """Weights or a checkpoint are missing, damaged, or made for something else."""
+
+
+class TrainingError(FacecheckError):
+    """A training cannot start with this data, or cannot go on."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
+    """Return ``"; did you mean 'a' or 'b'?"`` for the nearest known names, or ``""``."""
+    near = difflib.get_close_matches(name, list(known), n=most, cutoff=0.6)
+    return f"; did you mean {' or '.join(repr(match) for match in near)}?" if near else ""

@@ -1,0 +1,87 @@
+"""Files and their names: atomic writing, hashing, and paths as text."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from facecheck.core.errors import UsageError
+
+# A cell that begins with one of these is run as a formula by spreadsheets, and "-" is read as an
+# option by shells.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that replaces it when the block ends without error.
+
+    A crash or a full disk leaves the old file whole. The parent folder is made if needed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".facecheck-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        # mkstemp makes private files; give the result the permissions any new file would have.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 ``text`` to ``path`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON to ``path`` atomically; paths become text."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hex sha256 of the bytes of ``path``, read in blocks."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def path_text(path: Path) -> str:
+    r"""Return ``path`` as text that is safe to put in a table.
+
+    Bytes that are not UTF-8 become ``\xNN``. A relative name that a spreadsheet would run as a
+    formula, or a shell read as an option, gets ``./`` in front: it still names the same file.
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return f"./{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def is_utf8(path: Path) -> bool:
+    """Return whether the name of ``path`` is valid UTF-8, so that a table can name it exactly."""
+    try:
+        os.fsencode(path).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def refuse_to_overwrite(path: Path, *, overwrite: bool) -> None:
+    """Raise :class:`UsageError` if ``path`` exists and ``overwrite`` was not asked for."""
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path_text(path)} exists: pass --overwrite to replace it")

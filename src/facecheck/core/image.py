@@ -1,0 +1,201 @@
+"""The one way facecheck turns a file into pixels, and pixels into hashes.
+
+Indexing, training, evaluation and scanning all decode here, so that a model is judged on the very
+pixels it was trained on. The decode policy, versioned by :data:`DECODE_POLICY`:
+
+- the first frame of JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or PNM, whatever the file is called;
+- the EXIF orientation is applied;
+- transparency is laid over white;
+- 16-bit samples are scaled to 8 bits; CMYK, palettes and grey become RGB by Pillow's rules;
+- more than :data:`MAX_PIXELS` pixels, or a file that ends too early, is an error;
+- where the caller names the side it needs, a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size
+  (scaled in the DCT), to no less than twice that side.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from facecheck.core.errors import ImageError
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+#: Raised by one whenever a change here can move a pixel.
+DECODE_POLICY = 1
+#: Pillow's own limit against decompression bombs: about 179 million pixels, 537 MB as RGB.
+MAX_PIXELS = 178_956_970
+#: What Pillow may try to read (JPEG covers MPO). A closed list: some of its other readers start
+#: outside programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM")
+#: File-name endings, lower case, that index and scan take for an image.
+SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".mpo",
+        ".png",
+        ".apng",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".avif",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One image under the decode policy.
+
+    Attributes:
+        image: RGB, 8 bits a channel, turned upright.
+        format: the file's format by its content, such as ``JPEG``.
+        width: pixels across of the whole image once upright, whatever scale ``image`` has.
+        height: pixels down, likewise.
+    """
+
+    image: Image.Image
+    format: str
+    width: int
+    height: int
+
+
+def is_image_name(path: Path) -> bool:
+    """Return whether the ending of ``path`` is one of :data:`SUFFIXES`, in any case."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def decode(source: Path | bytes, *, short_side: int | None = None) -> Decoded:
+    """Decode one image file, or the bytes of one, under the decode policy.
+
+    Args:
+        source: a path, or a whole file's bytes.
+        short_side: the side in pixels that the caller will scale down to; large JPEGs are then
+            decoded at a reduced scale, no smaller than twice this. None decodes every pixel.
+
+    Raises:
+        ImageError: the file is missing, empty, not an image, damaged, or too large.
+    """
+    try:
+        if isinstance(source, bytes):
+            return _decode(io.BytesIO(source), short_side)
+        with source.open("rb") as stream:
+            return _decode(stream, short_side)
+    except FileNotFoundError:
+        raise ImageError("the file is not there") from None
+    except PermissionError:
+        raise ImageError("no permission to read the file") from None
+    except IsADirectoryError:
+        raise ImageError("a folder, not a file") from None
+    except OSError as error:  # a loop of links, a disk that fails
+        raise ImageError(f"cannot be opened: {error.strerror or error}") from None
+
+
+def _decode(stream: BinaryIO, short_side: int | None) -> Decoded:
+    _prepare_pillow()
+    if not stream.read(1):
+        raise ImageError("the file is empty")
+    stream.seek(0)
+    try:
+        image = Image.open(stream, formats=FORMATS)
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise ImageError(f"too large: {width} x {height} is over {MAX_PIXELS:,} pixels")
+        if short_side is not None:
+            scale = 2 * short_side / min(width, height)
+            image.draft("RGB", (int(np.ceil(width * scale)), int(np.ceil(height * scale))))
+        image.load()
+        turned = image.getexif().get(0x0112, 1) in {5, 6, 7, 8}
+        upright = ImageOps.exif_transpose(image)
+        rgb = _to_rgb(upright)
+    except Image.DecompressionBombError:
+        raise ImageError(f"too large: over {MAX_PIXELS:,} pixels") from None
+    except UnidentifiedImageError:
+        raise ImageError("not an image in a known format") from None
+    except ImageError:
+        raise
+    # What Pillow's readers raise on damaged files, from struct.error to a zlib SyntaxError.
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, ArithmeticError) as error:
+        raise ImageError(f"damaged: {_one_line(error)}") from None
+    except (MemoryError, IndexError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ImageError(f"damaged: {type(error).__name__}: {_one_line(error)}") from None
+    file_format = image.format or "unknown"
+    if turned:
+        width, height = height, width
+    return Decoded(rgb, file_format, width, height)
+
+
+_pillow_lock = threading.Lock()
+
+
+def _prepare_pillow() -> None:
+    """Load Pillow's readers, once: Pillow does so lazily, and not safely in two threads at once."""
+    with _pillow_lock:
+        if not set(FORMATS) <= set(Image.OPEN):
+            Image.init()
+            # Pillow warns at half our own limit, which is the one that counts.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I"):  # 16-bit grey; "I" is how Pillow widens it
+        samples = np.asarray(image, dtype=np.int64)
+        if samples.size and (samples.min() < 0 or samples.max() > 0xFFFF):
+            raise ImageError("32-bit samples have no agreed brightness range")
+        return Image.fromarray((samples // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ImageError("floating-point samples have no agreed brightness range")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def pixel_hash(image: Image.Image) -> str:
+    """Return the hex sha256 of an image's mode, size and pixels.
+
+    Two files have one hash when they decode to the same pixels, whatever their format. The size
+    is part of it: a blank 10 x 20 image is not a blank 20 x 10 one.
+    """
+    digest = hashlib.sha256(f"{image.mode} {image.width}x{image.height} ".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def perceptual_hash(image: Image.Image) -> str:
+    """Return the 64-bit pHash of an image as 16 hex digits.
+
+    The signs of the lowest 8 x 8 DCT coefficients of a 32 x 32 grey thumbnail against their median
+    (Zauner 2010, "Implementation and benchmarking of perceptual image hash functions"), computed
+    by the imagehash package.
+    """
+    import imagehash
+
+    return str(imagehash.phash(image))

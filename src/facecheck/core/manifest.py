@@ -1,0 +1,278 @@
+"""The manifest: one table of records that every step of the curation and training reads.
+
+A manifest is a ``.csv`` or ``.parquet`` file (UTF-8) with a ``.meta.json`` beside it that says how
+it was made. Paths inside the manifest's own folder are stored relative to it, so that a workspace
+can be moved; all others are absolute.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+import facecheck
+from facecheck.core.errors import FacecheckError, ManifestError, UsageError
+from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
+from facecheck.core.kinds import KINDS
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image of a manifest. The fields, in this order, are the manifest's columns.
+
+    Attributes:
+        path: the image file.
+        source: the dataset it comes from.
+        kind: what it shows, one of :data:`facecheck.core.kinds.KINDS`.
+        sha256: hex digest of the file's bytes.
+        pixel_hash: hex digest of mode, size and pixels once decoded.
+        phash: 64-bit perceptual hash, 16 hex digits.
+        width: pixels across once upright.
+        height: pixels down once upright.
+        format: the file's format by its content, such as ``JPEG``.
+        bytes: the file's size.
+        group: records with one group share a split; empty stands for a group of its own.
+        excluded: why the record takes no part in training (``duplicate``, ``conflict``), or empty.
+        split: ``train``, ``val`` or ``test``; empty when not assigned.
+    """
+
+    path: str
+    source: str
+    kind: str
+    sha256: str = ""
+    pixel_hash: str = ""
+    phash: str = ""
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    bytes: int = 0
+    group: str = ""
+    excluded: str = ""
+    split: str = ""
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
+_NUMBERS = ("width", "height", "bytes")
+_DEFAULTS = {
+    field.name: field.default
+    for field in dataclasses.fields(Record)
+    if field.default is not dataclasses.MISSING
+}
+#: Which step fills a column, for the message when it is missing.
+_FILLED_BY = {
+    "sha256": "facecheck index",
+    "pixel_hash": "facecheck index",
+    "phash": "facecheck index",
+    "split": "facecheck split",
+}
+
+
+class Manifest:
+    """An immutable table of records, in file order.
+
+    Attributes:
+        frame: the records as a polars frame: the columns of :class:`Record` first, then whatever
+            columns of the user's own the file held. Paths are absolute.
+    """
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+
+    @classmethod
+    def from_records(cls, records: Iterable[Record]) -> Manifest:
+        """Return a manifest of these records, in their order."""
+        rows = [dataclasses.astuple(record) for record in records]
+        schema = {name: pl.Int64 if name in _NUMBERS else pl.String for name in COLUMNS}
+        return cls(pl.DataFrame(rows, schema=schema, orient="row"))
+
+    def __len__(self) -> int:
+        return self.frame.height
+
+    def records(self) -> Iterator[Record]:
+        """Yield every record, in order."""
+        for row in self.frame.select(COLUMNS).iter_rows():
+            yield Record(*row)
+
+    def paths(self) -> list[Path]:
+        """Return every record's absolute path, in order."""
+        return [Path(path) for path in self.frame["path"]]
+
+    def where(self, condition: pl.Expr) -> Manifest:
+        """Return the records for which ``condition`` holds."""
+        return Manifest(self.frame.filter(condition))
+
+    def in_split(self, split: str) -> Manifest:
+        """Return the records of ``split`` that are not excluded."""
+        return self.where((pl.col("split") == split) & (pl.col("excluded") == ""))
+
+    def with_columns(self, **columns: Iterable[str]) -> Manifest:
+        """Return the manifest with these text columns replaced or added."""
+        series = [pl.Series(name, list(values), pl.String) for name, values in columns.items()]
+        return Manifest(self.frame.with_columns(series))
+
+    def require_filled(self, column: str, manifest_path: Path) -> None:
+        """Raise :class:`ManifestError` if ``column`` is empty in any record."""
+        empty = self.frame.filter(pl.col(column) == "").height
+        if empty:
+            raise ManifestError(
+                f"{path_text(manifest_path)}: column {column!r} is empty in {empty:,} of "
+                f"{len(self):,} records: `{_FILLED_BY.get(column, 'edit the manifest')}` fills it"
+            )
+
+    def require_files(self, manifest_path: Path) -> None:
+        """Raise :class:`ManifestError` if any record's file is not there."""
+        missing = [path for path in self.paths() if not path.is_file()]
+        if missing:
+            raise ManifestError(
+                f"{path_text(manifest_path)}: {len(missing):,} of {len(self):,} files are not "
+                f"there, the first is {path_text(missing[0])}: put them back, or run `facecheck "
+                "index` again"
+            )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a ``.csv`` or ``.parquet`` manifest.
+
+    ``path``, ``source`` and ``kind`` must be there; any other column of :class:`Record` that is
+    missing is filled with its default, and further columns are kept.
+
+    Raises:
+        UsageError: the file is not there, or its suffix is neither.
+        ManifestError: it cannot be read, lacks a column, or holds an unknown kind or split, an
+            empty path, a number that is none, or one path twice.
+    """
+    frame = _read_table(path)
+    for column in ("path", "source", "kind"):
+        if column not in frame.columns:
+            raise ManifestError(
+                f"{path_text(path)}: no column {column!r} (it has {', '.join(frame.columns)}): "
+                "`facecheck index` writes manifests with every column"
+            )
+    extra = [column for column in frame.columns if column not in COLUMNS]
+    try:
+        frame = frame.with_columns(
+            pl.lit(default).alias(column)
+            for column, default in _DEFAULTS.items()
+            if column not in frame.columns
+        ).select(
+            *(
+                pl.col(column)
+                .cast(pl.Int64 if column in _NUMBERS else pl.String)
+                .fill_null(0 if column in _NUMBERS else "")
+                for column in COLUMNS
+            ),
+            *extra,
+        )
+    except pl.exceptions.PolarsError as error:
+        raise ManifestError(f"{path_text(path)}: {_first_line(error)}") from None
+    _check_values(frame, path)
+    base = path.absolute().parent
+    absolute = [os.path.normpath(base / text) for text in frame["path"]]
+    frame = frame.with_columns(pl.Series("path", absolute, pl.String))
+    if frame["path"].n_unique() < frame.height:
+        twice = frame.filter(pl.col("path").is_duplicated())["path"][0]
+        raise ManifestError(
+            f"{path_text(path)}: {path_text(Path(twice))} is listed more than once: remove all "
+            "but one of its rows"
+        )
+    return Manifest(frame)
+
+
+def _check_values(frame: pl.DataFrame, path: Path) -> None:
+    checks: dict[str, tuple[pl.Expr, str]] = {
+        "path": (pl.col("path") == "", "a path"),
+        "kind": (~pl.col("kind").is_in(KINDS), f"one of {', '.join(KINDS)}"),
+        "split": (~pl.col("split").is_in(["", *SPLITS]), f"one of {', '.join(SPLITS)}, or empty"),
+    }
+    for column, (is_bad, wanted) in checks.items():
+        bad = frame.with_row_index("row", offset=2).filter(is_bad)
+        if bad.height:
+            raise ManifestError(
+                f"{path_text(path)}: line {bad['row'][0]}: {column} is {bad[column][0]!r}, not "
+                f"{wanted} ({bad.height:,} such rows): correct the manifest"
+            )
+
+
+def write_manifest(manifest: Manifest, path: Path, made_by: Mapping[str, Any]) -> None:
+    """Write a manifest by its suffix, and ``made_by`` with our version to its ``.meta.json``.
+
+    Raises:
+        UsageError: the suffix is neither ``.csv`` nor ``.parquet``.
+    """
+    base = path.absolute().parent
+    portable = [_portable(text, base) for text in manifest.frame["path"]]
+    write_table(manifest.frame.with_columns(pl.Series("path", portable, pl.String)), path)
+    write_json(meta_path(path), {"facecheck": facecheck.__version__, **made_by})
+
+
+def _portable(text: str, base: Path) -> str:
+    path = Path(text)
+    if path.is_relative_to(base):
+        return path_text(path.relative_to(base))
+    return text
+
+
+def meta_path(path: Path) -> Path:
+    """Return where the ``.meta.json`` of the manifest at ``path`` lies."""
+    return path.with_name(path.name + ".meta.json")
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Return the ``.meta.json`` of the manifest at ``path``, or ``{}`` if it has none."""
+    try:
+        meta = json.loads(meta_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
+def input_meta(path: Path) -> dict[str, str]:
+    """Return what a ``.meta.json`` says of an input file: its path and sha256."""
+    return {"path": path_text(path), "sha256": sha256_file(path)}
+
+
+def write_table(frame: pl.DataFrame, path: Path) -> None:
+    """Write any table atomically as ``.csv`` or ``.parquet``, by the suffix of ``path``.
+
+    Raises:
+        UsageError: the suffix is neither.
+    """
+    check_table_suffix(path)
+    with atomic_path(path) as temporary:
+        if path.suffix.lower() == ".csv":
+            frame.write_csv(temporary, float_precision=6, float_scientific=False)
+        else:
+            frame.write_parquet(temporary)
+
+
+def check_table_suffix(path: Path) -> None:
+    """Raise :class:`UsageError` unless ``path`` ends in ``.csv`` or ``.parquet``."""
+    if path.suffix.lower() not in {".csv", ".parquet"}:
+        raise UsageError(f"{path_text(path)}: a table's name must end in .csv or .parquet")
+
+
+def _read_table(path: Path) -> pl.DataFrame:
+    if not path.is_file():
+        raise UsageError(f"no manifest at {path_text(path)}: check the path")
+    check_table_suffix(path)
+    try:
+        if path.suffix.lower() == ".csv":
+            return pl.read_csv(path, infer_schema=False)
+        return pl.read_parquet(path)
+    except (pl.exceptions.PolarsError, OSError, FacecheckError) as error:
+        raise ManifestError(
+            f"{path_text(path)}: not a readable table: {_first_line(error)}"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

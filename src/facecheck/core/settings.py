@@ -1,0 +1,54 @@
+"""The project file: defaults for the commands run in its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facecheck.core.errors import ConfigError, did_you_mean
+from facecheck.core.files import path_text
+
+#: The project file's name; it is looked for in the current folder.
+PROJECT_FILE = Path("facecheck.yaml")
+
+
+def read_settings(path: Path, known: Mapping[str, frozenset[str]]) -> dict[str, dict[str, Any]]:
+    """Read a project file: for each command, values of its options.
+
+    Args:
+        path: the file; when it is not there, there are no settings.
+        known: the options of each command, in the spelling of its flags without dashes in front.
+
+    Returns:
+        by command, by option with underscores for dashes.
+
+    Raises:
+        ConfigError: the file is not YAML of this shape, or has a key that no command has; the
+            message names the nearest one.
+    """
+    if not path.is_file():
+        return {}
+    name = path_text(path)
+    try:
+        stored = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"{name}: not readable YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(stored, dict):
+        raise ConfigError(f"{name}: must map commands to options, such as `train: {{epochs: 5}}`")
+    settings: dict[str, dict[str, Any]] = {}
+    for command, options in stored.items():
+        if command not in known:
+            raise ConfigError(
+                f"{name}: unknown command {command!r}{did_you_mean(str(command), known)}"
+            )
+        if not isinstance(options, dict):
+            raise ConfigError(f"{name}: {command}: must map options to values")
+        for option in options:
+            if option not in known[command]:
+                near = did_you_mean(str(option), known[command])
+                raise ConfigError(f"{name}: {command}: unknown option {option!r}{near}")
+        settings[command] = {option.replace("-", "_"): value for option, value in options.items()}
+    return settings

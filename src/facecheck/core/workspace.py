@@ -1,0 +1,62 @@
+"""Where each command leaves its work and the next one finds it, under the current folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facecheck.core.errors import UsageError
+
+RAW = Path("data/raw")
+MANIFEST = Path("data/manifest.csv")
+RUNS = Path("runs")
+BEST = "best.safetensors"
+LAST = "last.safetensors"
+
+
+def find_manifest(path: Path | None) -> Path:
+    """Return ``path``, or the workspace's manifest when it is None.
+
+    Raises:
+        UsageError: the file is not there.
+    """
+    manifest = path or MANIFEST
+    if not manifest.is_file():
+        hint = (
+            "check the path"
+            if path
+            else "run `facecheck fetch` or `facecheck index DIR` first, or name a manifest"
+        )
+        raise UsageError(f"no manifest at {manifest}: {hint}")
+    return manifest
+
+
+def find_checkpoint(path: Path | None, runs: Path = RUNS) -> Path:
+    """Return the checkpoint at ``path`` (a file or a run folder), or the newest run's best one.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if path is None:
+        found = sorted(runs.glob(f"*/{BEST}"), key=lambda file: (file.stat().st_mtime_ns, file))
+        if not found:
+            raise UsageError(
+                f"no checkpoint under {runs}/: run `facecheck train` first, or name a checkpoint"
+            )
+        return found[-1]
+    checkpoint = path / BEST if path.is_dir() else path
+    if not checkpoint.is_file():
+        raise UsageError(f"no checkpoint at {checkpoint}: pass a .safetensors file or a run folder")
+    return checkpoint
+
+
+def new_run_folder(name: str, runs: Path = RUNS) -> Path:
+    """Make and return ``runs/name``, or ``runs/name-2``, ``-3``… when the name is taken."""
+    number = 1
+    while True:
+        folder = runs / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder

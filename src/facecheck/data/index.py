@@ -1,0 +1,234 @@
+"""index: raw folders to a manifest, decoding every file once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from facecheck.core.errors import FacecheckError, ImageError, UsageError, did_you_mean
+from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite, sha256_file
+from facecheck.core.image import DECODE_POLICY, decode, is_image_name, perceptual_hash, pixel_hash
+from facecheck.core.kinds import KINDS, check_kind
+from facecheck.core.manifest import (
+    Manifest,
+    Record,
+    check_table_suffix,
+    write_manifest,
+    write_table,
+)
+from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
+from facecheck.core.tree import walk_files
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A file that index could not take: its path as text, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class IndexResult:
+    """What ``index`` did.
+
+    Attributes:
+        manifest: where the manifest was written.
+        rejects: where the table of rejected files was written (``path``, ``reason``).
+        records: images in the manifest.
+        rejected: files in the rejects table.
+        ignored: files whose names do not end like an image's.
+        by_source: images by (kind, source).
+        reasons: rejected files by reason.
+    """
+
+    manifest: Path
+    rejects: Path
+    records: int
+    rejected: int
+    ignored: int
+    by_source: Mapping[tuple[str, str], int]
+    reasons: Mapping[str, int]
+
+
+def index(
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    kind: str | None = None,
+    source: str | None = None,
+    pairs: Sequence[Sequence[str]] = (),
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> IndexResult:
+    """Decode and hash every image under ``folders``; write a manifest and a rejects table.
+
+    Folders are laid out ``<kind>/<source>/…``; a folder that is itself named after a kind may be
+    given too. With ``kind`` and ``source`` any layout will do: all its files get those.
+
+    Args:
+        folders: what to walk. Hidden files and linked folders are passed over.
+        out: the manifest, ``.csv`` or ``.parquet``; the rejects table goes beside it.
+        kind: the kind of every file, instead of the folder's name.
+        source: the source of every file, instead of the folder's name.
+        pairs: sets of sources in which files of one name (without its ending) show one person:
+            they share a group, whatever their kinds.
+        overwrite: replace an existing manifest.
+        workers: decoding threads; None takes one per core.
+        progress: told files done and files in all.
+
+    Raises:
+        UsageError: a folder is missing or not laid out like this, ``out`` exists or has another
+            suffix, a kind or a paired source is unknown.
+        FacecheckError: there is no image in the folders, or none could be read.
+    """
+    check_table_suffix(out)
+    refuse_to_overwrite(out, overwrite=overwrite)
+    if kind is not None:
+        check_kind(kind, "--kind")
+    listed, ignored = _list_images(folders, kind, source)
+    if not listed:
+        raise FacecheckError(
+            f"no images in {', '.join(map(path_text, folders))} ({ignored:,} other files): "
+            "check the folder, or the endings of its files"
+        )
+    group_of = _pair_groups(pairs, {found.source for found in listed})
+    records: list[Record] = []
+    rejects: list[Reject] = []
+    rows = map_ordered(lambda item: _record(item, group_of), listed, workers=workers or cpu_count())
+    for done, row in enumerate(rows, 1):
+        if isinstance(row, Record):
+            records.append(row)
+        else:
+            rejects.append(row)
+        progress(done, len(listed))
+    rejects_path = out.with_name(f"{out.stem}.rejects{out.suffix}")
+    table = [(reject.path, reject.reason) for reject in rejects]
+    schema = {"path": pl.String, "reason": pl.String}
+    write_table(pl.DataFrame(table, schema=schema, orient="row"), rejects_path)
+    if not records:
+        raise FacecheckError(
+            f"none of {len(rejects):,} images could be read: {rejects_path} says why for each"
+        )
+    made_by = {
+        "command": "index",
+        "arguments": {
+            "folders": [path_text(folder) for folder in folders],
+            "kind": kind,
+            "source": source,
+            "pairs": [list(pair) for pair in pairs],
+        },
+        "decode_policy": DECODE_POLICY,
+    }
+    write_manifest(Manifest.from_records(records), out, made_by)
+    return IndexResult(
+        manifest=out,
+        rejects=rejects_path,
+        records=len(records),
+        rejected=len(rejects),
+        ignored=ignored,
+        by_source=_counted((record.kind, record.source) for record in records),
+        reasons=Counter(reject.reason for reject in rejects),
+    )
+
+
+def _counted(keys: Iterator[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    counts = Counter(keys)
+    return {key: counts[key] for key in sorted(counts, key=lambda key: (KINDS.index(key[0]), key))}
+
+
+@dataclass(frozen=True)
+class _Listed:
+    path: Path
+    kind: str
+    source: str
+
+
+def _list_images(
+    folders: Sequence[Path], kind: str | None, source: str | None
+) -> tuple[list[_Listed], int]:
+    found: dict[Path, _Listed] = {}
+    ignored = 0
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"no folder at {path_text(folder)}: check the path")
+        root = folder.resolve()
+        for path in walk_files(root):
+            if not is_image_name(path):
+                ignored += 1
+                continue
+            found[path] = _Listed(path, *_kind_and_source(path, root, kind, source))
+    return [found[path] for path in sorted(found, key=str)], ignored
+
+
+def _kind_and_source(
+    path: Path, root: Path, kind: str | None, source: str | None
+) -> tuple[str, str]:
+    """Return the kind and source of a file from the folders above it, or as given."""
+    if kind and source:
+        return kind, source
+    folders = path.relative_to(root).parts[:-1]
+    if not kind and root.name in KINDS and (not folders or folders[0] not in KINDS):
+        folders = (root.name, *folders)
+    if kind is None:
+        if not folders or folders[0] not in KINDS:
+            near = did_you_mean(folders[0], KINDS) if folders else ""
+            raise UsageError(
+                f"{path_text(path)}: not under a folder named after a kind ({', '.join(KINDS)})"
+                f"{near}: lay folders out <kind>/<source>/, or pass --kind and --source"
+            )
+        kind, folders = folders[0], folders[1:]
+    if source is None:
+        source = folders[0] if folders else root.name
+        if source in KINDS:
+            raise UsageError(
+                f"{path_text(path)}: no source folder under {source}/: lay folders out "
+                "<kind>/<source>/, or pass --source NAME"
+            )
+    return kind, source
+
+
+def _pair_groups(pairs: Sequence[Sequence[str]], sources: set[str]) -> Callable[[str, str], str]:
+    """Return a function from a file's source and stem to its group, empty for unpaired sources."""
+    names: dict[str, str] = {}
+    for pair in pairs:
+        for source in pair:
+            if source not in sources:
+                raise UsageError(
+                    f"--pair names source {source!r}, which has no images here: the sources are "
+                    f"{', '.join(sorted(sources))}{did_you_mean(source, sources)}"
+                )
+            if source in names:
+                raise UsageError(f"--pair names source {source!r} twice: name it in one pair")
+            names[source] = "+".join(sorted(pair))
+    return lambda source, stem: f"{names[source]}/{stem}" if source in names else ""
+
+
+def _record(listed: _Listed, group_of: Callable[[str, str], str]) -> Record | Reject:
+    path = listed.path
+    if not is_utf8(path):
+        return Reject(path_text(path), "the file name is not UTF-8: rename it")
+    try:
+        decoded = decode(path)
+        return Record(
+            path=str(path),
+            source=listed.source,
+            kind=listed.kind,
+            sha256=sha256_file(path),
+            pixel_hash=pixel_hash(decoded.image),
+            phash=perceptual_hash(decoded.image),
+            width=decoded.width,
+            height=decoded.height,
+            format=decoded.format,
+            bytes=path.stat().st_size,
+            group=group_of(listed.source, path.stem),
+        )
+    except ImageError as error:
+        return Reject(str(path), str(error))
+    except OSError as error:  # vanished, or turned unreadable, between two reads
+        return Reject(str(path), error.strerror or str(error))

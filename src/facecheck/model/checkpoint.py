@@ -1,0 +1,189 @@
+"""The checkpoint: one safetensors file that can be scanned with alone.
+
+The weights are tensors; everything else is JSON in the file's header. Reading one executes
+nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+import facecheck
+from facecheck.core.errors import CheckpointError, FacecheckError
+from facecheck.core.files import atomic_path, path_text
+from facecheck.core.image import DECODE_POLICY
+from facecheck.core.kinds import KINDS, REAL
+from facecheck.model.backbones import build
+from facecheck.model.transforms import Transform
+
+_HEADER_KEY = "facecheck"
+
+
+@dataclass(frozen=True)
+class Header:
+    """All that a checkpoint says besides its weights.
+
+    Attributes:
+        arch: the timm name.
+        kinds: what each output stands for, in the order of the outputs.
+        transform: how an image becomes an input.
+        temperature: the logits are divided by it before the softmax; above 0.
+        thresholds: a score up to the first is real, from the second on artificial, and between
+            them uncertain; 0 <= first <= second <= 1.
+        recipe: the recipe it was trained by.
+        manifest_sha256: of the manifest it was trained on.
+        epoch: epochs it was trained for.
+        metrics: validation figures of that epoch.
+        decode_policy: the :data:`~facecheck.core.image.DECODE_POLICY` it was trained under.
+        facecheck: the version that wrote it.
+    """
+
+    arch: str
+    kinds: tuple[str, ...]
+    transform: Transform
+    temperature: float = 1.0
+    thresholds: tuple[float, float] = (0.5, 0.5)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    manifest_sha256: str = ""
+    epoch: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    decode_policy: int = DECODE_POLICY
+    facecheck: str = facecheck.__version__
+
+    def __post_init__(self) -> None:
+        low, high = self.thresholds
+        problems = {
+            "kinds": REAL not in self.kinds
+            or len(set(self.kinds)) != len(self.kinds)
+            or not set(self.kinds) <= set(KINDS),
+            "temperature": not self.temperature > 0,
+            "thresholds": not 0 <= low <= high <= 1,
+            "decode_policy": self.decode_policy != DECODE_POLICY,
+        }
+        for name, is_bad in problems.items():
+            if is_bad:
+                raise CheckpointError(
+                    f"checkpoint field {name!r} cannot be {getattr(self, name)!r} in this version "
+                    f"({facecheck.__version__}; it was written by {self.facecheck})"
+                )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with what it needs to be used; ``model`` is in evaluation mode, on the CPU."""
+
+    model: nn.Module
+    header: Header
+
+
+def save_checkpoint(model: nn.Module, header: Header, path: Path) -> None:
+    """Write weights and header to ``path`` atomically: a full disk leaves the old file whole.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    tensors = {
+        name: tensor.detach().cpu().contiguous().clone()
+        for name, tensor in model.state_dict().items()
+    }
+    text = json.dumps(asdict(header), default=str)
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={_HEADER_KEY: text})
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{path_text(path)}: cannot be written ({error}): free some space; an earlier "
+            "checkpoint there is whole"
+        ) from None
+
+
+def read_header(path: Path) -> Header:
+    """Read a checkpoint's header without its weights.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, is no checkpoint of ours, or says
+            something this version cannot use.
+    """
+    name = path_text(path)
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {name}: check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_HEADER_KEY)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{name}: not a whole safetensors file ({error})") from None
+    if text is None:
+        raise CheckpointError(
+            f"{name}: holds weights but no facecheck header: train from it with --weights"
+        )
+    try:
+        stored = json.loads(text)
+        unknown = stored.keys() - {item.name for item in fields(Header)}
+        if unknown:
+            raise CheckpointError(f"unknown field {sorted(unknown)[0]!r}: update facecheck")
+        low, high = stored["thresholds"]
+        return Header(
+            **{
+                **stored,
+                "kinds": tuple(stored["kinds"]),
+                "transform": _transform(stored["transform"]),
+                "thresholds": (float(low), float(high)),
+            }
+        )
+    except FacecheckError as error:
+        raise CheckpointError(f"{name}: {error}") from None
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(f"{name}: damaged header ({error})") from None
+
+
+def _transform(stored: Mapping[str, Any]) -> Transform:
+    channels = {}
+    for name in ("mean", "std"):
+        red, green, blue = map(float, stored[name])
+        channels[name] = (red, green, blue)
+    return Transform(**{**stored, **channels})
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Load a checkpoint, ready to be used.
+
+    Raises:
+        CheckpointError: as :func:`read_header`, or the weights do not fit the architecture.
+    """
+    header = read_header(path)
+    try:
+        model = build(header.arch, len(header.kinds), pretrained=False).model
+        with safe_open(path, framework="pt") as file:
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        model.load_state_dict(state)
+    except (SafetensorError, RuntimeError, OSError, FacecheckError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{path_text(path)}: weights do not fit field 'arch' {header.arch!r} with "
+            f"{len(header.kinds)} kinds ({reason})"
+        ) from None
+    return Checkpoint(model.eval(), header)
+
+
+def normalise(batch: torch.Tensor, transform: Transform) -> torch.Tensor:
+    """Turn pixels into a model's input.
+
+    Args:
+        batch: shape (N, H, W, 3), uint8, on any device.
+        transform: whose mean and std to use.
+
+    Returns:
+        shape (N, 3, H, W), float32, channels-last in memory, on the same device.
+    """
+    mean = torch.tensor(transform.mean, device=batch.device)
+    std = torch.tensor(transform.std, device=batch.device)
+    return ((batch.float() / 255 - mean) / std).permute(0, 3, 1, 2)
