@@ -87,7 +87,7 @@ def settings(
 def main() -> None:
     """Run the command line; what the user can mend is one line on stderr."""
     try:
-        app()
+        app(prog_name="facecheck")
     except FacecheckError as error:
         sys.stderr.write(f"facecheck: {error}\n")
         sys.exit(error.exit_code)

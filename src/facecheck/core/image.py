@@ -135,8 +135,8 @@ def _prepare_pillow() -> None:
     with _pillow_lock:
         if not set(FORMATS) <= set(Image.OPEN):
             Image.init()
-            # Pillow warns at half our own limit, which is the one that counts.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow warns of odd tags, and at half our own limit: what counts is told as an error.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,0 +1,219 @@
+"""The commands as people type them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+#: What makes training on drawn images take a second.
+QUICK = (
+    *("--arch", "resnet10t", "--no-pretrained", "--image-size", "32", "--batch-size", "8"),
+    *("--epochs", "2", "--device", "cpu", "--workers", "0"),
+)
+
+
+def one_line(outcome: Outcome) -> str:
+    """Return the one line a user's mistake must give on stderr."""
+    assert outcome.err.startswith("facecheck: ")
+    assert outcome.err.count("\n") == 1
+    assert "Traceback" not in outcome.err
+    return outcome.err
+
+
+def test_the_whole_road_in_an_empty_folder(command: Run, drawn: Path, tmp_path: Path) -> None:
+    """fetch, split, train, evaluate, scan: each finds what the one before left."""
+    shutil.copytree(drawn / "photo", tmp_path / "photos")
+    assert command("fetch", "--from", drawn).code == 0
+    parted = command("split", "--ratio", "8:1:1")
+    assert parted.code == 0
+    assert "train %" in parted.out
+    learned = command("train", *QUICK)
+    assert learned.code == 0
+    assert learned.err.count("epoch ") == 2
+    assert "val top-1" in learned.out
+    judged = command("evaluate")
+    assert judged.code == 0
+    assert "true \\ predicted" in judged.out
+    scanned = command("scan", "./photos", "--out", "results.csv")
+    assert scanned.code == 0
+    with (tmp_path / "results.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == [
+        f"photos/drawn-photo/{number:03}.png" for number in range(12)
+    ]
+    assert {row["status"] for row in rows} == {"ok"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "data", "photos", "results.csv", "runs",
+    ]  # fmt: skip
+
+
+def test_json_goes_to_stdout_and_its_keys_are_pinned(
+    command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    manifest, checkpoint = trained
+    keys = {
+        ("fetch", "--from", str(drawn)): [
+            "root", "marker", "already_there", "indexed", "deduplicated",
+        ],
+        ("index", str(drawn), "--out", "i.csv"): [
+            "manifest", "rejects", "records", "rejected", "ignored", "by_source", "reasons",
+        ],
+        ("dedup", "i.csv"): [
+            "manifest", "duplicates", "records", "dropped", "conflicts", "groups", "candidates",
+        ],
+        ("split", "i.csv"): [
+            "manifest", "counts", "by_source", "excluded", "groups", "crossing",
+        ],
+        ("train", "--manifest", "i.csv", *QUICK): [
+            "run", "best", "last", "kinds", "weights", "device", "train_images", "val_images",
+            "epochs", "best_epoch",
+        ],
+        ("evaluate", str(checkpoint), "--manifest", str(manifest)): [
+            "checkpoint", "manifest", "split", "kinds", "overall", "balanced_accuracy", "by_kind",
+            "by_source", "verdicts", "verdicts_by_source", "confusion", "errors", "predictions",
+        ],
+        ("scan", str(drawn), "--checkpoint", str(checkpoint)): [
+            "out", "checkpoint", "files", "resumed", "ignored", "statuses", "verdicts", "kinds",
+        ],
+    }  # fmt: skip
+    for arguments, wanted in keys.items():
+        done = command(*arguments, "--json", "--quiet")
+        assert done.code == 0, done.err
+        assert list(json.loads(done.out)) == wanted
+        assert done.err == ""
+
+
+def test_quiet_is_quiet(command: Run, drawn: Path) -> None:
+    assert command("index", drawn, "--out", "m.csv", "--quiet") == Outcome(0, "", "")
+
+
+def test_a_scan_with_errors_ends_with_three(
+    command: Run, trained: tuple[Path, Path], bad_files: dict[str, str]
+) -> None:
+    done = command("scan", "bad", "--checkpoint", trained[1])
+    assert done.code == 3
+    assert "error" in done.out
+
+
+def test_an_evaluation_with_vanished_files_ends_with_three(
+    command: Run, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    from facecheck import read_manifest, write_manifest
+
+    data = read_manifest(trained[0]).in_split("test")
+    paths = [*map(str, data.paths()[1:]), str(tmp_path / "gone.png")]
+    write_manifest(data.with_columns(path=paths), tmp_path / "m.csv", {})
+    done = command("evaluate", trained[1], "--manifest", "m.csv")
+    assert done.code == 3
+    assert "gone.png: the file is not there" in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["index", "nothing"], 2, "no folder at nothing"),
+        (["index", "empty"], 1, "no images in empty"),
+        (["index", "texts", "--kind", "photo", "--source", "s"], 1, "none of 1 images"),
+        (["dedup", "nothing.csv"], 2, "no manifest at nothing.csv"),
+        (["split", "--ratio", "8:1"], 2, "ratio '8:1' is not three numbers"),
+        (["split"], 2, "run `facecheck fetch`"),
+        (["split", "short.csv"], 1, "no column 'kind'"),
+        (["train"], 2, "run `facecheck fetch`"),
+        (["train", "--manifest", "m.csv", "--arch", "resnet5O"], 2, "did you mean"),
+        (["train", "--manifest", "m.csv", "--no-pretrained"], 1, "facecheck split"),
+        (["train", "--manifest", "m.csv", "--image-size", "3"], 2, "image size 3"),
+        (["train", "--manifest", "m.csv", "--device", "abacus"], 2, "--device auto"),
+        (["evaluate"], 2, "facecheck train"),
+        (["scan", "empty"], 2, "facecheck train"),
+        (["scan", "nothing", "--checkpoint", "{checkpoint}"], 2, "nothing to scan at nothing"),
+        (["scan", "empty", "--checkpoint", "{checkpoint}"], 1, "no images in empty"),
+        (["scan", "texts", "--checkpoint", "m.csv"], 1, "not a whole safetensors file"),
+        (["fetch", "--from", "nothing"], 2, "nothing at nothing"),
+        (["--config", "odd.yaml", "split"], 2, "did you mean 'train'"),
+    ],
+)
+def test_a_mistake_is_one_line_with_the_right_code(
+    command: Run,
+    drawn: Path,
+    tmp_path: Path,
+    trained: tuple[Path, Path],
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.jpg").write_text("text")
+    (tmp_path / "short.csv").write_text("path,source\na.jpg,s\n")
+    (tmp_path / "odd.yaml").write_text("tarin: {epochs: 1}\n")
+    face = drawn / "photo" / "drawn-photo" / "000.png"
+    (tmp_path / "m.csv").write_text(f"path,source,kind\n{face},s,photo\n")
+    done = command(*(part.format(checkpoint=trained[1]) for part in arguments))
+    assert message in one_line(done)
+    assert done.code == code
+
+
+def test_wrong_usage_is_two(command: Run) -> None:
+    assert command("train", "--epochs", "none").code == 2
+    assert command("no-such-command").code == 2
+    assert command("scan").code == 2
+
+
+def test_flags_win_over_variables_and_variables_over_the_project_file(
+    command: Run, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command("index", drawn, "--out", "m.csv", "--quiet")
+    (tmp_path / "facecheck.yaml").write_text("split: {seed: 5, ratio: '6:2:2'}\n")
+
+    def seed(*flags: str) -> tuple[int, str]:
+        command("split", "m.csv", "--quiet", *flags)
+        meta = json.loads((tmp_path / "m.csv.meta.json").read_text())
+        return meta["arguments"]["seed"], meta["arguments"]["ratio"]
+
+    assert seed() == (5, "6:2:2")
+    monkeypatch.setenv("FACECHECK_SPLIT_SEED", "6")
+    assert seed() == (6, "6:2:2")
+    assert seed("--seed", "7") == (7, "6:2:2")
+
+
+def test_version_help_and_completion(command: Run) -> None:
+    import facecheck
+
+    assert command("--version").out == f"facecheck {facecheck.__version__}\n"
+    overview = command("--help")
+    assert overview.code == 0
+    for name in ("fetch", "index", "dedup", "split", "train", "evaluate", "scan"):
+        assert name in overview.out
+        helped = command(name, "--help")
+        assert helped.code == 0
+        assert "Usage: facecheck" in helped.out
+    script = subprocess.run(
+        [sys.executable, "-m", "facecheck"],
+        env={**os.environ, "_FACECHECK_COMPLETE": "source_bash"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "complete" in script.stdout
+
+
+def test_tables_are_plain_where_there_is_no_terminal(command: Run, drawn: Path) -> None:
+    assert "\x1b" not in command("index", drawn, "--out", "m.csv").out
+
+
+def test_a_path_with_markup_is_shown_as_it_is(command: Run, drawn: Path, tmp_path: Path) -> None:
+    shutil.copytree(drawn / "photo", tmp_path / "photo")
+    (tmp_path / "photo" / "drawn-photo").rename(tmp_path / "photo" / "[red]s[b]")
+    assert "[red]s[b]" in command("index", "photo", "--out", "[b]m.csv").out

@@ -1,0 +1,136 @@
+"""Images drawn for the tests, a trained checkpoint, and a way to run commands."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import facecheck
+from facecheck.cli import main
+from facecheck.model.recipe import Recipe
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+from draw_faces import draw_dataset
+
+SHARED = Path(__file__).parents[2] / "shared"
+
+#: A network small enough to train in a second or two.
+SMALL = Recipe(
+    arch="resnet10t", pretrained=False, epochs=2, image_size=32, batch_size=8, lr=2e-3, seed=1
+)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real images; a test that asks for them is skipped where they are not."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the real images of ../shared/data are not on this machine")
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of drawn images: 12 each of photo, cartoon and sketch. Not to be changed."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_dataset(folder, 12)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A manifest of the drawn images with splits, and a checkpoint trained on it."""
+    workspace = tmp_path_factory.mktemp("trained")
+    manifest = workspace / "manifest.csv"
+    facecheck.index([drawn], manifest)
+    facecheck.split(manifest, ratio="6:3:3")
+    result = facecheck.train(manifest, SMALL, runs=workspace / "runs", device="cpu", workers=0)
+    return manifest, result.best
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Run ``facecheck …`` in ``tmp_path`` as the shell would; return how it ended."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["facecheck", *map(str, arguments)])
+        capfd.readouterr()
+        code: int | str | None = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+        captured = capfd.readouterr()
+        return Outcome(int(code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def bad_files(tmp_path: Path, drawn: Path) -> dict[str, str]:
+    """Write one folder of files that trip tools up to ``tmp_path/bad``.
+
+    Returns, by name, a part of the reason each must be refused with; empty for those that must
+    be read.
+    """
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    face = Image.open(drawn / "photo" / "drawn-photo" / "000.png")
+    face.save(folder / "whole.jpg")
+    whole = (folder / "whole.jpg").read_bytes()
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.jpg").write_text("not a picture")
+    (folder / "empty.jpg").touch()
+    Image.fromarray(np.full((40, 40), 40_000, np.uint16)).save(folder / "sixteen.png")
+    face.convert("CMYK").save(folder / "cmyk.jpg")
+    palette = face.convert("P")
+    palette.info["transparency"] = 0
+    palette.save(folder / "palette.png", transparency=0)
+    frames = [face, face.rotate(90)]
+    frames[0].save(folder / "animated.gif", save_all=True, append_images=frames[1:])
+    (folder / "bomb.png").write_bytes(png_header(60_000, 60_000))
+    shutil.copy(folder / "whole.jpg", folder / "png_inside.webp")
+    return {
+        "whole.jpg": "",
+        "truncated.jpg": "damaged",
+        "text.jpg": "not an image",
+        "empty.jpg": "empty",
+        "sixteen.png": "",
+        "cmyk.jpg": "",
+        "palette.png": "",
+        "animated.gif": "",
+        "bomb.png": "too large",
+        "png_inside.webp": "",
+    }
+
+
+def png_header(width: int, height: int) -> bytes:
+    """Return a PNG that claims this size and holds next to nothing."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")

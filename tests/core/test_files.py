@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from facecheck.core.errors import UsageError
+from facecheck.core.files import atomic_path, is_utf8, path_text, refuse_to_overwrite, write_text
+
+
+def test_an_error_while_writing_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_written_files_have_ordinary_permissions(tmp_path: Path) -> None:
+    write_text(tmp_path / "new" / "a.txt", "x")
+    (tmp_path / "b.txt").touch()
+    assert (tmp_path / "new" / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
+def test_names_become_text_that_cannot_harm(tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(b"caf\xe9.jpg"))
+    assert path_text(odd) == "caf\\xe9.jpg"
+    assert not is_utf8(odd)
+    assert is_utf8(Path("café.jpg"))
+    assert [path_text(Path(name)) for name in ("=1.jpg", "-rf", "+a", "@b", "a=b")] == [
+        "./=1.jpg", "./-rf", "./+a", "./@b", "a=b",
+    ]  # fmt: skip
+
+
+def test_existing_outputs_are_not_replaced_unasked(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    refuse_to_overwrite(path, overwrite=False)
+    path.touch()
+    refuse_to_overwrite(path, overwrite=True)
+    with pytest.raises(UsageError, match="--overwrite"):
+        refuse_to_overwrite(path, overwrite=False)

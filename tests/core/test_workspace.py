@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from facecheck.core.errors import UsageError
+from facecheck.core.workspace import find_checkpoint, find_manifest, new_run_folder
+
+
+def test_the_newest_run_is_found(tmp_path: Path) -> None:
+    for age, name in enumerate(("b", "a")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "best.safetensors").touch()
+        os.utime(tmp_path / name / "best.safetensors", (100 + age, 100 + age))
+    assert find_checkpoint(None, tmp_path) == tmp_path / "a" / "best.safetensors"
+    assert find_checkpoint(tmp_path / "b") == tmp_path / "b" / "best.safetensors"
+
+
+def test_what_is_not_there_is_told_with_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="facecheck train"):
+        find_checkpoint(None)
+    with pytest.raises(UsageError, match="no checkpoint at nothing"):
+        find_checkpoint(Path("nothing"))
+    with pytest.raises(UsageError, match="facecheck fetch"):
+        find_manifest(None)
+
+
+def test_a_run_never_enters_an_older_runs_folder(tmp_path: Path) -> None:
+    names = [new_run_folder("net", tmp_path / "runs").name for _ in range(3)]
+    assert names == ["net", "net-2", "net-3"]

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.model.evaluate import evaluate
+from facecheck.scanner.checker import Checker
+from facecheck.scanner.job import scan
+from facecheck.scanner.sink import COLUMNS
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_file_has_one_row_and_bad_ones_say_why(
+    trained: tuple[Path, Path], tmp_path: Path, bad_files: dict[str, str]
+) -> None:
+    folder = tmp_path / "bad"
+    (folder / "notes.txt").write_text("no image")
+    names = list(bad_files)
+    if os.geteuid() != 0:  # root may read anything
+        (folder / "locked.jpg").write_bytes((folder / "whole.jpg").read_bytes())
+        (folder / "locked.jpg").chmod(0)
+        bad_files["locked.jpg"] = "no permission"
+        names.append("locked.jpg")
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "dangling.jpg").symlink_to(folder / "nothing")
+    bad_files["dangling.jpg"] = "not there"
+    result = scan([folder], tmp_path / "r.csv", trained[1], device="cpu")
+    rows = rows_of(tmp_path / "r.csv")
+    assert [Path(row["path"]).name for row in rows] == sorted(bad_files)
+    for row in rows:
+        reason = bad_files[Path(row["path"]).name]
+        assert row["status"] == ("error" if reason else "ok")
+        assert reason in row["message"]
+        assert bool(row["score"]) != bool(reason)
+    assert result.files == len(rows)
+    assert result.ignored == 1
+    assert result.statuses["error"] == sum(bool(reason) for reason in bad_files.values())
+
+
+def test_the_columns_are_pinned() -> None:
+    assert COLUMNS == (
+        "path", "status", "verdict", "kind", "score", "p_photo", "p_cartoon", "p_sketch",
+        "p_painting", "p_sculpture", "p_generated", "message",
+    )  # fmt: skip
+
+
+def test_a_score_is_its_own_files_whatever_surrounds_it(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    checkpoint = trained[1]
+    (tmp_path / "mixed").mkdir()
+    for number, path in enumerate(sorted(drawn.rglob("*.png"))):
+        shutil.copy(path, tmp_path / "mixed" / f"{number:02}.png")
+        if number % 3 == 0:
+            (tmp_path / "mixed" / f"{number:02}bad.png").write_text("bad")
+    scan([tmp_path / "mixed"], tmp_path / "r.csv", checkpoint, device="cpu", batch_size=5)
+    checker = Checker(checkpoint, device="cpu")
+    rows = rows_of(tmp_path / "r.csv")
+    assert len(rows) == 36 + 12
+    for row in rows:
+        if "bad" in row["path"]:
+            assert row["status"] == "error"
+        else:
+            verdict = checker.check(row["path"])
+            assert float(row["score"]) == pytest.approx(verdict.score, abs=2e-6)
+            assert row["verdict"] == verdict.verdict
+            assert row["kind"] == verdict.kind
+            shares = [float(row[f"p_{kind}"]) for kind in ("photo", "cartoon", "sketch")]
+            assert sum(shares) == pytest.approx(1, abs=3e-6)
+            assert row["p_painting"] == ""
+
+
+def test_evaluate_and_scan_agree(trained: tuple[Path, Path], drawn: Path, tmp_path: Path) -> None:
+    manifest, checkpoint = trained
+    evaluate(checkpoint, manifest, predictions=tmp_path / "p.csv", device="cpu")
+    scan([drawn], tmp_path / "r.csv", checkpoint, device="cpu")
+    scanned = {row["path"]: row for row in rows_of(tmp_path / "r.csv")}
+    for row in rows_of(tmp_path / "p.csv"):
+        other = scanned[row["path"]]
+        assert row["verdict"] == other["verdict"]
+        assert float(row["score"]) == pytest.approx(float(other["score"]), abs=2e-6)
+
+
+def test_an_interrupted_scan_continues_to_the_same_bytes(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole.csv", tmp_path / "cut.csv"
+    scan([drawn], whole, trained[1], device="cpu", batch_size=8)
+
+    def interrupt(done: int, total: int | None) -> None:
+        if done >= 16:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan([drawn], cut, trained[1], device="cpu", batch_size=8, progress=interrupt)
+    assert not cut.exists()
+    result = scan([drawn], cut, trained[1], device="cpu", batch_size=8)
+    assert result.resumed == 16
+    assert sum(result.verdicts.values()) == 36
+    assert cut.read_bytes() == whole.read_bytes()
+
+
+def test_hostile_names_are_one_safe_row_each(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face = drawn / "photo" / "drawn-photo" / "000.png"
+    names = ["=cmd().png", "-rf.png", "new\nline.png", 'q"uote,.png', "<img src=x>.png"]
+    for name in names:
+        shutil.copy(face, tmp_path / name)
+    shutil.copy(face, tmp_path / os.fsdecode(b"caf\xe9.png"))
+    shutil.copy(face, tmp_path / ("x" * 251 + ".png"))
+    monkeypatch.chdir(tmp_path)
+    # As a shell's glob would hand them over: each file named itself.
+    given = [Path(name) for name in sorted(os.listdir(tmp_path))]
+    scan(given, tmp_path / "r.csv", trained[1], device="cpu")
+    rows = rows_of(tmp_path / "r.csv")
+    assert len(rows) == 7
+    assert {row["status"] for row in rows} == {"ok"}
+    assert not any(row["path"].startswith(("=", "-")) for row in rows)
+    assert "caf\\xe9.png" in {row["path"] for row in rows}
+
+
+def test_inputs_and_outputs_that_cannot_be_are_told(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    checkpoint = trained[1]
+    with pytest.raises(UsageError, match="nothing to scan at"):
+        scan([tmp_path / "nothing"], tmp_path / "r.csv", checkpoint)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FacecheckError, match="no images"):
+        scan([tmp_path / "empty"], tmp_path / "r.csv", checkpoint)
+    with pytest.raises(UsageError, match=r"\.csv"):
+        scan([drawn], tmp_path / "r.txt", checkpoint)
+    (tmp_path / "r.csv").write_text("mine")
+    with pytest.raises(UsageError, match="--overwrite"):
+        scan([drawn], tmp_path / "r.csv", checkpoint)
+    assert (tmp_path / "r.csv").read_text() == "mine"
+    with pytest.raises(FacecheckError, match="cannot be written"):
+        scan([drawn], Path("/proc/facecheck/r.csv"), checkpoint)
+
+
+def test_a_file_named_twice_has_one_row(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    face = drawn / "photo" / "drawn-photo" / "000.png"
+    assert scan([face, face], tmp_path / "r.csv", trained[1], device="cpu").files == 1
