@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from facecheck.core.errors import UsageError
+from facecheck.core.errors import FacecheckError, UsageError
 
 # A cell that begins with one of these is run as a formula by spreadsheets, and "-" is read as an
 # option by shells.
@@ -85,3 +86,14 @@ def refuse_to_overwrite(path: Path, *, overwrite: bool) -> None:
     """Raise :class:`UsageError` if ``path`` exists and ``overwrite`` was not asked for."""
     if path.exists() and not overwrite:
         raise UsageError(f"{path_text(path)} exists: pass --overwrite to replace it")
+
+
+def require_space(folder: Path, needed: int, purpose: str) -> None:
+    """Raise :class:`FacecheckError` unless ``needed`` bytes are free where ``folder`` lies."""
+    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise FacecheckError(
+            f"{path_text(place)}: {purpose} needs {needed / 1e9:,.2f} GB and {free / 1e9:,.2f} GB "
+            "are free: make room, or choose another folder"
+        )

@@ -20,7 +20,7 @@ import struct
 import threading
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,7 +62,7 @@ class Decoded:
     height: int
 
 
-def is_image_name(path: Path) -> bool:
+def is_image_name(path: PurePath) -> bool:
     """Return whether the ending of ``path`` is one of :data:`SUFFIXES`, in any case."""
     return path.suffix.lower() in SUFFIXES
 

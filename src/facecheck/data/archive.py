@@ -2,48 +2,104 @@
 
 from __future__ import annotations
 
+import hashlib
+import lzma
 import re
-import shutil
 import stat
+import struct
 import tarfile
+import unicodedata
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from facecheck.core.errors import SourceError
-from facecheck.core.files import path_text
+from facecheck.core.files import path_text, require_space
 
 MAX_FILES = 2_000_000
 MAX_BYTES = 500 * 2**30
 #: Unpacked bytes for each byte of the archive. Images hardly shrink; a bomb grows a thousandfold.
 MAX_RATIO = 200
+#: Bytes of one name that every common file system takes, less room for a mark of ours.
+MAX_NAME = 240
+MAX_DEPTH = 64
 
-_WINDOWS_RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_RESERVED_STEM = re.compile(r"(?i)^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])[. ]*(\.|$)")
+_RESERVED_CHARACTER = re.compile(r'[<>:"|?*\x00-\x1f\x7f]')
+_DRIVE = re.compile(r"^[A-Za-z]:")
+_UTF8_FLAG = 0x800
+#: Formats that are recognised and not read, by their first bytes.
+_OTHER_FORMATS = {
+    b"7z\xbc\xaf'\x1c": "7z",
+    b"Rar!\x1a\x07": "rar",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+#: What Python's readers raise on damaged, encrypted or unknown content.
+_DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, RuntimeError, ValueError, OverflowError, IndexError, KeyError, AttributeError),
+)
+
+
+class DamagedArchiveError(SourceError):
+    """The archive's bytes are not what its makers packed; another copy may be whole."""
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """A member whose name could not be kept: as it was, and as it is on disk."""
+
+    was: str
+    now: str
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What ``unpack`` wrote: files, their bytes in all, and the names that had to change."""
+
+    files: int
+    bytes: int
+    renamed: tuple[Renamed, ...]
 
 
 def is_archive(path: Path) -> bool:
     """Return whether ``path`` is a zip or tar archive, by its content."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    try:
+        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    except (*_DAMAGE, OSError):
+        return False
 
 
-def unpack(archive: Path, folder: Path) -> None:
+def other_format(path: Path) -> str | None:
+    """Return the name of an archive format that facecheck recognises but does not read."""
+    with path.open("rb") as stream:
+        start = stream.read(8)
+    return next((name for mark, name in _OTHER_FORMATS.items() if start.startswith(mark)), None)
+
+
+def unpack(archive: Path, folder: Path) -> Unpacked:
     """Unpack the regular files of a zip or tar archive into an empty ``folder``.
 
+    Names that some system cannot hold are changed and reported: characters and device names that
+    Windows reserves, names that differ by case alone from an earlier one, bytes in no known
+    encoding, names that are too long.
+
     Raises:
-        SourceError: it is no such archive, is damaged or encrypted; a member's name is absolute,
-            climbs out by ``..``, is reserved on Windows, or differs from another's by case alone;
-            a member is a link or device; or it is larger than the limits of this module.
+        SourceError: it is no such archive, is damaged or encrypted; a member's name is absolute or
+            climbs out by ``..``; a member is a link or device; it is larger than the limits of
+            this module, or than the disk's free space.
     """
-    limit = min(MAX_BYTES, MAX_RATIO * max(archive.stat().st_size, 2**20))
-    seen: dict[str, str] = {}
+    names = _Names(archive)
     total = 0
+    limit = min(MAX_BYTES, MAX_RATIO * max(archive.stat().st_size, 2**20))
     try:
-        with _members(archive) as members:
+        with _members(archive, folder) as members:
             for name, stream in members:
-                target = folder / _safe_name(name, archive)
-                _check_collision(name, seen, archive)
+                target = folder / names.safe(name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with stream, target.open("xb") as out:
                     while block := stream.read(2**20):
@@ -54,54 +110,113 @@ def unpack(archive: Path, folder: Path) -> None:
                                 "an archive of images would: it may be a bomb"
                             )
                         out.write(block)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, RuntimeError, ValueError) as error:
-        raise SourceError(
-            f"{path_text(archive)}: damaged or encrypted ({error}): get it again"
+    except _DAMAGE as error:
+        raise DamagedArchiveError(
+            f"{path_text(archive)}: damaged or encrypted ({_words(error)}): get it again"
         ) from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise SourceError(
-            f"{path_text(archive)}: two members share the name {error.filename}"
+            f"{path_text(archive)}: a file and a folder share the name "
+            f"{path_text(Path(str(error.filename)))}: unpack it by hand, then fetch the folder"
         ) from None
+    except OSError as error:
+        # gzip and bz2 report damage so, without a number; a full disk has one
+        kind = SourceError if error.errno else DamagedArchiveError
+        raise kind(
+            f"{path_text(archive)}: cannot be unpacked to {path_text(folder)}: {_words(error)}"
+        ) from None
+    return Unpacked(len(names.taken), total, tuple(names.renamed))
 
 
-def _check_collision(name: str, seen: dict[str, str], archive: Path) -> None:
-    twin = seen.setdefault(name.casefold(), name)
-    if len(seen) > MAX_FILES:
-        raise SourceError(f"{path_text(archive)}: holds over {MAX_FILES:,} files")
-    if twin != name:
-        raise SourceError(
-            f"{path_text(archive)}: {name!r} and {twin!r} differ by case alone and would be one "
-            "file on some systems: unpack and rename by hand, then fetch the folder"
-        )
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
-def _safe_name(name: str, archive: Path) -> PurePosixPath:
-    path = PurePosixPath(name.replace("\\", "/"))
-    parts = path.parts
-    bad = (
-        path.is_absolute()
-        or not parts
-        or ".." in parts
-        or "\0" in name
-        or ":" in parts[0]
-        or any(_WINDOWS_RESERVED.match(part) for part in parts)
-    )
-    if bad:
-        raise SourceError(f"{path_text(archive)}: unsafe member name {name!r}: nothing was kept")
-    return path
+class _Names:
+    """The names given out so far in one archive, no two of them one file on any system."""
+
+    def __init__(self, archive: Path) -> None:
+        self.archive = archive
+        self.taken: set[str] = set()
+        self.renamed: list[Renamed] = []
+
+    def safe(self, name: str) -> PurePosixPath:
+        """Return a relative path for a member, unlike all earlier ones even without case."""
+        parts = self._parts(name)
+        path = PurePosixPath(*(_portable(part) for part in parts))
+        number = 1
+        while (key := _key(path)) in self.taken:
+            number += 1
+            path = path.with_name(f"{_stem(path)}~{number}{path.suffix}")
+        self.taken.add(key)
+        if len(self.taken) > MAX_FILES:
+            raise SourceError(f"{path_text(self.archive)}: holds over {MAX_FILES:,} files")
+        if path.parts != parts:
+            self.renamed.append(Renamed(_shown(name), str(path)))
+        return path
+
+    def _parts(self, name: str) -> tuple[str, ...]:
+        path = PurePosixPath(name.replace("\\", "/"))
+        outside = path.is_absolute() or ".." in path.parts or _DRIVE.match(name)
+        if outside or not path.parts or len(path.parts) > MAX_DEPTH:
+            raise SourceError(
+                f"{path_text(self.archive)}: unsafe member name {_shown(name)!r}: nothing was kept"
+            )
+        return path.parts
+
+
+def _stem(path: PurePosixPath) -> str:
+    return re.sub(r"~\d+$", "", path.stem)
+
+
+def _key(path: PurePosixPath) -> str:
+    """Return what two names share when a file system that ignores case or form confuses them."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
+
+
+def _portable(part: str) -> str:
+    """Return one name as every common system can hold it."""
+    name = part.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if name != part:  # bytes in no known encoding: keep them apart by spelling them out
+        name = "".join(f"%{ord(c) & 0xFF:02X}" if "\udc80" <= c <= "\udcff" else c for c in part)
+        name = name.encode("utf-8", "replace").decode("utf-8")
+    name = _RESERVED_CHARACTER.sub("_", name)
+    if name[-1:] in {".", " "}:
+        name = f"{name.rstrip('. ')}_"
+    if _RESERVED_STEM.match(name):
+        name = f"_{name}"
+    if len(name.encode()) > MAX_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        suffix = PurePosixPath(name).suffix[:16]
+        head = name.encode()[: MAX_NAME - 20 - len(suffix.encode())].decode("utf-8", "ignore")
+        name = f"{head.rstrip('. ')}~{digest}{suffix}"
+    return name
+
+
+def _shown(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @contextmanager
-def _members(archive: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
+def _members(archive: Path, folder: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
     """Yield the (name, content) of each regular file; folders are implied, the rest is refused."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as bundle:
+            size = sum(member.file_size for member in bundle.infolist())
+            # A size that no disk holds is a lie or a bomb; the limit on bytes written tells which.
+            require_space(folder, min(size, MAX_RATIO * archive.stat().st_size), "unpacking it")
             yield _zip_members(bundle, archive)
     elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as bundle:
+        with tarfile.open(archive, errorlevel=2) as bundle:
             yield _tar_members(bundle, archive)
     else:
-        raise SourceError(f"{path_text(archive)}: neither a zip nor a tar archive")
+        name = other_format(archive)
+        raise SourceError(
+            f"{path_text(archive)}: a {name} archive, which facecheck does not read: unpack it "
+            "with another program, then fetch the folder with --from"
+            if name
+            else f"{path_text(archive)}: neither a zip nor a tar archive"
+        )
 
 
 def _zip_members(bundle: zipfile.ZipFile, archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
@@ -110,8 +225,20 @@ def _zip_members(bundle: zipfile.ZipFile, archive: Path) -> Iterator[tuple[str, 
         if member.is_dir():
             continue
         if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
-            raise SourceError(f"{path_text(archive)}: {member.filename!r} is a link or device")
-        yield member.filename, bundle.open(member)
+            raise SourceError(
+                f"{path_text(archive)}: {member.filename!r} is a link or device: nothing was kept"
+            )
+        yield _zip_name(member), bundle.open(member)
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """Return a member's name; without the UTF-8 flag many programs write UTF-8 all the same."""
+    if member.flag_bits & _UTF8_FLAG:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return member.filename
 
 
 def _tar_members(bundle: tarfile.TarFile, archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
@@ -120,13 +247,8 @@ def _tar_members(bundle: tarfile.TarFile, archive: Path) -> Iterator[tuple[str, 
             continue
         stream = bundle.extractfile(member) if member.isreg() else None
         if stream is None:
-            raise SourceError(f"{path_text(archive)}: {member.name!r} is a link or device")
+            raise SourceError(
+                f"{path_text(archive)}: {_shown(member.name)!r} is a link or device: nothing was "
+                "kept"
+            )
         yield member.name, stream
-
-
-def copy_tree(origin: Path, folder: Path, files: list[Path]) -> None:
-    """Copy ``files``, all under ``origin``, to the same places under ``folder``."""
-    for file in files:
-        target = folder / file.relative_to(origin)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(file, target)

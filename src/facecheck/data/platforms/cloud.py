@@ -1,0 +1,143 @@
+"""Object stores and hubs (s3, gs, az, hf and others) through fsspec, of the extra ``cloud``."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from facecheck.core.errors import SourceError
+from facecheck.core.files import require_space
+from facecheck.data.catalog import Source
+from facecheck.data.platforms import Download, Transfer, one_by_one
+
+_BLOCK = 2**22
+_VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "commit_hash", "LastModified", "mtime")
+
+
+def where(source: Source) -> str:
+    """Return the addresses."""
+    return ", ".join(source.handles)
+
+
+def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]:
+    """Get each address, a file or all files below a folder, to ``folder``.
+
+    Raises:
+        SourceError: a package for this store is missing, the address or its credentials are
+            wrong, or the connection fails too often.
+    """
+
+    def get(handle: str, part: Transfer) -> list[Download]:
+        filesystem, path = _opened(handle, source)
+        try:
+            files = _listed(filesystem, path)
+            if not files:
+                raise SourceError(f"{handle}: nothing is there: check the address")
+            total = sum(info["size"] or 0 for _, info in files) or None
+            require_space(folder, total or 0, f"downloading {handle}")
+            return _all(filesystem, path, files, folder, part, total)
+        except ImportError as error:
+            raise SourceError(_missing(handle, error)) from None
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SourceError(
+                f"{handle}: {' '.join(str(error).split()) or type(error).__name__}: check the "
+                "address and the store's own credentials, then run the same command again"
+            ) from None
+
+    return one_by_one(source.handles, transfer, get)
+
+
+def _opened(handle: str, source: Source) -> tuple[Any, str]:
+    """Return the filesystem of an address, and the path in it."""
+    try:
+        from fsspec.core import url_to_fs
+
+        filesystem, path = url_to_fs(handle, **source.options)
+    except ImportError as error:
+        raise SourceError(_missing(handle, error)) from None
+    except (ValueError, TypeError) as error:
+        raise SourceError(f"{handle}: {error}: correct the handle or its options") from None
+    return filesystem, str(path)
+
+
+def _missing(handle: str, error: ImportError) -> str:
+    return f"{handle}: {error}: pip install 'facecheck[cloud]' brings what this needs"
+
+
+def _listed(filesystem: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
+    found: dict[str, dict[str, Any]] = filesystem.find(path, detail=True)
+    return sorted((name, info) for name, info in found.items() if info.get("type") == "file")
+
+
+def _all(
+    filesystem: Any,
+    path: str,
+    files: list[tuple[str, dict[str, Any]]],
+    folder: Path,
+    transfer: Transfer,
+    total: int | None,
+) -> list[Download]:
+    downloads = []
+    done = 0
+    for number, (name, info) in enumerate(files, 1):
+        inner = PurePosixPath(name).name if name == path else name.removeprefix(f"{path}/")
+        target = folder / f"{number:07}-{PurePosixPath(name).name[-100:]}"
+        version = next((str(info[key]) for key in _VERSIONS if info.get(key)), "")
+        counted = Transfer(
+            lambda here, _, before=done: transfer.progress(before + here, total),
+            transfer.cancel,
+            transfer.retry,
+        )
+        _one(filesystem, name, info, version, target, counted)
+        done += target.stat().st_size
+        downloads.append(Download(target, version, inner=PurePosixPath(inner)))
+    if len(downloads) == 1 and files[0][0] == path:
+        return [Download(downloads[0].path, downloads[0].version)]
+    return downloads
+
+
+def _one(
+    filesystem: Any,
+    name: str,
+    info: dict[str, Any],
+    version: str,
+    target: Path,
+    transfer: Transfer,
+) -> None:
+    """Read one file in blocks, through failures, to ``target``.
+
+    The part's name carries the version, so that bytes of two versions never meet.
+    """
+    if target.is_file():
+        return
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    digest = hashlib.sha256(f"{name} {version} {info.get('size')}".encode()).hexdigest()[:12]
+    part = target.with_name(f"{target.name}.{digest}.part")
+    failures = 0
+    while True:
+        done = part.stat().st_size if part.exists() and version else 0
+        try:
+            with filesystem.open(name, "rb") as stream, part.open("r+b" if done else "wb") as out:
+                stream.seek(done)
+                out.seek(done)
+                while block := stream.read(_BLOCK):
+                    transfer.check_cancelled()
+                    out.write(block)
+                    done += len(block)
+                    failures = 0
+                    transfer.progress(done, info.get("size"))
+            break
+        except (FileNotFoundError, PermissionError):
+            raise
+        except OSError as error:
+            failures += 1
+            if failures >= transfer.retry.attempts:
+                raise SourceError(f"{name}: {error}, {failures} times in a row") from None
+            transfer.wait(failures, None)
+    if info.get("size") not in {None, done}:
+        part.unlink()
+        raise SourceError(f"{name}: {done:,} bytes came instead of {info['size']:,}: try again")
+    part.replace(target)
