@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from facecheck.core.manifest import write_manifest as write_manifest
     from facecheck.data.dedup import dedup as dedup
     from facecheck.data.fetch import fetch as fetch
+    from facecheck.data.fetch import list_sources as list_sources
     from facecheck.data.index import index as index
     from facecheck.data.split import split as split
     from facecheck.model.evaluate import evaluate as evaluate
@@ -36,6 +37,7 @@ _HOMES = {
     "read_manifest": "core.manifest",
     "write_manifest": "core.manifest",
     "fetch": "data.fetch",
+    "list_sources": "data.fetch",
     "index": "data.index",
     "dedup": "data.dedup",
     "split": "data.split",

@@ -40,7 +40,7 @@ app = typer.Typer(
 )
 
 for command in (
-    *(curate.fetch, curate.index, curate.dedup, curate.split),
+    *(curate.sources, curate.fetch, curate.index, curate.dedup, curate.split),
     *(learn.train, learn.evaluate),
     scan.scan,
 ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -17,6 +18,8 @@ from facecheck.core.parallel import Progress, silent
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
@@ -43,6 +46,9 @@ Pair = Annotated[
         help="In these sources, files of one name show one person and share a split. Repeatable.",
         default_factory=list,
     ),
+]
+CatalogOption = Annotated[
+    Path | None, typer.Option("--catalog", help="A file of your own sources, added to ours.")
 ]
 KindOption = Annotated[
     str | None, typer.Option(help="The kind of every image, instead of the folder's name.")
@@ -102,28 +108,68 @@ def plain(value: Any) -> Any:
     return path_text(value) if isinstance(value, Path) else value
 
 
+class Bars:
+    """Progress bars on stderr, one for each thing that is counted; none where there is no one.
+
+    Threads may tell of their progress at the same time.
+    """
+
+    def __init__(self, bars: RichProgress | None) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+
+    def counter(self, label: str) -> Progress:
+        """Return a :data:`Progress` whose bar appears when it is first told of anything."""
+        if self._bars is None:
+            return silent
+        return lambda done, total: self._tell(label, done, total, lambda amount: f"{amount:,.0f}")
+
+    def download(self, name: str, done: int, total: int | None) -> None:
+        """Tell bytes of one download, here and in all."""
+        if self._bars is not None:
+            from rich.filesize import decimal
+
+            self._tell(name, done, total, lambda amount: decimal(int(amount)))
+
+    def _tell(
+        self, label: str, done: int, total: int | None, words: Callable[[float], str]
+    ) -> None:
+        bars = self._bars
+        if bars is None:
+            return
+        with self._lock:
+            if label not in self._tasks:
+                self._tasks[label] = bars.add_task(label, total=total, amount="", rate="")
+            task = self._tasks[label]
+            speed = next((row.speed for row in bars.tasks if row.id == task), None)
+            amount = words(done) if total is None else f"{words(done)} of {words(total)}"
+            rate = f"{words(speed)}/s" if speed else ""
+            bars.update(task, completed=done, total=total, amount=amount, rate=rate)
+
+
 @contextmanager
-def progress_bar(label: str, *, quiet: bool) -> Iterator[Progress]:
-    """Yield a :data:`Progress` that draws a bar on stderr, when that is a terminal."""
+def progress_bars(*, quiet: bool) -> Iterator[Bars]:
+    """Yield :class:`Bars` that draw on stderr, when that is a terminal."""
     if quiet or not sys.stderr.isatty():
-        yield silent
+        yield Bars(None)
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichBars
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[amount]}"),
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Bars(*columns, console=stderr_console(), transient=True) as bars:
-        task = bars.add_task(label, total=None, rate="")
+    with RichBars(*columns, console=stderr_console(), transient=True) as bars:
+        yield Bars(bars)
 
-        def advance(done: int, total: int | None) -> None:
-            speed = bars.tasks[0].speed
-            rate = f"{speed:,.0f}/s" if speed else ""
-            bars.update(task, completed=done, total=total, rate=rate)
 
-        yield advance
+@contextmanager
+def progress_bar(label: str, *, quiet: bool) -> Iterator[Progress]:
+    """Yield a :data:`Progress` that draws a bar on stderr, when that is a terminal."""
+    with progress_bars(quiet=quiet) as bars:
+        yield bars.counter(label)

@@ -13,6 +13,8 @@ from facecheck.core.files import path_text
 
 #: The project file's name; it is looked for in the current folder.
 PROJECT_FILE = Path("facecheck.yaml")
+#: The key that stands beside the commands, for all that know sources.
+CATALOG = "catalog"
 
 
 def read_settings(path: Path, known: Mapping[str, frozenset[str]]) -> dict[str, dict[str, Any]]:
@@ -23,7 +25,9 @@ def read_settings(path: Path, known: Mapping[str, frozenset[str]]) -> dict[str, 
         known: the options of each command, in the spelling of its flags without dashes in front.
 
     Returns:
-        by command, by option with underscores for dashes.
+        by command, by option with underscores for dashes. The key ``catalog`` beside the commands
+        is an option of each command that has it: a file's path, relative to the project file, or
+        the entries themselves, for which the project file stands.
 
     Raises:
         ConfigError: the file is not YAML of this shape, or has a key that no command has; the
@@ -38,7 +42,15 @@ def read_settings(path: Path, known: Mapping[str, frozenset[str]]) -> dict[str, 
         raise ConfigError(f"{name}: not readable YAML: {' '.join(str(error).split())}") from None
     if not isinstance(stored, dict):
         raise ConfigError(f"{name}: must map commands to options, such as `train: {{epochs: 5}}`")
+    catalog = stored.pop(CATALOG, None)
+    if not isinstance(catalog, str | dict | None):
+        raise ConfigError(f"{name}: {CATALOG}: must be a file's path, or map sources to entries")
     settings: dict[str, dict[str, Any]] = {}
+    if catalog is not None:
+        place = path if isinstance(catalog, dict) else path.parent / catalog
+        settings = {
+            command: {CATALOG: str(place)} for command in known if CATALOG in known[command]
+        }
     for command, options in stored.items():
         if command not in known:
             raise ConfigError(
@@ -50,5 +62,6 @@ def read_settings(path: Path, known: Mapping[str, frozenset[str]]) -> dict[str, 
             if option not in known[command]:
                 near = did_you_mean(str(option), known[command])
                 raise ConfigError(f"{name}: {command}: unknown option {option!r}{near}")
-        settings[command] = {option.replace("-", "_"): value for option, value in options.items()}
+        given = {option.replace("-", "_"): value for option, value in options.items()}
+        settings[command] = {**settings.get(command, {}), **given}
     return settings

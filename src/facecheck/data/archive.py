@@ -93,7 +93,7 @@ def unpack(archive: Path, folder: Path) -> Unpacked:
             climbs out by ``..``; a member is a link or device; it is larger than the limits of
             this module, or than the disk's free space.
     """
-    names = _Names(archive)
+    names = SafeNames(path_text(archive))
     total = 0
     limit = min(MAX_BYTES, MAX_RATIO * max(archive.stat().st_size, 2**20))
     try:
@@ -132,16 +132,26 @@ def _words(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-class _Names:
-    """The names given out so far in one archive, no two of them one file on any system."""
+class SafeNames:
+    """The names given out so far in one archive or folder, no two of them one file anywhere.
 
-    def __init__(self, archive: Path) -> None:
-        self.archive = archive
+    Attributes:
+        holder: what the names come from, for messages.
+        taken: the names given out, as a file system that ignores case and form sees them.
+        renamed: those that could not be kept.
+    """
+
+    def __init__(self, holder: str) -> None:
+        self.holder = holder
         self.taken: set[str] = set()
         self.renamed: list[Renamed] = []
 
     def safe(self, name: str) -> PurePosixPath:
-        """Return a relative path for a member, unlike all earlier ones even without case."""
+        """Return a relative path for a member, unlike all earlier ones even without case.
+
+        Raises:
+            SourceError: the name would leave the folder, is empty, or is nested too deep.
+        """
         parts = self._parts(name)
         path = PurePosixPath(*(_portable(part) for part in parts))
         number = 1
@@ -150,7 +160,7 @@ class _Names:
             path = path.with_name(f"{_stem(path)}~{number}{path.suffix}")
         self.taken.add(key)
         if len(self.taken) > MAX_FILES:
-            raise SourceError(f"{path_text(self.archive)}: holds over {MAX_FILES:,} files")
+            raise SourceError(f"{self.holder}: holds over {MAX_FILES:,} files")
         if path.parts != parts:
             self.renamed.append(Renamed(_shown(name), str(path)))
         return path
@@ -160,7 +170,7 @@ class _Names:
         outside = path.is_absolute() or ".." in path.parts or _DRIVE.match(name)
         if outside or not path.parts or len(path.parts) > MAX_DEPTH:
             raise SourceError(
-                f"{path_text(self.archive)}: unsafe member name {_shown(name)!r}: nothing was kept"
+                f"{self.holder}: unsafe member name {_shown(name)!r}: nothing was kept"
             )
         return path.parts
 

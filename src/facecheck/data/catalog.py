@@ -148,7 +148,7 @@ def _parse(text: str, where: str) -> dict[str, Source]:
 def _source(name: str, entry: Any, where: str) -> Source:
     where = f"{where}: {name}"
     if not re.fullmatch(_NAME, name) or name == "catalog":
-        raise ConfigError(f"{where}: a name is lower-case letters, digits, dots, dashes and underscores")
+        raise ConfigError(f"{where}: a name is made of lower-case letters, digits, dots and dashes")
     values = _checked(entry, Source, where, renamed={"handle": "handles"}, hidden={"name"})
     rules = tuple(
         _rule(rule, f"{where}: rule {number}")
@@ -197,7 +197,7 @@ def _rule(entry: Any, where: str) -> Rule:
     try:
         known = {*FIELDS, *re.compile(rule.name).groupindex}
     except re.error as error:
-        raise ConfigError(f"{where}: name {rule.name!r} is no regular expression: {error}") from None
+        raise ConfigError(f"{where}: name {rule.name!r} is not a pattern: {error}") from None
     for template in (rule.group, *rule.columns.values()):
         for name in template_fields(template) - known:
             near = did_you_mean(name, known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import polars as pl
 
@@ -22,6 +22,8 @@ from facecheck.core.manifest import (
 )
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.core.tree import walk_files
+from facecheck.data.marker import HIDDEN, rules_by_folder
+from facecheck.data.rules import Placement, extra_columns, place
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def index(
 
     Folders are laid out ``<kind>/<source>/…``; a folder that is itself named after a kind may be
     given too. With ``kind`` and ``source`` any layout will do: all its files get those.
+    Where ``fetch`` filled the folders, the catalogue's rules give groups, exclusions and further
+    columns as well.
 
     Args:
         folders: what to walk. Hidden files and linked folders are passed over.
@@ -85,6 +89,7 @@ def index(
     Raises:
         UsageError: a folder is missing or not laid out like this, ``out`` exists or has another
             suffix, a kind or a paired source is unknown.
+        SourceError: a marker that ``fetch`` left cannot be read.
         FacecheckError: there is no image in the folders, or none could be read.
     """
     check_table_suffix(out)
@@ -98,9 +103,12 @@ def index(
             "check the folder, or the endings of its files"
         )
     group_of = _pair_groups(pairs, {found.source for found in listed})
+    labels = _Labels(folders)
     records: list[Record] = []
     rejects: list[Reject] = []
-    rows = map_ordered(lambda item: _record(item, group_of), listed, workers=workers or cpu_count())
+    rows = map_ordered(
+        lambda item: _record(item, group_of, labels), listed, workers=workers or cpu_count()
+    )
     for done, row in enumerate(rows, 1):
         if isinstance(row, Record):
             records.append(row)
@@ -125,7 +133,8 @@ def index(
         },
         "decode_policy": DECODE_POLICY,
     }
-    write_manifest(Manifest.from_records(records), out, made_by)
+    further = labels.columns([Path(record.path) for record in records])
+    write_manifest(Manifest.from_records(records).with_columns(**further), out, made_by)
     return IndexResult(
         manifest=out,
         rejects=rejects_path,
@@ -209,10 +218,46 @@ def _pair_groups(pairs: Sequence[Sequence[str]], sources: set[str]) -> Callable[
     return lambda source, stem: f"{names[source]}/{stem}" if source in names else ""
 
 
-def _record(listed: _Listed, group_of: Callable[[str, str], str]) -> Record | Reject:
+class _Labels:
+    """What the rules of fetched sources say of files, beyond their kind."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        # The raw folder itself is given as a rule, or else one of its kinds or sources.
+        roots = {
+            root
+            for folder in folders
+            for root in (folder.resolve(), *folder.resolve().parents[:2])
+            if (root / HIDDEN).is_dir()
+        }
+        self._rules = {
+            root / name: rules for root in roots for name, rules in rules_by_folder(root).items()
+        }
+
+    def of(self, path: Path) -> Placement | None:
+        """Return what is said of one file."""
+        for folder in path.parents:
+            if folder in self._rules:
+                return place(self._rules[folder], PurePosixPath(path.relative_to(folder)))
+        return None
+
+    def columns(self, paths: Sequence[Path]) -> dict[str, list[str]]:
+        """Return the values of every further column, in the order of ``paths``."""
+        placements = [self.of(path) for path in paths] if self._rules else []
+        names = extra_columns(rule for rules in self._rules.values() for rule in rules)
+        return {
+            name: [found.columns.get(name, "") if found else "" for found in placements]
+            for name in names
+        }
+
+
+def _record(
+    listed: _Listed, group_of: Callable[[str, str], str], labels: _Labels
+) -> Record | Reject:
     path = listed.path
     if not is_utf8(path):
         return Reject(path_text(path), "the file name is not UTF-8: rename it")
+    label = labels.of(path)
+    named = f"{listed.source}/{label.group}" if label and label.group else ""
     try:
         decoded = decode(path)
         return Record(
@@ -226,7 +271,8 @@ def _record(listed: _Listed, group_of: Callable[[str, str], str]) -> Record | Re
             height=decoded.height,
             format=decoded.format,
             bytes=path.stat().st_size,
-            group=group_of(listed.source, path.stem),
+            group=group_of(listed.source, path.stem) or named,
+            excluded=label.excluded if label else "",
         )
     except ImageError as error:
         return Reject(str(path), str(error))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Protocol, cast
@@ -69,6 +69,15 @@ class Transfer:
         if self.cancel.is_set():
             raise Interrupted
 
+    def after(self, before: int, total: int | None = None) -> Transfer:
+        """Return a transfer for the next of several files, told of as bytes after ``before``."""
+
+        def told(done: int, of: int | None) -> None:
+            del of  # of one file; what counts is all of them
+            self.progress(before + done, total)
+
+        return replace(self, progress=told)
+
     def wait(self, failures: int, asked: float | None) -> None:
         """Wait before another attempt: as long as the server ``asked``, or backing off.
 
@@ -122,21 +131,16 @@ def one_by_one(
     handles: tuple[str, ...], transfer: Transfer, get: Callable[[str, Transfer], list[Download]]
 ) -> list[Download]:
     """Get handles in order, adding up their bytes to one progress."""
+    if len(handles) == 1:
+        return get(handles[0], transfer)
     downloads: list[Download] = []
-    before = 0
-
-    def told(done: int, total: int | None) -> None:
-        last = len(handles) == 1 or handle == handles[-1]
-        transfer.progress(before + done, before + total if total and last else None)
-
     for handle in handles:
-        got = get(handle, Transfer(told, transfer.cancel, transfer.retry))
-        before += sum(item.path.stat().st_size for item in got)
-        downloads += got
+        here = sum(item.path.stat().st_size for item in downloads)
+        downloads += get(handle, transfer.after(here))
     return downloads
 
 
-class Refused(SourceError):
+class RefusedError(SourceError):
     """A server's plain no.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -81,16 +80,14 @@ def _all(
 ) -> list[Download]:
     downloads = []
     done = 0
-    for number, (name, info) in enumerate(files, 1):
-        inner = PurePosixPath(name).name if name == path else name.removeprefix(f"{path}/")
-        target = folder / f"{number:07}-{PurePosixPath(name).name[-100:]}"
+    for name, info in files:
+        inner = name.removeprefix(f"{path.rstrip('/')}/")
         version = next((str(info[key]) for key in _VERSIONS if info.get(key)), "")
-        counted = Transfer(
-            lambda here, _, before=done: transfer.progress(before + here, total),
-            transfer.cancel,
-            transfer.retry,
-        )
-        _one(filesystem, name, info, version, target, counted)
+        # The name carries the version, so that bytes of two versions never meet.
+        state = f"{name} {version} {info.get('size')}".encode()
+        digest = hashlib.sha256(state).hexdigest()[:16]
+        target = folder / f"{digest}-{PurePosixPath(name).name[-100:]}"
+        _one(filesystem, name, info, target, transfer.after(done, total), resumable=bool(version))
         done += target.stat().st_size
         downloads.append(Download(target, version, inner=PurePosixPath(inner)))
     if len(downloads) == 1 and files[0][0] == path:
@@ -102,27 +99,24 @@ def _one(
     filesystem: Any,
     name: str,
     info: dict[str, Any],
-    version: str,
     target: Path,
     transfer: Transfer,
+    *,
+    resumable: bool,
 ) -> None:
-    """Read one file in blocks, through failures, to ``target``.
-
-    The part's name carries the version, so that bytes of two versions never meet.
-    """
+    """Read one file in blocks, through failures, to ``target``."""
     if target.is_file():
         return
-
     target.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(f"{name} {version} {info.get('size')}".encode()).hexdigest()[:12]
-    part = target.with_name(f"{target.name}.{digest}.part")
+    part = target.with_name(f"{target.name}.part")
+    if not resumable:
+        part.unlink(missing_ok=True)
     failures = 0
     while True:
-        done = part.stat().st_size if part.exists() and version else 0
+        done = part.stat().st_size if part.exists() else 0
         try:
-            with filesystem.open(name, "rb") as stream, part.open("r+b" if done else "wb") as out:
+            with filesystem.open(name, "rb") as stream, part.open("ab") as out:
                 stream.seek(done)
-                out.seek(done)
                 while block := stream.read(_BLOCK):
                     transfer.check_cancelled()
                     out.write(block)

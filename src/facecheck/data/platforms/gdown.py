@@ -77,12 +77,7 @@ def _folder(handle: str, folder: Path, transfer: Transfer) -> list[Download]:
     done = 0
     for item in listed:
         inner = PurePosixPath(item.path.replace("\\", "/"))
-        counted = Transfer(
-            lambda here, _, before=done: transfer.progress(before + here, None),
-            transfer.cancel,
-            transfer.retry,
-        )
-        path = _file(item.id, folder, counted, f"{handle} ({inner})")
+        path = _file(item.id, folder, transfer.after(done), f"{handle} ({inner})")
         downloads.append(Download(path, inner=inner))
         done += path.stat().st_size
     return downloads

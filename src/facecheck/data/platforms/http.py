@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from facecheck.core.errors import SourceError
 from facecheck.core.files import require_space, sha256_file, write_json
 from facecheck.data.catalog import Source
-from facecheck.data.platforms import Download, Refused, Transfer, one_by_one
+from facecheck.data.platforms import Download, RefusedError, Transfer, one_by_one
 
 if TYPE_CHECKING:
     import requests
@@ -122,9 +122,7 @@ class _Again(Exception):  # noqa: N818 - a reason to go on
         self.discard = discard
 
 
-def save(
-    ask: Ask, target: Path, transfer: Transfer, what: str, sha256: str | None = None
-) -> str:
+def save(ask: Ask, target: Path, transfer: Transfer, what: str, sha256: str | None = None) -> str:
     """Stream what ``ask`` answers to ``target``, through drops and restarts; return its version.
 
     Bytes go to ``<target>.part``, with what identifies them in ``<target>.json``; the part takes
@@ -139,7 +137,7 @@ def save(
         sha256: the file's digest where its makers publish one.
 
     Raises:
-        Refused: the server says no for good.
+        RefusedError: the server says no for good.
         SourceError: it fails too often, is not of the length or digest promised, or the disk is
             full. What came stays for a later attempt, unless it is wrong.
     """
@@ -229,7 +227,7 @@ def _judge(response: requests.Response, have: int, known: _State) -> tuple[int, 
         raise _Again("the server refused to go on with the part that is here", discard=True)
     if status not in {200, 206}:
         hint = _HINTS.get(status, "check the address")
-        raise Refused(f"{what}: HTTP {status} {response.reason}: {hint}", status)
+        raise RefusedError(f"{what}: HTTP {status} {response.reason}: {hint}", status)
     encoded = response.headers.get("Content-Encoding", "identity") != "identity"
     validator = "" if encoded else _validator(response)
     if status == 200:
@@ -298,4 +296,3 @@ def _short(error: BaseException) -> str:
     text = str(error)
     inner = re.search(r"(?:Errno -?\d+\] |\(')([^'\"()<>\[\]]+)", text)
     return " ".join((inner[1] if inner else text).split())[:200] or type(error).__name__
-

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from facecheck.core.errors import SourceError
 from facecheck.data.catalog import Source
-from facecheck.data.platforms import Download, Refused, Transfer, one_by_one
+from facecheck.data.platforms import Download, RefusedError, Transfer, one_by_one
 from facecheck.data.platforms.http import TIMEOUT, save
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]
         page = _page(source, handle)
         try:
             version = save(_asking(source, handle), target, part, page)
-        except Refused as error:
+        except RefusedError as error:
             raise SourceError(_explained(error.status, source, handle)) from None
         pinned = handle.split("/")[2:]
         return [Download(target, pinned[0] if pinned else version)]
@@ -114,8 +114,8 @@ def _open(source: Source, handle: str) -> requests.Response:
             else:
                 api.dataset_download_files(handle, path=".", force=True, quiet=True)
         except requests.exceptions.HTTPError as error:
-            if error.response is None:
-                raise
+            if error.response is None or error.response.status_code < 400:
+                raise SourceError(f"{_page(source, handle)}: {error}") from None
             return error.response  # judged, and retried, as any other answer
         except (ValueError, OSError) as error:
             if isinstance(error, requests.exceptions.RequestException):
