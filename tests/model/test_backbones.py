@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 
 from facecheck.core.errors import CheckpointError, UsageError
 from facecheck.model.backbones import build, read_state_dict
@@ -67,6 +72,69 @@ def test_an_unreachable_hub_names_the_ways_out(monkeypatch: pytest.MonkeyPatch) 
         build("seresnet50", 5, pretrained=True)
     assert "seresnet50.ra2_in1k" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_hub_that_does_not_answer_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match="127.0.0.1:9 does not answer.*--no-pretrained"):
+        build("seresnet50.a3_in1k", 5, pretrained=True)
+    assert capfd.readouterr().err == ""
+
+
+class Hub(BaseHTTPRequestHandler):
+    """Answers for one file as timm's hub does."""
+
+    content = b""
+
+    def do_HEAD(self) -> None:
+        is_file = self.path == "/timm/resnet10t.c3_in1k/resolve/main/model.safetensors"
+        self.send_response(200 if is_file or self.path == "/" else 404)
+        self.send_header("ETag", '"weights"')
+        self.send_header("X-Repo-Commit", "a" * 40)
+        self.send_header("Content-Length", str(len(self.content) if is_file else 0))
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        if self.path.endswith("model.safetensors"):
+            self.wfile.write(self.content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_pretrained_weights_come_from_the_hub(tmp_path: Path) -> None:
+    """In a process of its own, since the hub's client reads its address when imported."""
+    given = timm.create_model("resnet10t", num_classes=1000).state_dict()
+    Hub.content = save(given)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    code = (
+        "import torch; from facecheck.model.backbones import build; "
+        "built = build('resnet10t', 3, pretrained=True); print(built.weights); "
+        "print(float(built.model.state_dict()['conv1.0.weight'].double().sum()))"
+    )
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert done.returncode == 0, done.stderr
+    weights, total = done.stdout.splitlines()
+    assert weights == "timm resnet10t"
+    assert float(total) == pytest.approx(float(given["conv1.0.weight"].double().sum()))
 
 
 def test_weights_of_another_network_are_refused_by_name(tmp_path: Path) -> None:

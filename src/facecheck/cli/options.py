@@ -45,6 +45,7 @@ Pair = Annotated[
         metavar="SOURCE:SOURCE",
         help="In these sources, files of one name show one person and share a split. Repeatable.",
         default_factory=list,
+        show_default=False,
     ),
 ]
 CatalogOption = Annotated[

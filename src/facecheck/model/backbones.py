@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
+import urllib.error
+import urllib.request
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +15,7 @@ from typing import Any
 
 import timm
 import torch
+from huggingface_hub import constants, try_to_load_from_cache
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -22,6 +26,9 @@ from facecheck.core.files import path_text
 #: The pretrained weights taken where timm's default for a name is another set: the RandAugment
 #: ones, since timm's default for SE-ResNet-50 is a recipe tuned for 288 px.
 _PREFERRED_TAG = {"seresnet50": "seresnet50.ra2_in1k"}
+
+#: What timm looks for in a repository of the hub.
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 Channels = tuple[float, float, float]
 
@@ -116,16 +123,42 @@ def _create_pretrained(name: str, classes: int) -> nn.Module:
         raise UsageError(
             f"{name} has no pretrained weights: pass --no-pretrained, or --weights FILE"
         )
+    hub_log = logging.getLogger("huggingface_hub")
+    level = hub_log.level
     try:
+        _require_hub(name)
+        hub_log.setLevel(logging.CRITICAL)  # it would log every retry before our one line
         model: nn.Module = timm.create_model(name, num_classes=classes, pretrained=True)
     # The hub's client raises whatever its transport does, from OSError to its own classes.
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise CheckpointError(
-            f"pretrained weights of {name} cannot be fetched ({type(error).__name__}: "
-            f"{reason[:120]}): pass --weights FILE with a local copy, or --no-pretrained"
+            f"pretrained weights of {name} cannot be fetched ({reason}): pass --weights FILE "
+            "with a local copy, or --no-pretrained"
         ) from None
+    finally:
+        hub_log.setLevel(level)
     return model
+
+
+def _require_hub(name: str) -> None:
+    """Raise OSError at once if weights must come from a hub that does not answer.
+
+    The hub's own client would retry for a minute first.
+    """
+    repository = getattr(timm.get_pretrained_cfg(name), "hf_hub_id", None)
+    if not repository or constants.HF_HUB_OFFLINE:
+        return
+    cached = (try_to_load_from_cache(repository, file) for file in _HUB_FILES)
+    if any(isinstance(path, str) for path in cached):
+        return
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")  # noqa: S310
+    try:
+        urllib.request.urlopen(request, timeout=10).close()  # noqa: S310
+    except urllib.error.HTTPError:
+        pass  # an answer all the same
+    except urllib.error.URLError as error:
+        raise OSError(f"{constants.ENDPOINT} does not answer: {error.reason}") from None
 
 
 def _normalisation(model: nn.Module) -> tuple[Channels, Channels]:
