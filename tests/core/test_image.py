@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pytest
 from PIL import Image
@@ -112,6 +113,32 @@ def test_the_perceptual_hash_survives_re_encoding(drawn: Path) -> None:
     distance = bin(int(perceptual_hash(face), 16) ^ int(perceptual_hash(again), 16)).count("1")
     assert distance <= 6
     assert len(perceptual_hash(face)) == 16
+
+
+def test_the_perceptual_hash_is_that_of_imagehash(drawn: Path) -> None:
+    images = [Image.open(path) for path in sorted(drawn.rglob("*.png"))]
+    images += [noise(width, 60, width) for width in range(20, 320, 7)]
+    images += [Image.new("RGB", (40, 30), colour) for colour in ("black", "white", "grey")]
+    for image in images:
+        assert perceptual_hash(image) == str(imagehash.phash(image))
+
+
+def test_the_perceptual_hash_is_that_of_imagehash_on_real_faces(shared_data: Path) -> None:
+    for path in sorted(shared_data.glob("*/*/*"))[::37]:
+        image = decode(path).image
+        assert perceptual_hash(image) == str(imagehash.phash(image)), path
+
+
+def test_heic_is_read_where_the_extra_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(noise(64, 48)).save(tmp_path / "a.heic")
+    decoded = decode(tmp_path / "a.heic")
+    assert (decoded.format, decoded.width, decoded.height) == ("HEIF", 64, 48)
+    monkeypatch.delitem(Image.OPEN, "HEIF")
+    with pytest.raises(ImageError, match=r"facecheck\[heif\]"):
+        decode(tmp_path / "a.heic")
 
 
 def test_every_thread_gets_its_own_first_decode(drawn: Path) -> None:

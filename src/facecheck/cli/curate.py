@@ -135,13 +135,17 @@ def index(
     *,
     pair: Pair,
     overwrite: Overwrite = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every file again, however unchanged it looks.")
+    ] = False,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Decode and hash every image of some folders into a manifest.
 
-    Files that cannot be decoded go to a rejects table beside it, with the reason.
+    Files that cannot be decoded go to a rejects table beside it, with the reason. Files that have
+    not changed since the last time are not decoded again.
     """
     from facecheck.data.index import index as job
     from facecheck.report.terminal import render_index
@@ -154,6 +158,7 @@ def index(
             source=source,
             pairs=split_pairs(pair),
             overwrite=overwrite,
+            verify=verify,
             workers=workers,
             progress=progress,
         )

@@ -94,6 +94,13 @@ class Manifest:
         schema = {name: pl.Int64 if name in _NUMBERS else pl.String for name in COLUMNS}
         return cls(pl.DataFrame(rows, schema=schema, orient="row"))
 
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame) -> Manifest:
+        """Return a manifest of these columns, those that are missing filled with defaults."""
+        missing = (column for column in COLUMNS if column not in frame.columns)
+        filled = frame.with_columns(pl.lit(_DEFAULTS[column]).alias(column) for column in missing)
+        return cls(filled.select(COLUMNS))
+
     def __len__(self) -> int:
         return self.frame.height
 

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, ImageError, UsageError, did_you_mean
-from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite, sha256_file
-from facecheck.core.image import DECODE_POLICY, decode, is_image_name, perceptual_hash, pixel_hash
+from facecheck.core.errors import FacecheckError, UsageError, did_you_mean
+from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite
+from facecheck.core.image import DECODE_POLICY, is_image_name
 from facecheck.core.kinds import KINDS, check_kind
 from facecheck.core.manifest import (
     Manifest,
-    Record,
     check_table_suffix,
     write_manifest,
     write_table,
 )
-from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
+from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.tree import walk_files
 from facecheck.data.marker import HIDDEN, rules_by_folder
+from facecheck.data.measure import HASH_SIDE, Journal, Stamp, stamp
 from facecheck.data.rules import Placement, extra_columns, place
-
-
-@dataclass(frozen=True)
-class Reject:
-    """A file that index could not take: its path as text, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -65,10 +57,14 @@ def index(
     source: str | None = None,
     pairs: Sequence[Sequence[str]] = (),
     overwrite: bool = False,
+    verify: bool = False,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> IndexResult:
     """Decode and hash every image under ``folders``; write a manifest and a rejects table.
+
+    A journal beside the manifest keeps what was measured: files that have not changed since are
+    not decoded again, and a run that was killed goes on where it was.
 
     Folders are laid out ``<kind>/<source>/…``; a folder that is itself named after a kind may be
     given too. With ``kind`` and ``source`` any layout will do: all its files get those.
@@ -83,6 +79,7 @@ def index(
         pairs: sets of sources in which files of one name (without its ending) show one person:
             they share a group, whatever their kinds.
         overwrite: replace an existing manifest.
+        verify: read every file's bytes again, rather than trust its size and time of change.
         workers: decoding threads; None takes one per core.
         progress: told files done and files in all.
 
@@ -104,24 +101,29 @@ def index(
         )
     group_of = _pair_groups(pairs, {found.source for found in listed})
     labels = _Labels(folders)
-    records: list[Record] = []
-    rejects: list[Reject] = []
-    rows = map_ordered(
-        lambda item: _record(item, group_of, labels), listed, workers=workers or cpu_count()
-    )
-    for done, row in enumerate(rows, 1):
-        if isinstance(row, Record):
-            records.append(row)
-        else:
-            rejects.append(row)
-        progress(done, len(listed))
+    nameable = [found for found in listed if is_utf8(found.path)]
+    measured = _measure(nameable, out, verify, workers or cpu_count(), progress)
+    table = pl.DataFrame(
+        {
+            "path": [str(found.path) for found in nameable],
+            "source": [found.source for found in nameable],
+            "kind": [found.kind for found in nameable],
+        },
+        schema=dict.fromkeys(("path", "source", "kind"), pl.String),
+    ).join(measured, on="path", how="left", maintain_order="left")
+    unnameable = [
+        (path_text(found.path), "the file name is not UTF-8: rename it")
+        for found in listed
+        if not is_utf8(found.path)
+    ]
+    rejects = table.filter(pl.col("reason") != "").select("path", "reason")
+    rejects = pl.concat([rejects, pl.DataFrame(unnameable, schema=rejects.schema, orient="row")])
     rejects_path = out.with_name(f"{out.stem}.rejects{out.suffix}")
-    table = [(reject.path, reject.reason) for reject in rejects]
-    schema = {"path": pl.String, "reason": pl.String}
-    write_table(pl.DataFrame(table, schema=schema, orient="row"), rejects_path)
-    if not records:
+    write_table(rejects, rejects_path)
+    records = table.filter(pl.col("reason") == "")
+    if not records.height:
         raise FacecheckError(
-            f"none of {len(rejects):,} images could be read: {rejects_path} says why for each"
+            f"none of {rejects.height:,} images could be read: {rejects_path} says why for each"
         )
     made_by = {
         "command": "index",
@@ -132,23 +134,52 @@ def index(
             "pairs": [list(pair) for pair in pairs],
         },
         "decode_policy": DECODE_POLICY,
+        "hash_side": HASH_SIDE,
     }
-    further = labels.columns([Path(record.path) for record in records])
-    write_manifest(Manifest.from_records(records).with_columns(**further), out, made_by)
+    manifest = Manifest.from_frame(records).with_columns(
+        **_label_columns(records, group_of, labels)
+    )
+    write_manifest(manifest, out, made_by)
+    counted = records.group_by("kind", "source").len().iter_rows()
+    by_source = {(str(kind), str(source)): int(count) for kind, source, count in counted}
     return IndexResult(
         manifest=out,
         rejects=rejects_path,
-        records=len(records),
-        rejected=len(rejects),
+        records=records.height,
+        rejected=rejects.height,
         ignored=ignored,
-        by_source=_counted((record.kind, record.source) for record in records),
-        reasons=Counter(reject.reason for reject in rejects),
+        by_source={key: by_source[key] for key in sorted(by_source, key=_kinds_in_order)},
+        reasons=Counter(rejects["reason"]),
     )
 
 
-def _counted(keys: Iterator[tuple[str, str]]) -> dict[tuple[str, str], int]:
-    counts = Counter(keys)
-    return {key: counts[key] for key in sorted(counts, key=lambda key: (KINDS.index(key[0]), key))}
+def _kinds_in_order(key: tuple[str, str]) -> tuple[int, str]:
+    return KINDS.index(key[0]), key[1]
+
+
+def _measure(
+    listed: Sequence[_Listed], out: Path, verify: bool, workers: int, progress: Progress
+) -> pl.DataFrame:
+    """Return the measurement of every file, from the journal where that is still true."""
+    journal = Journal(out.with_name(f"{out.stem}.hashes.jsonl"))
+    stamps = [stamp(found.path) for found in listed]
+    known = {
+        Stamp(path, size, changed): digest
+        for path, size, changed, digest in journal.read()
+        .select("path", "bytes", "mtime_ns", "sha256")
+        .iter_rows()
+    }
+    todo = stamps if verify else [file for file in stamps if file not in known]
+    digests = {file.path: known[file] for file in todo if file in known}
+    done = len(stamps) - len(todo)
+    for _ in journal.measure(todo, digests, workers=workers):
+        done += 1
+        progress(done, len(stamps))
+    found = journal.read()
+    current = found.filter(pl.col("path").is_in([file.path for file in stamps]))
+    if current.height < found.height:
+        journal.keep(current)
+    return current
 
 
 @dataclass(frozen=True)
@@ -250,31 +281,15 @@ class _Labels:
         }
 
 
-def _record(
-    listed: _Listed, group_of: Callable[[str, str], str], labels: _Labels
-) -> Record | Reject:
-    path = listed.path
-    if not is_utf8(path):
-        return Reject(path_text(path), "the file name is not UTF-8: rename it")
-    label = labels.of(path)
-    named = f"{listed.source}/{label.group}" if label and label.group else ""
-    try:
-        decoded = decode(path)
-        return Record(
-            path=str(path),
-            source=listed.source,
-            kind=listed.kind,
-            sha256=sha256_file(path),
-            pixel_hash=pixel_hash(decoded.image),
-            phash=perceptual_hash(decoded.image),
-            width=decoded.width,
-            height=decoded.height,
-            format=decoded.format,
-            bytes=path.stat().st_size,
-            group=group_of(listed.source, path.stem) or named,
-            excluded=label.excluded if label else "",
-        )
-    except ImageError as error:
-        return Reject(str(path), str(error))
-    except OSError as error:  # vanished, or turned unreadable, between two reads
-        return Reject(str(path), error.strerror or str(error))
+def _label_columns(
+    records: pl.DataFrame, group_of: Callable[[str, str], str], labels: _Labels
+) -> dict[str, list[str]]:
+    """Return the group, the exclusion and the further columns of every record."""
+    groups, excluded = [], []
+    paths = [Path(path) for path in records["path"]]
+    for path, source in zip(paths, records["source"], strict=True):
+        label = labels.of(path)
+        named = f"{source}/{label.group}" if label and label.group else ""
+        groups.append(group_of(source, path.stem) or named)
+        excluded.append(label.excluded if label else "")
+    return {"group": groups, "excluded": excluded, **labels.columns(paths)}

@@ -1,0 +1,175 @@
+"""What index must know of a file's content, and a journal of it that outlives a kill.
+
+The journal is a file of JSON lines beside the manifest. A file that has the size and the time of
+change that the journal knows is not decoded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+
+from facecheck.core.errors import ImageError
+from facecheck.core.files import atomic_path
+from facecheck.core.image import DECODE_POLICY, decode, perceptual_hash, pixel_hash
+from facecheck.core.parallel import chunked, map_ordered
+
+#: The side in pixels that images are decoded for: large JPEGs are hashed at a reduced scale, of
+#: no less than twice this. It is part of the policy, since it can move a hash by a bit or two.
+HASH_SIDE = 128
+#: Entries of another policy are measured anew.
+POLICY = f"decode {DECODE_POLICY}, side {HASH_SIDE}"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells a file from a changed one: its path, size in bytes, and time of change in ns."""
+
+    path: str
+    bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One file's content, under :data:`POLICY`. A file that cannot be read has a reason alone.
+
+    Attributes:
+        path: the file.
+        bytes: its size.
+        mtime_ns: when it was last changed, in nanoseconds.
+        policy: the policy it was measured under.
+        sha256: of the file's bytes.
+        pixel_hash: see :func:`facecheck.core.image.pixel_hash`.
+        phash: see :func:`facecheck.core.image.perceptual_hash`.
+        width: of the whole image once upright.
+        height: likewise.
+        format: by its content.
+        reason: why it cannot be used, or empty.
+    """
+
+    path: str
+    bytes: int
+    mtime_ns: int
+    policy: str = POLICY
+    sha256: str = ""
+    pixel_hash: str = ""
+    phash: str = ""
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    reason: str = ""
+
+
+_NUMBERS = frozenset(("bytes", "mtime_ns", "width", "height"))
+_SCHEMA = {
+    name: pl.Int64 if name in _NUMBERS else pl.String for name in Measured.__dataclass_fields__
+}
+_KEY = ("path", "bytes", "mtime_ns")
+
+
+def stamp(path: Path) -> Stamp:
+    """Return a file's stamp; one that cannot be asked has size and time 0, and is never known."""
+    try:
+        status = path.stat()
+    except OSError:
+        return Stamp(str(path), 0, 0)
+    return Stamp(str(path), status.st_size, status.st_mtime_ns)
+
+
+def measure(file: Stamp, known_sha256: str = "") -> Measured | None:
+    """Read and decode one file; return None if its bytes are those of ``known_sha256``."""
+    try:
+        content = Path(file.path).read_bytes()
+    except OSError as error:  # vanished or turned unreadable since it was listed
+        return Measured(**asdict(file), reason=_reason(error))
+    digest = hashlib.sha256(content).hexdigest()
+    if digest == known_sha256:
+        return None
+    try:
+        decoded = decode(content, short_side=HASH_SIDE)
+    except ImageError as error:
+        return Measured(**asdict(file), sha256=digest, reason=str(error))
+    return Measured(
+        **asdict(file),
+        sha256=digest,
+        pixel_hash=pixel_hash(decoded.image),
+        phash=perceptual_hash(decoded.image),
+        width=decoded.width,
+        height=decoded.height,
+        format=decoded.format,
+    )
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "the file is not there"
+    if isinstance(error, PermissionError):
+        return "no permission to read the file"
+    return f"cannot be read: {error.strerror or error}"
+
+
+class Journal:
+    """The measurements of one manifest's files, each written as soon as it is made."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> pl.DataFrame:
+        """Return what is known under the present policy, the latest measurement of each file.
+
+        A last line cut short by a kill is passed over; so is a journal that is none.
+        """
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            content = b""
+        whole = content[: content.rfind(b"\n") + 1]
+        try:
+            frame = pl.read_ndjson(io.BytesIO(whole), schema=_SCHEMA) if whole else None
+        except pl.exceptions.PolarsError:
+            frame = None
+        if frame is None:
+            frame = pl.DataFrame(schema=_SCHEMA)
+        return frame.filter(pl.col("policy") == POLICY).unique("path", keep="last")
+
+    def measure(
+        self, files: Iterable[Stamp], known: Mapping[str, str], *, workers: int
+    ) -> Iterator[None]:
+        """Measure files and append what is found, yielding once for each.
+
+        Args:
+            files: in any order.
+            known: the sha256 by path of files whose bytes decide whether they are decoded.
+            workers: decoding threads.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._cut_broken_line()
+        rows = map_ordered(
+            lambda file: measure(file, known.get(file.path, "")), files, workers=workers
+        )
+        with self.path.open("a", encoding="utf-8") as stream:
+            for batch in chunked(rows, 64):
+                for row in batch:
+                    if row is not None:
+                        stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
+                    yield
+                stream.flush()
+
+    def _cut_broken_line(self) -> None:
+        if not self.path.exists():
+            return
+        with self.path.open("rb+") as stream:
+            content = stream.read()
+            stream.truncate(content.rfind(b"\n") + 1)
+
+    def keep(self, frame: pl.DataFrame) -> None:
+        """Write the journal anew with these measurements alone, atomically."""
+        with atomic_path(self.path) as temporary:
+            frame.select(_SCHEMA).write_ndjson(temporary)
