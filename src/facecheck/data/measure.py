@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -115,6 +116,20 @@ def _reason(error: OSError) -> str:
     return f"cannot be read: {error.strerror or error}"
 
 
+def _parse(content: bytes) -> pl.DataFrame:
+    if not content.strip():
+        return pl.DataFrame(schema=_SCHEMA)
+    return pl.read_ndjson(io.BytesIO(content), schema=_SCHEMA)
+
+
+def _is_measurement(line: bytes) -> bool:
+    try:
+        Measured(**json.loads(line))
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
 class Journal:
     """The measurements of one manifest's files, each written as soon as it is made."""
 
@@ -124,20 +139,19 @@ class Journal:
     def read(self) -> pl.DataFrame:
         """Return what is known under the present policy, the latest measurement of each file.
 
-        A last line cut short by a kill is passed over; so is a journal that is none.
+        Lines that are no measurement, such as a last one cut short by a kill, are passed over.
         """
         try:
             content = self.path.read_bytes()
         except OSError:
             content = b""
-        whole = content[: content.rfind(b"\n") + 1]
         try:
-            frame = pl.read_ndjson(io.BytesIO(whole), schema=_SCHEMA) if whole else None
+            frame = _parse(content)
         except pl.exceptions.PolarsError:
-            frame = None
-        if frame is None:
-            frame = pl.DataFrame(schema=_SCHEMA)
-        return frame.filter(pl.col("policy") == POLICY).unique("path", keep="last")
+            lines = content.split(b"\n")
+            frame = _parse(b"\n".join(line for line in lines if _is_measurement(line)))
+        latest = frame.filter(pl.col("policy") == POLICY).unique("path", keep="last")
+        return latest.filter(pl.col("reason").is_not_null())
 
     def measure(
         self, files: Iterable[Stamp], known: Mapping[str, str], *, workers: int
@@ -150,7 +164,7 @@ class Journal:
             workers: decoding threads.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._cut_broken_line()
+        self._end_broken_line()
         rows = map_ordered(
             lambda file: measure(file, known.get(file.path, "")), files, workers=workers
         )
@@ -162,14 +176,18 @@ class Journal:
                     yield
                 stream.flush()
 
-    def _cut_broken_line(self) -> None:
+    def _end_broken_line(self) -> None:
+        """Keep a line that a kill cut short apart from the ones that follow."""
         if not self.path.exists():
             return
         with self.path.open("rb+") as stream:
-            content = stream.read()
-            stream.truncate(content.rfind(b"\n") + 1)
+            if not stream.seek(0, os.SEEK_END):
+                return
+            stream.seek(-1, os.SEEK_END)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
 
     def keep(self, frame: pl.DataFrame) -> None:
         """Write the journal anew with these measurements alone, atomically."""
         with atomic_path(self.path) as temporary:
-            frame.select(_SCHEMA).write_ndjson(temporary)
+            frame.select(list(_SCHEMA)).write_ndjson(temporary)
