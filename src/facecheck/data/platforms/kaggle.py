@@ -144,6 +144,10 @@ def _signed_in() -> Any:
 
         api = Client()
         api.authenticate()
+    except ImportError as error:
+        raise SourceError(
+            f"the kaggle package cannot be loaded ({error}): pip install --upgrade kaggle six"
+        ) from None
     except SystemExit:
         raise SourceError(f"no Kaggle credentials: {_SIGN_IN}") from None
     except requests.exceptions.RequestException:
