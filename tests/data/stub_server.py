@@ -46,13 +46,17 @@ class Fault:
 
 @dataclass
 class Served:
-    """Bytes under one path, with the faults that its next requests meet, in order."""
+    """Bytes under one path, with the faults that its next requests meet, in order.
+
+    ``sent`` counts the bytes of all answers.
+    """
 
     content: bytes
     etag: str | None = "auto"
     ranges: bool = True
     faults: list[Fault] = field(default_factory=list)
     headers: Mapping[str, str] = field(default_factory=dict)
+    sent: int = 0
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         fault = self.faults.pop(0) if self.faults else Fault()
@@ -82,7 +86,9 @@ class Served:
         request.end_headers()
         sent = body if fault.drop_after is None else body[: fault.drop_after]
         for at in range(0, len(sent), 1024 if fault.pause else max(1, len(sent))):
-            request.wfile.write(sent[at : at + 1024] if fault.pause else sent)
+            block = sent[at : at + 1024] if fault.pause else sent
+            request.wfile.write(block)
+            self.sent += len(block)
             time.sleep(fault.pause)
         if fault.drop_after is not None or fault.claim:
             request.close_connection = True
@@ -129,7 +135,8 @@ class StubServer:
                 except (BrokenPipeError, ConnectionResetError):
                     self.close_connection = True
 
-            do_POST = do_GET
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def log_message(self, *args: Any) -> None:
                 pass

@@ -20,7 +20,19 @@ from tests.data.stub_server import tarred, zipped
 
 HOSTILE = (
     *("../x", "/etc/x", "a/../../x", "C:\\x", "..\\x", "\\\\server\\x", "a/b", "A/b", "x", "x/y"),
-    *("con.png", "NUL", "a:b", "a?.png", "dot.", "space ", ".", "./a", "a//b", "é.png", "e\u0301.png"),
+    *(
+        "con.png",
+        "NUL",
+        "a:b",
+        "a?.png",
+        "dot.",
+        "space ",
+        ".",
+        "./a",
+        "a//b",
+        "é.png",
+        "e\u0301.png",
+    ),
     *("n" * 300 + ".png", "a\nb", "-rf", "\udcff.png", "~", "a/" * 80 + "x"),
 )
 NAMES = st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=12))
@@ -102,7 +114,10 @@ def _tar(archive: Path, names: list[str], link: bool) -> None:
 
 WHOLE = [
     zipped({"a/b.png": b"content" * 9, "a/c.png": b""}),
-    *(tarred({"a/b.png": b"content" * 9, "c": b""}, mode) for mode in ("w", "w:gz", "w:bz2", "w:xz")),
+    *(
+        tarred({"a/b.png": b"content" * 9, "c": b""}, mode)
+        for mode in ("w", "w:gz", "w:bz2", "w:xz")
+    ),
 ]
 
 

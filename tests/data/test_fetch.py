@@ -10,7 +10,7 @@ import pytest
 from facecheck.core.errors import SourceError, UsageError
 from facecheck.core.manifest import read_manifest
 from facecheck.core.tree import walk_files
-from facecheck.data.fetch import FetchResult, Fetched, fetch, list_sources
+from facecheck.data.fetch import Fetched, FetchResult, fetch, list_sources
 from facecheck.data.marker import Marker
 
 

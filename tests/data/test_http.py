@@ -115,9 +115,7 @@ def test_a_wrong_length_is_found_out(server: StubServer, tmp_path: Path, waits: 
 def test_retry_after_is_obeyed_and_other_waits_grow(
     server: StubServer, tmp_path: Path, waits: Waits
 ) -> None:
-    server.serve(
-        "/a.zip", BYTES, Fault(429, {"Retry-After": "7"}), Fault(503), Fault(500)
-    )
+    server.serve("/a.zip", BYTES, Fault(429, {"Retry-After": "7"}), Fault(503), Fault(500))
     assert get(server, tmp_path, waits) == BYTES
     assert waits.asked[0] == 7
     assert waits.asked[1] is not None
@@ -196,9 +194,7 @@ def test_a_download_stops_when_asked_and_goes_on_later(
 
 def test_nobody_there_is_told(tmp_path: Path, waits: Waits) -> None:
     with pytest.raises(SourceError, match="[Rr]efused"):
-        from_address(
-            "http://127.0.0.1:1/a", tmp_path / "a", Transfer(cancel=waits, retry=QUICK)
-        )
+        from_address("http://127.0.0.1:1/a", tmp_path / "a", Transfer(cancel=waits, retry=QUICK))
 
 
 def test_a_published_digest_is_checked_and_mirrors_are_tried(

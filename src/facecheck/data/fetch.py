@@ -52,6 +52,7 @@ from facecheck.data.marker import (
 )
 from facecheck.data.place import arrange, measure, missing_parts
 from facecheck.data.platforms import Download, Interrupted, Retry, Transfer, platform_of
+from facecheck.data.platforms.local import checked
 from facecheck.data.rules import Rule
 
 #: Told (source, bytes here, bytes in all or None), from the threads that download.
@@ -294,7 +295,7 @@ def _tasks(
         return [_Task(entry.name, entry) for entry in choose(read_catalog(catalog), names)]
     if len(names) > 1:
         raise UsageError(f"--from holds one source, and {len(names)} are named: name one")
-    handles = (str(origin.resolve()),)
+    handles = (str(checked(origin).resolve()),)
     if names:
         entry = choose(read_catalog(catalog), names)[0]
         # A published digest is the platform's archive's, not that of what the user unpacked.
@@ -308,7 +309,7 @@ def _unnamed(origin: Path, handles: tuple[str, ...], kind: str | None, source: s
     if source is not None and (source.startswith(".") or "/" in source or "\\" in source):
         raise UsageError(f"--source {source!r}: must be the plain name of a folder")
     entry = Source(source or "", "local", handles, rules=(Rule("**", kind),) if kind else ())
-    content = measure(platform_of(entry).download(entry, origin, Transfer())[0]).sha256
+    content = measure(Download(origin)).sha256
     # The place in the name keeps two fetches of one folder under different kinds apart.
     digest = hashlib.sha256(f"{content} {kind} {source}".encode()).hexdigest()[:16]
     return _Task(f"local-{digest}", entry)
