@@ -6,8 +6,8 @@ import shutil
 import stat
 import tarfile
 import zipfile
-from collections import namedtuple
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -211,7 +211,7 @@ def test_a_bomb_is_stopped(tmp_path: Path) -> None:
 def test_a_disk_too_small_is_told_before_a_byte_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = namedtuple("usage", "total used free")(10, 0, 1000)
+    usage = SimpleNamespace(total=10_000, used=9_000, free=1_000)
     monkeypatch.setattr("shutil.disk_usage", lambda place: usage)
     with pytest.raises(FacecheckError, match="unpacking it needs"):
         unpack(written(tmp_path, zipped({"a.png": bytes(5000)})), tmp_path / "out")

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import random
 import threading
-from collections import namedtuple
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -224,7 +224,7 @@ def test_a_disk_too_small_is_told_before_a_byte_is_written(
     server: StubServer, tmp_path: Path, waits: Waits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.serve("/a.zip", BYTES)
-    usage = namedtuple("usage", "total used free")(10, 0, 1000)
+    usage = SimpleNamespace(total=10_000, used=9_000, free=1_000)
     monkeypatch.setattr("shutil.disk_usage", lambda place: usage)
     with pytest.raises(FacecheckError, match="GB are free"):
         get(server, tmp_path, waits)
