@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -95,6 +96,15 @@ def test_a_mistake_is_told_by_entry_and_key(
         read_catalog(own(tmp_path, GOOD.replace(old, new, 1)))
     assert "own.yaml" in str(told.value)
     assert "\n" not in str(told.value)
+
+
+def test_the_entries_in_the_documentation_are_right(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sources.md").read_text()
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    entries = [block for block in blocks if "platform:" in block and "…}" not in block]
+    assert len(entries) == 4
+    for block in entries:
+        assert len(read_catalog(own(tmp_path, block))) == len(read_catalog()) + 1
 
 
 @pytest.mark.parametrize("text", ["- a list", "faces: [1]", "a: b: c", "faces: 3"])

@@ -3,11 +3,12 @@ from __future__ import annotations
 import shutil
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TypedDict
 
 import pytest
 
-from facecheck.core.errors import SourceError, UsageError
+from facecheck.core.errors import FacecheckError, SourceError, UsageError
 from facecheck.core.manifest import read_manifest
 from facecheck.core.tree import walk_files
 from facecheck.data.fetch import Fetched, FetchResult, fetch, list_sources
@@ -157,6 +158,26 @@ def test_files_taken_away_since_are_told(drawn: Path, places: Places) -> None:
     next(iter(walk_files(places["root"]))).unlink()
     again = fetch(origin=drawn, **places)
     assert only(again).notes == ("35 files are there, and 36 were fetched",)
+
+
+def test_a_source_taken_away_is_fetched_again(drawn: Path, places: Places) -> None:
+    fetch(origin=drawn, **places)
+    shutil.rmtree(places["root"] / "photo")
+    assert only(fetch(origin=drawn, **places)).notes == ("24 files are there, and 36 were fetched",)
+    for kind in ("cartoon", "sketch"):
+        shutil.rmtree(places["root"] / kind)
+    again = only(fetch(origin=drawn, **places))
+    assert (again.status, again.kinds["photo"]) == ("fetched", 12)
+
+
+def test_a_disk_too_small_is_told_and_nothing_is_copied(
+    drawn: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = SimpleNamespace(total=10_000, used=9_000, free=1_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: usage)
+    with pytest.raises(FacecheckError, match="GB are free: make room"):
+        fetch(origin=drawn, **places)
+    assert not list(walk_files(places["root"]))
 
 
 def test_rules_give_exclusions_and_columns(drawn: Path, tmp_path: Path, places: Places) -> None:

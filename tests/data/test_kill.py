@@ -63,8 +63,14 @@ def play(server: StubServer, platform: str, content: bytes) -> Served:
     return served
 
 
-def killed_when(ready: Callable[[], bool], server: StubServer, name: str, tmp_path: Path) -> bool:
-    """Run the command and kill it as soon as ``ready``; return whether it was still at work."""
+def killed_when(
+    ready: Callable[[], bool],
+    server: StubServer,
+    name: str,
+    tmp_path: Path,
+    sent: signal.Signals = signal.SIGKILL,
+) -> int:
+    """Run the command, send it a signal as soon as ``ready``, and return how it ended."""
     arguments = ["fetch", name, "--catalog", "own.yaml", "--no-dedup", "--quiet"]
     process = subprocess.Popen(
         [sys.executable, "-c", COMMAND, server.url, *arguments],
@@ -77,8 +83,8 @@ def killed_when(ready: Callable[[], bool], server: StubServer, name: str, tmp_pa
     )
     while process.poll() is None and not ready():
         time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    return process.wait() == -signal.SIGKILL
+    process.send_signal(sent)
+    return process.wait()
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -116,7 +122,8 @@ def test_a_download_killed_midway_ends_with_the_same_bytes(
     served = play(server, platform, archive)
     served.faults = [Fault(pause=0.0002)]
     # gdown writes blocks of half a megabyte; let there be one on disk
-    assert killed_when(lambda: served.sent > 900_000, server, platform, tmp_path)
+    ended = killed_when(lambda: served.sent > 900_000, server, platform, tmp_path)
+    assert ended == -signal.SIGKILL
     assert not list((tmp_path / "data" / "raw").glob("photo"))
     found = run_again(server, platform, tmp_path)
     assert len(found) == 412
@@ -126,6 +133,18 @@ def test_a_download_killed_midway_ends_with_the_same_bytes(
             assert digest == hashlib.sha256(random.Random(number).randbytes(4000)).hexdigest()
     (gone_on,) = [range_ for range_ in server.ranges() if range_]
     assert gone_on > "bytes=0-"
+
+
+def test_ctrl_c_ends_it_at_once_and_keeps_what_came(
+    server: StubServer, archive: bytes, tmp_path: Path
+) -> None:
+    served = play(server, "http", archive)
+    served.faults = [Fault(pause=0.002)]
+    ended = killed_when(lambda: served.sent > 100_000, server, "http", tmp_path, sent=signal.SIGINT)
+    assert ended == 130
+    assert served.sent < len(archive)
+    assert len(run_again(server, "http", tmp_path)) == 412
+    assert [range_ for range_ in server.ranges() if range_]
 
 
 @pytest.mark.parametrize("step", ["unpacked/1/p/noise1*", "ready/photo/*/p/noise1*"])

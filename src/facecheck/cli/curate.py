@@ -23,6 +23,7 @@ from facecheck.cli.options import (
     show,
     split_pairs,
 )
+from facecheck.core.errors import UsageError
 from facecheck.core.workspace import MANIFEST, RAW, find_manifest
 
 
@@ -78,6 +79,8 @@ def fetch(
     from facecheck.data.fetch import list_sources
     from facecheck.report.terminal import render_fetch, render_plan, render_sources
 
+    if dry_run and origin:
+        raise UsageError("--dry-run tells what downloads would take, and --from is here already")
     if listing or dry_run:
         rows = list_sources(None if listing else names or (), catalog=catalog, root=root)
         render = render_sources if listing else render_plan

@@ -19,7 +19,7 @@ import hashlib
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -338,8 +338,7 @@ def _fetch_all(
     with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="fetch") as pool:
         futures = [pool.submit(_outcome, task, settings) for task in tasks]
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            outcomes = [future.result() for future in futures]
+            outcomes = _wait(futures)
         except BaseException:  # a bug, or Ctrl-C: the other threads must not go on for hours
             settings.cancel.set()
             for future in futures:
@@ -349,6 +348,17 @@ def _fetch_all(
     fetched = [outcome for _, outcome in pairs if isinstance(outcome, Fetched)]
     failed = {task.label: outcome for task, outcome in pairs if isinstance(outcome, FacecheckError)}
     return fetched, failed
+
+
+def _wait(futures: Sequence[Future[Fetched | FacecheckError]]) -> list[Fetched | FacecheckError]:
+    """Return all results, or raise the first error as soon as it happens."""
+    pending = set(futures)
+    while pending:
+        # In turns: where a signal reaches another thread, an endless wait here would not see it.
+        done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    return [future.result() for future in futures]
 
 
 def _outcome(task: _Task, settings: _Settings) -> Fetched | FacecheckError:
@@ -363,6 +373,8 @@ def _outcome(task: _Task, settings: _Settings) -> Fetched | FacecheckError:
 def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
     staging = _Staging(settings.root, task.key)
     earlier = read_marker(staging.marker)
+    if earlier and not any((settings.root / name).exists() for name in earlier.folders):
+        earlier = None  # the user took all of it away: it is wanted again
     if earlier is None and staging.finish(keep_archives=settings.keep_archives):
         earlier = read_marker(staging.marker)
         status = "fetched"
@@ -375,6 +387,8 @@ def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
     origin = _origin(task.source, downloads)
     notes = _check_lock(task, origin, settings)
     staging.clear()
+    # Images hardly shrink in archives: about as much again is written.
+    require_space(settings.root, sum(item.bytes for item in origin.archives), "unpacking it")
     placed = arrange(task.source, downloads, staging.unpacked, staging.ready)
     if task.source.expect and (missing := missing_parts(task.source.rules, placed)):
         raise SourceError(
@@ -420,7 +434,8 @@ def _already(task: _Task, marker: Marker, status: str, settings: _Settings) -> F
             "away to fetch it from elsewhere"
         )
     notes = _check_lock(task, there, settings)
-    found = sum(1 for name in marker.folders for _ in walk_files(settings.root / name))
+    folders = [settings.root / name for name in marker.folders]
+    found = sum(1 for folder in folders if folder.exists() for _ in walk_files(folder))
     if found != marker.files:
         notes = (*notes, f"{found:,} files are there, and {marker.files:,} were fetched")
     return Fetched(task.label, status, marker, notes=notes)
