@@ -205,6 +205,35 @@ catalog:
     assert frame["place"].unique().sort().to_list() == ["", "drawn-photo"]
 
 
+def test_new_rules_are_followed_where_files_may_stay(
+    drawn: Path, tmp_path: Path, places: Places
+) -> None:
+    own = tmp_path / "own.yaml"
+    entry = (
+        f"mine: {{platform: local, handle: '{drawn}', rules: [{{files: drawn-photo/*, kind: %s}}]}}"
+    )
+    own.write_text(entry % "photo")
+    fetch(["mine"], catalog=own, **places)
+    own.write_text(entry % "photo, group: '{stem}'")
+    again = only(fetch(["mine"], catalog=own, deduplicate=False, **places))
+    assert again.notes == ("its groups and columns follow the catalogue's new rules",)
+    assert read_manifest(places["manifest"]).frame["group"][0] == "mine/000"
+    own.write_text(entry % "sketch")
+    (note,) = only(fetch(["mine"], catalog=own, **places)).notes
+    assert "would place its files elsewhere" in note
+
+
+def test_a_disk_that_cannot_be_written_is_told(
+    drawn: Path, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "x.png")
+
+    monkeypatch.setattr("shutil.copy2", full)
+    with pytest.raises(SourceError, match="No space left on device x.png: mend that"):
+        fetch(origin=drawn, **places)
+
+
 def test_an_interrupted_placement_is_finished(
     drawn: Path, places: Places, monkeypatch: pytest.MonkeyPatch
 ) -> None:

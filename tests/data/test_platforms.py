@@ -492,6 +492,9 @@ def test_files_of_s3(
         )
         with pytest.raises(SourceError, match="unsafe member name '../../2.png'"):
             fetch(["bad"], catalog=own, **places)
+        own.write_text(own.read_text().replace("s3://faces/bad", "s3://nobody/bad"))
+        with pytest.raises(SourceError, match="s3://nobody/bad: .*check the address"):
+            fetch(["bad"], catalog=own, **places)
         fetched = only(fetch(["faces"], catalog=own, **places))
         assert fetched.kinds == {"photo": 1}
         assert fetched.marker.origin.version

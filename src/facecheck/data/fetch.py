@@ -23,7 +23,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import polars as pl
 
@@ -53,7 +53,7 @@ from facecheck.data.marker import (
 from facecheck.data.place import arrange, measure, missing_parts
 from facecheck.data.platforms import Download, Interrupted, Retry, Transfer, platform_of
 from facecheck.data.platforms.local import checked
-from facecheck.data.rules import Rule
+from facecheck.data.rules import Rule, place
 
 #: Told (source, bytes here, bytes in all or None), from the threads that download.
 DownloadProgress = Callable[[str, int, int | None], None]
@@ -263,6 +263,11 @@ class _Settings:
     cancel: threading.Event = field(default_factory=threading.Event)
     lock_guard: threading.Lock = field(default_factory=threading.Lock)
 
+    def check_cancelled(self) -> None:
+        """Raise :class:`Interrupted` if asked to stop."""
+        if self.cancel.is_set():
+            raise Interrupted
+
 
 @dataclass(frozen=True)
 class _Task:
@@ -368,6 +373,12 @@ def _outcome(task: _Task, settings: _Settings) -> Fetched | FacecheckError:
         return error
     except Interrupted:
         return SourceError(f"{task.label}: interrupted: run the same command to go on")
+    except OSError as error:  # the disk, as a rule: full, or not ours to write
+        place = f" {path_text(Path(error.filename))}" if isinstance(error.filename, str) else ""
+        return SourceError(
+            f"{task.label}: {error.strerror or error}{place}: mend that, and run the same command "
+            "again"
+        )
 
 
 def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
@@ -389,14 +400,16 @@ def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
     staging.clear()
     # Images hardly shrink in archives: about as much again is written.
     require_space(settings.root, sum(item.bytes for item in origin.archives), "unpacking it")
-    placed = arrange(task.source, downloads, staging.unpacked, staging.ready)
+    placed = arrange(
+        task.source, downloads, staging.unpacked, staging.ready, tick=settings.check_cancelled
+    )
     if task.source.expect and (missing := missing_parts(task.source.rules, placed)):
         raise SourceError(
             f"{task.label}: no {' and no '.join(missing)} in {', '.join(task.source.handles)}: "
             f"{task.source.instructions}"
         )
     if placed.renamed:
-        write_renamed(placed.renamed, staging.renamed)
+        _write_renamed(placed.renamed, staging.renamed)
     marker = Marker(
         origin=origin,
         files=placed.files,
@@ -434,11 +447,34 @@ def _already(task: _Task, marker: Marker, status: str, settings: _Settings) -> F
             "away to fetch it from elsewhere"
         )
     notes = _check_lock(task, there, settings)
+    marker, changed = _with_todays_rules(task, marker, settings)
+    notes += changed
     folders = [settings.root / name for name in marker.folders]
     found = sum(1 for folder in folders if folder.exists() for _ in walk_files(folder))
     if found != marker.files:
         notes = (*notes, f"{found:,} files are there, and {marker.files:,} were fetched")
     return Fetched(task.label, status, marker, notes=notes)
+
+
+def _with_todays_rules(
+    task: _Task, marker: Marker, settings: _Settings
+) -> tuple[Marker, tuple[str, ...]]:
+    """Return the marker with the catalogue's rules of today, if they leave every file in place."""
+    rules = task.source.rules
+    if not rules or rules == marker.rules:
+        return marker, ()
+    for folder in marker.folders:
+        here = settings.root / folder
+        for file in walk_files(here) if here.exists() else ():
+            placement = place(rules, PurePosixPath(file.relative_to(here)))
+            if placement is None or placement.kind != folder.partition("/")[0]:
+                return marker, (
+                    "the catalogue's rules have changed, and would place its files elsewhere: "
+                    "move its folders and its marker away to fetch it anew",
+                )
+    renewed = replace(marker, rules=rules)
+    write_marker(marker_path(settings.root, task.key), renewed)
+    return renewed, ("its groups and columns follow the catalogue's new rules",)
 
 
 def _downloads(task: _Task, staging: _Staging, settings: _Settings) -> list[Download]:
@@ -534,7 +570,7 @@ def _check_lock(task: _Task, origin: Origin, settings: _Settings) -> tuple[str, 
     return (f"{path_text(settings.lock)} was changed: {why}",) if why else ()
 
 
-def write_renamed(renamed: Sequence[Renamed], path: Path) -> None:
+def _write_renamed(renamed: Sequence[Renamed], path: Path) -> None:
     """Write the table of archive members whose names could not be kept (``was``, ``now``)."""
     rows = [(item.was, item.now) for item in renamed]
     schema = {"was": pl.String, "now": pl.String}
