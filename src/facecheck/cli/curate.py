@@ -31,7 +31,7 @@ def fetch(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]…", help="Sources of the catalogue.", show_default="the default set"
+            metavar="NAME", help="Sources of the catalogue.", show_default="the default set"
         ),
     ] = None,
     origin: Annotated[
@@ -72,8 +72,8 @@ def fetch(
 ) -> None:
     """Bring source datasets to data/raw, then index and deduplicate them.
 
-    Killed at any moment, the same command goes on where it was. A local origin is copied, never
-    moved; nothing already fetched is replaced.
+    Kill it at any moment: the same command goes on where it was. A local origin is copied,
+    and nothing already fetched is replaced.
     """
     from facecheck.data.fetch import fetch as job
     from facecheck.data.fetch import list_sources
@@ -114,7 +114,7 @@ def fetch(
 def sources(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]…", help="Show all that is known of these."),
+        typer.Argument(metavar="NAME", help="Show all that is known of these."),
     ] = None,
     catalog: CatalogOption = None,
     root: Annotated[Path, typer.Option(help="Where fetched images are.")] = RAW,

@@ -152,6 +152,6 @@ def _signed_in() -> Any:
         raise SourceError(f"no Kaggle credentials: {_SIGN_IN}") from None
     except requests.exceptions.RequestException:
         raise
-    except OSError as error:  # older versions say so when kaggle.json is not there
+    except OSError as error:  # a token file that cannot be read
         raise SourceError(f"no Kaggle credentials ({error}): {_SIGN_IN}") from None
     return api
