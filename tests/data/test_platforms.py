@@ -185,6 +185,31 @@ def test_the_papers_drive_file(
     assert "no file fits the rule *paint*/*" in fetched.notes
 
 
+def test_a_drive_part_that_cannot_be_gone_on_with_is_started_over(
+    server: StubServer, places: Places, pictures: Pictures
+) -> None:
+    archive = zipped({"real/1.jpg": pictures("photo", 1)[0]})
+    served = drive_file(archive, ranges=False, faults=[Fault(drop_after=300)])
+    server.play_drive({PAPER: served})
+    assert only(fetch(["paper-collection"], **places)).kinds == {"photo": 1}
+
+
+def test_a_users_own_copy_is_held_against_the_lock(
+    server: StubServer, places: Places, pictures: Pictures, tmp_path: Path
+) -> None:
+    own = own_http(server, tmp_path)
+    archive = zipped({"photo/1.png": pictures("photo", 1)[0]})
+    server.serve("/faces.zip", archive)
+    fetch(["faces"], catalog=own, **places)
+    (tmp_path / "browser.zip").write_bytes(archive)
+    (tmp_path / "other.zip").write_bytes(zipped({"photo/2.png": pictures("photo", 2)[1]}))
+    fresh: Places = {**places, "root": tmp_path / "raw2"}
+    with pytest.raises(SourceError, match="differs from"):
+        fetch(["faces"], origin=tmp_path / "other.zip", catalog=own, locked=True, **fresh)
+    copied = fetch(["faces"], origin=tmp_path / "browser.zip", catalog=own, locked=True, **fresh)
+    assert only(copied).kinds == {"photo": 1}
+
+
 def test_drives_quota_page_is_never_data(server: StubServer, places: Places) -> None:
     server.play_drive({}, quota=True)
     with pytest.raises(SourceError, match="quota for this file is spent"):
