@@ -65,7 +65,7 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
     manifest, checkpoint = trained
     keys = {
         ("fetch", "--from", str(drawn)): [
-            "root", "marker", "already_there", "indexed", "deduplicated",
+            "root", "sources", "failed", "indexed", "deduplicated",
         ],
         ("index", str(drawn), "--out", "i.csv"): [
             "manifest", "rejects", "records", "rejected", "ignored", "by_source", "reasons",
@@ -194,7 +194,7 @@ def test_version_help_and_completion(command: Run) -> None:
     assert command("--version").out == f"facecheck {facecheck.__version__}\n"
     overview = command("--help")
     assert overview.code == 0
-    for name in ("fetch", "index", "dedup", "split", "train", "evaluate", "scan"):
+    for name in ("sources", "fetch", "index", "dedup", "split", "train", "evaluate", "scan"):
         assert name in overview.out
         helped = command(name, "--help")
         assert helped.code == 0

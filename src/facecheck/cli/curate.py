@@ -23,6 +23,7 @@ from facecheck.cli.options import (
     show,
     split_pairs,
 )
+from facecheck.core.errors import UsageError
 from facecheck.core.workspace import MANIFEST, RAW, find_manifest
 
 
@@ -30,7 +31,7 @@ def fetch(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]…", help="Sources of the catalogue.", show_default="the default set"
+            metavar="NAME", help="Sources of the catalogue.", show_default="the default set"
         ),
     ] = None,
     origin: Annotated[
@@ -71,13 +72,15 @@ def fetch(
 ) -> None:
     """Bring source datasets to data/raw, then index and deduplicate them.
 
-    Killed at any moment, the same command goes on where it was. A local origin is copied, never
-    moved; nothing already fetched is replaced.
+    Kill it at any moment: the same command goes on where it was. A local origin is copied,
+    and nothing already fetched is replaced.
     """
     from facecheck.data.fetch import fetch as job
     from facecheck.data.fetch import list_sources
     from facecheck.report.terminal import render_fetch, render_plan, render_sources
 
+    if dry_run and origin:
+        raise UsageError("--dry-run tells what downloads would take, and --from is here already")
     if listing or dry_run:
         rows = list_sources(None if listing else names or (), catalog=catalog, root=root)
         render = render_sources if listing else render_plan
@@ -111,7 +114,7 @@ def fetch(
 def sources(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]…", help="Show all that is known of these."),
+        typer.Argument(metavar="NAME", help="Show all that is known of these."),
     ] = None,
     catalog: CatalogOption = None,
     root: Annotated[Path, typer.Option(help="Where fetched images are.")] = RAW,

@@ -11,7 +11,7 @@ import tarfile
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -81,12 +81,16 @@ def other_format(path: Path) -> str | None:
     return next((name for mark, name in _OTHER_FORMATS.items() if start.startswith(mark)), None)
 
 
-def unpack(archive: Path, folder: Path) -> Unpacked:
+def nothing() -> None:
+    """Do nothing: the default of what is called all along."""
+
+
+def unpack(archive: Path, folder: Path, *, tick: Callable[[], None] = nothing) -> Unpacked:
     """Unpack the regular files of a zip or tar archive into an empty ``folder``.
 
     Names that some system cannot hold are changed and reported: characters and device names that
     Windows reserves, names that differ by case alone from an earlier one, bytes in no known
-    encoding, names that are too long.
+    encoding, names that are too long. ``tick`` is called all along, and may raise to stop.
 
     Raises:
         SourceError: it is no such archive, is damaged or encrypted; a member's name is absolute or
@@ -99,10 +103,12 @@ def unpack(archive: Path, folder: Path) -> Unpacked:
     try:
         with _members(archive, folder) as members:
             for name, stream in members:
+                tick()
                 target = folder / names.safe(name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with stream, target.open("xb") as out:
                     while block := stream.read(2**20):
+                        tick()
                         total += len(block)
                         if total > limit:
                             raise SourceError(

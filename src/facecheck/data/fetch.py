@@ -19,11 +19,11 @@ import hashlib
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import polars as pl
 
@@ -52,7 +52,8 @@ from facecheck.data.marker import (
 )
 from facecheck.data.place import arrange, measure, missing_parts
 from facecheck.data.platforms import Download, Interrupted, Retry, Transfer, platform_of
-from facecheck.data.rules import Rule
+from facecheck.data.platforms.local import checked
+from facecheck.data.rules import Rule, place
 
 #: Told (source, bytes here, bytes in all or None), from the threads that download.
 DownloadProgress = Callable[[str, int, int | None], None]
@@ -262,6 +263,11 @@ class _Settings:
     cancel: threading.Event = field(default_factory=threading.Event)
     lock_guard: threading.Lock = field(default_factory=threading.Lock)
 
+    def check_cancelled(self) -> None:
+        """Raise :class:`Interrupted` if asked to stop."""
+        if self.cancel.is_set():
+            raise Interrupted
+
 
 @dataclass(frozen=True)
 class _Task:
@@ -294,7 +300,7 @@ def _tasks(
         return [_Task(entry.name, entry) for entry in choose(read_catalog(catalog), names)]
     if len(names) > 1:
         raise UsageError(f"--from holds one source, and {len(names)} are named: name one")
-    handles = (str(origin.resolve()),)
+    handles = (str(checked(origin).resolve()),)
     if names:
         entry = choose(read_catalog(catalog), names)[0]
         # A published digest is the platform's archive's, not that of what the user unpacked.
@@ -308,7 +314,7 @@ def _unnamed(origin: Path, handles: tuple[str, ...], kind: str | None, source: s
     if source is not None and (source.startswith(".") or "/" in source or "\\" in source):
         raise UsageError(f"--source {source!r}: must be the plain name of a folder")
     entry = Source(source or "", "local", handles, rules=(Rule("**", kind),) if kind else ())
-    content = measure(platform_of(entry).download(entry, origin, Transfer())[0]).sha256
+    content = measure(Download(origin)).sha256
     # The place in the name keeps two fetches of one folder under different kinds apart.
     digest = hashlib.sha256(f"{content} {kind} {source}".encode()).hexdigest()[:16]
     return _Task(f"local-{digest}", entry)
@@ -337,8 +343,7 @@ def _fetch_all(
     with ThreadPoolExecutor(max_workers=max(1, jobs), thread_name_prefix="fetch") as pool:
         futures = [pool.submit(_outcome, task, settings) for task in tasks]
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
-            outcomes = [future.result() for future in futures]
+            outcomes = _wait(futures)
         except BaseException:  # a bug, or Ctrl-C: the other threads must not go on for hours
             settings.cancel.set()
             for future in futures:
@@ -350,6 +355,17 @@ def _fetch_all(
     return fetched, failed
 
 
+def _wait(futures: Sequence[Future[Fetched | FacecheckError]]) -> list[Fetched | FacecheckError]:
+    """Return all results, or raise the first error as soon as it happens."""
+    pending = set(futures)
+    while pending:
+        # In turns: where a signal reaches another thread, an endless wait here would not see it.
+        done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    return [future.result() for future in futures]
+
+
 def _outcome(task: _Task, settings: _Settings) -> Fetched | FacecheckError:
     try:
         return _fetch_one(task, settings)
@@ -357,11 +373,19 @@ def _outcome(task: _Task, settings: _Settings) -> Fetched | FacecheckError:
         return error
     except Interrupted:
         return SourceError(f"{task.label}: interrupted: run the same command to go on")
+    except OSError as error:  # the disk, as a rule: full, or not ours to write
+        place = f" {path_text(Path(error.filename))}" if isinstance(error.filename, str) else ""
+        return SourceError(
+            f"{task.label}: {error.strerror or error}{place}: mend that, and run the same command "
+            "again"
+        )
 
 
 def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
     staging = _Staging(settings.root, task.key)
     earlier = read_marker(staging.marker)
+    if earlier and not any((settings.root / name).exists() for name in earlier.folders):
+        earlier = None  # the user took all of it away: it is wanted again
     if earlier is None and staging.finish(keep_archives=settings.keep_archives):
         earlier = read_marker(staging.marker)
         status = "fetched"
@@ -374,14 +398,18 @@ def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
     origin = _origin(task.source, downloads)
     notes = _check_lock(task, origin, settings)
     staging.clear()
-    placed = arrange(task.source, downloads, staging.unpacked, staging.ready)
+    # Images hardly shrink in archives: about as much again is written.
+    require_space(settings.root, sum(item.bytes for item in origin.archives), "unpacking it")
+    placed = arrange(
+        task.source, downloads, staging.unpacked, staging.ready, tick=settings.check_cancelled
+    )
     if task.source.expect and (missing := missing_parts(task.source.rules, placed)):
         raise SourceError(
             f"{task.label}: no {' and no '.join(missing)} in {', '.join(task.source.handles)}: "
             f"{task.source.instructions}"
         )
     if placed.renamed:
-        write_renamed(placed.renamed, staging.renamed)
+        _write_renamed(placed.renamed, staging.renamed)
     marker = Marker(
         origin=origin,
         files=placed.files,
@@ -419,10 +447,34 @@ def _already(task: _Task, marker: Marker, status: str, settings: _Settings) -> F
             "away to fetch it from elsewhere"
         )
     notes = _check_lock(task, there, settings)
-    found = sum(1 for name in marker.folders for _ in walk_files(settings.root / name))
+    marker, changed = _with_todays_rules(task, marker, settings)
+    notes += changed
+    folders = [settings.root / name for name in marker.folders]
+    found = sum(1 for folder in folders if folder.exists() for _ in walk_files(folder))
     if found != marker.files:
         notes = (*notes, f"{found:,} files are there, and {marker.files:,} were fetched")
     return Fetched(task.label, status, marker, notes=notes)
+
+
+def _with_todays_rules(
+    task: _Task, marker: Marker, settings: _Settings
+) -> tuple[Marker, tuple[str, ...]]:
+    """Return the marker with the catalogue's rules of today, if they leave every file in place."""
+    rules = task.source.rules
+    if not rules or rules == marker.rules:
+        return marker, ()
+    for folder in marker.folders:
+        here = settings.root / folder
+        for file in walk_files(here) if here.exists() else ():
+            placement = place(rules, PurePosixPath(file.relative_to(here)))
+            if placement is None or placement.kind != folder.partition("/")[0]:
+                return marker, (
+                    "the catalogue's rules have changed, and would place its files elsewhere: "
+                    "move its folders and its marker away to fetch it anew",
+                )
+    renewed = replace(marker, rules=rules)
+    write_marker(marker_path(settings.root, task.key), renewed)
+    return renewed, ("its groups and columns follow the catalogue's new rules",)
 
 
 def _downloads(task: _Task, staging: _Staging, settings: _Settings) -> list[Download]:
@@ -518,7 +570,7 @@ def _check_lock(task: _Task, origin: Origin, settings: _Settings) -> tuple[str, 
     return (f"{path_text(settings.lock)} was changed: {why}",) if why else ()
 
 
-def write_renamed(renamed: Sequence[Renamed], path: Path) -> None:
+def _write_renamed(renamed: Sequence[Renamed], path: Path) -> None:
     """Write the table of archive members whose names could not be kept (``was``, ``now``)."""
     rows = [(item.was, item.now) for item in renamed]
     schema = {"was": pl.String, "now": pl.String}

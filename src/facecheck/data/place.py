@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -20,6 +20,7 @@ from facecheck.data.archive import (
     SafeNames,
     Unpacked,
     is_archive,
+    nothing,
     other_format,
     unpack,
 )
@@ -78,23 +79,32 @@ def measure(download: Download) -> Archive:
     return Archive(name, download.path.stat().st_size, sha256_file(download.path))
 
 
-def arrange(source: Source, downloads: Sequence[Download], unpacked: Path, ready: Path) -> Placed:
+def arrange(
+    source: Source,
+    downloads: Sequence[Download],
+    unpacked: Path,
+    ready: Path,
+    *,
+    tick: Callable[[], None] = nothing,
+) -> Placed:
     """Unpack downloads to the empty folder ``unpacked``, and lay their files out under ``ready``.
 
     Files of ours are moved, the user's are copied. With rules each file goes to
     ``<kind>/<source>/<its path within the source>``; a source without rules is laid out
-    ``<kind>/<source>/…`` itself, directly or below one top folder.
+    ``<kind>/<source>/…`` itself, directly or below one top folder. ``tick`` is called all along,
+    and may raise to stop the work.
 
     Raises:
         SourceError: an archive is unsafe or damaged, a download is neither archive nor image, or
             nothing in it fits.
     """
     renamed: list[Renamed] = []
-    items = list(_items(source, downloads, unpacked, renamed))
+    items = list(_items(source, downloads, unpacked, renamed, tick))
     targets = _by_rules(source, items) if source.rules else _by_layout(items)
     kinds: Counter[str] = Counter()
     size = 0
     for item, target in targets.placed:
+        tick()
         destination = _free(ready / target)
         destination.parent.mkdir(parents=True, exist_ok=True)
         if item.ours:
@@ -134,7 +144,11 @@ class _Targets:
 
 
 def _items(
-    source: Source, downloads: Sequence[Download], unpacked: Path, renamed: list[Renamed]
+    source: Source,
+    downloads: Sequence[Download],
+    unpacked: Path,
+    renamed: list[Renamed],
+    tick: Callable[[], None],
 ) -> Iterator[_Item]:
     names = SafeNames(source.name)
     alone = len(downloads) == 1
@@ -147,20 +161,20 @@ def _items(
                     inside = PurePosixPath(file.relative_to(download.path))
                     yield _Item(file, inside, download.ours)
         elif is_archive(download.path):
-            result = _unpacked(download, top)
+            result = _unpacked(download, top, tick)
             renamed += result.renamed
             # Of several archives each keeps to a folder, so that equal names do not meet.
             prefix = PurePosixPath() if alone else inner.with_name(_bare(inner.name))
-            yield from _folder_items(source, top, prefix, renamed)
+            yield from _folder_items(source, top, prefix, renamed, tick)
         else:
             _refuse_other(download)
             yield _Item(download.path, inner, download.ours)
     renamed += names.renamed
 
 
-def _unpacked(download: Download, folder: Path) -> Unpacked:
+def _unpacked(download: Download, folder: Path, tick: Callable[[], None]) -> Unpacked:
     try:
-        return unpack(download.path, folder)
+        return unpack(download.path, folder, tick=tick)
     except DamagedArchiveError:
         if download.ours:  # else every later run would find it, and stumble again
             download.path.unlink()
@@ -168,14 +182,18 @@ def _unpacked(download: Download, folder: Path) -> Unpacked:
 
 
 def _folder_items(
-    source: Source, folder: Path, prefix: PurePosixPath, renamed: list[Renamed]
+    source: Source,
+    folder: Path,
+    prefix: PurePosixPath,
+    renamed: list[Renamed],
+    tick: Callable[[], None],
 ) -> Iterator[_Item]:
     """Yield what an archive held; with ``nested``, what the archives in it hold instead of them."""
     for file in list(walk_files(folder)) if folder.is_dir() else ():
         inner = prefix / PurePosixPath(file.relative_to(folder))
         if source.nested and file.name.lower().endswith(_ARCHIVE_ENDINGS) and is_archive(file):
             inside = file.with_name(f".{file.name}.unpacked")
-            renamed += unpack(file, inside).renamed
+            renamed += unpack(file, inside, tick=tick).renamed
             file.unlink()
             for child in walk_files(inside):
                 rest = PurePosixPath(child.relative_to(inside))

@@ -6,10 +6,10 @@ import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from facecheck.core.errors import SourceError
+from facecheck.core.errors import FacecheckError, SourceError
 from facecheck.core.files import require_space
 from facecheck.data.catalog import Source
-from facecheck.data.platforms import Download, Transfer, one_by_one
+from facecheck.data.platforms import Download, Interrupted, Transfer, one_by_one
 
 _BLOCK = 2**22
 _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "commit_hash", "LastModified", "mtime")
@@ -39,7 +39,9 @@ def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]
             return _all(filesystem, path, files, folder, part, total)
         except ImportError as error:
             raise SourceError(_missing(handle, error)) from None
-        except (OSError, ValueError, RuntimeError) as error:
+        except (FacecheckError, Interrupted):
+            raise
+        except Exception as error:  # each store has a tree of errors of its own
             raise SourceError(
                 f"{handle}: {' '.join(str(error).split()) or type(error).__name__}: check the "
                 "address and the store's own credentials, then run the same command again"
@@ -124,9 +126,9 @@ def _one(
                     failures = 0
                     transfer.progress(done, info.get("size"))
             break
-        except (FileNotFoundError, PermissionError):
+        except (FacecheckError, Interrupted, FileNotFoundError, PermissionError):
             raise
-        except OSError as error:
+        except Exception as error:  # as above; what does not pass is raised in the end
             failures += 1
             if failures >= transfer.retry.attempts:
                 raise SourceError(f"{name}: {error}, {failures} times in a row") from None

@@ -11,7 +11,7 @@ import os
 import re
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -189,6 +189,7 @@ def _attempt(ask: Ask, part: Path, notes: Path, transfer: Transfer, what: str) -
         _Again: it failed in a way that may pass.
     """
     import requests
+    import urllib3
 
     known = _read_state(notes, what)
     have = _size(part)
@@ -211,7 +212,7 @@ def _attempt(ask: Ask, part: Path, notes: Path, transfer: Transfer, what: str) -
         raise SourceError(f"{what}: {_short(error)}: check the address") from None
     except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
         raise SourceError(f"{what}: {_short(error)}: correct the address") from None
-    except requests.exceptions.RequestException as error:
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _Again(_short(error)) from None
     if state.total is not None and _size(part) < state.total:
         raise _Again(f"the connection ended after {_size(part):,} of {state.total:,} bytes")
@@ -251,11 +252,21 @@ def _write(
         out.seek(start)
         out.truncate()
         transfer.progress(done, state.total)
-        for block in response.iter_content(_BLOCK):
+        for block in _blocks(response):
             transfer.check_cancelled()
             out.write(block)
             done += len(block)
             transfer.progress(done, state.total)
+
+
+def _blocks(response: requests.Response) -> Iterator[bytes]:
+    """Yield the body as it comes: waiting for full blocks would lose what a drop cuts short."""
+    raw = response.raw
+    if getattr(raw, "chunked", False) or not hasattr(raw, "read1"):
+        yield from response.iter_content(_BLOCK)
+        return
+    while block := raw.read1(_BLOCK, decode_content=True):
+        yield block
 
 
 def _validator(response: requests.Response) -> str:

@@ -144,10 +144,14 @@ def _signed_in() -> Any:
 
         api = Client()
         api.authenticate()
+    except ImportError as error:
+        raise SourceError(
+            f"the kaggle package cannot be loaded ({error}): pip install --upgrade kaggle six"
+        ) from None
     except SystemExit:
         raise SourceError(f"no Kaggle credentials: {_SIGN_IN}") from None
     except requests.exceptions.RequestException:
         raise
-    except OSError as error:  # older versions say so when kaggle.json is not there
+    except OSError as error:  # a token file that cannot be read
         raise SourceError(f"no Kaggle credentials ({error}): {_SIGN_IN}") from None
     return api

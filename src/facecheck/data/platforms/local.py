@@ -23,10 +23,15 @@ def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]
         UsageError: one is missing, or is neither a folder nor an archive.
     """
     del folder, transfer  # nothing travels
-    return [Download(_checked(Path(handle).expanduser()), ours=False) for handle in source.handles]
+    return [Download(checked(Path(handle).expanduser()), ours=False) for handle in source.handles]
 
 
-def _checked(path: Path) -> Path:
+def checked(path: Path) -> Path:
+    """Return ``path`` if it is a folder, or an archive that can be read here.
+
+    Raises:
+        UsageError: it is missing, or neither.
+    """
     if path.is_dir() or is_archive(path):
         return path
     if not path.exists():
