@@ -116,7 +116,7 @@ def test_the_perceptual_hash_survives_re_encoding(drawn: Path) -> None:
 
 
 def test_the_perceptual_hash_is_that_of_imagehash(drawn: Path) -> None:
-    images = [Image.open(path) for path in sorted(drawn.rglob("*.png"))]
+    images: list[Image.Image] = [Image.open(path) for path in sorted(drawn.rglob("*.png"))]
     images += [noise(width, 60, width) for width in range(20, 320, 7)]
     images += [Image.new("RGB", (40, 30), colour) for colour in ("black", "white", "grey")]
     for image in images:

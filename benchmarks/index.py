@@ -1,0 +1,93 @@
+"""Images a second of `facecheck index` next to imagededup's pHash encoding, in one run.
+
+    python benchmarks/index.py DATA [COUNT_256 [COUNT_12MP]]
+
+DATA is laid out <kind>/<source>/ (../shared/data). Two folders are made and read by both: faces
+of 256 px as they are, and photographs of 12 megapixels, upscaled from those with sensor noise.
+facecheck does more for each file: sha256 of the file, hash of the pixels, a manifest on disk.
+Peer: imagededup's PHash().encode_images, with as many processes as cores. The runs alternate, and
+the best of three of each counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import facecheck
+
+CORES = len(os.sched_getaffinity(0))
+
+
+def faces(data: Path, folder: Path, count: int) -> None:
+    """Copy faces of 256 px to ``folder``."""
+    found = sorted((data / "photo" / "ffhq-256").iterdir())[:count]
+    for path in found:
+        shutil.copy(path, folder / path.name)
+
+
+def photographs(data: Path, folder: Path, count: int) -> None:
+    """Write photographs of 4000 x 3000 pixels, JPEG quality 90, to ``folder``."""
+    random = np.random.default_rng(0)
+    for path in sorted((data / "photo" / "ffhq-256").iterdir())[:count]:
+        large = Image.open(path).convert("RGB").resize((4000, 3000), Image.Resampling.BICUBIC)
+        noise = random.integers(-12, 13, (3000, 4000, 3), np.int16)
+        pixels = (np.asarray(large, np.int16) + noise).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / path.name, quality=90)
+
+
+def with_facecheck(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as out:
+        facecheck.index([folder], Path(out) / "m.csv", kind="photo", source="s")
+
+
+def with_imagededup(folder: Path) -> None:
+    from imagededup.methods import PHash
+
+    PHash(verbose=False).encode_images(str(folder), num_enc_workers=CORES)
+
+
+def best_rate(work: Callable[[Path], None], folder: Path) -> float:
+    start = time.perf_counter()
+    work(folder)
+    return len(list(folder.iterdir())) / (time.perf_counter() - start)
+
+
+def main() -> None:
+    data = Path(sys.argv[1])
+    counts = [int(text) for text in sys.argv[2:]] or [1100, 40]
+    logging.disable(logging.INFO)
+    peers: dict[str, Callable[[Path], None]] = {"facecheck": with_facecheck}
+    try:
+        import imagededup  # noqa: F401
+    except ImportError:
+        print("imagededup is not here: pip install imagededup; facecheck alone is timed")
+    else:
+        peers["imagededup"] = with_imagededup
+    print(f"{CORES} cores; images a second, best of 3")
+    for name, make, count in zip(
+        ("256 px faces", "12 MP photographs"), (faces, photographs), counts, strict=False
+    ):
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            make(data, folder, count)
+            rates = dict.fromkeys(peers, 0.0)
+            for _ in range(3):
+                for peer, work in peers.items():
+                    rates[peer] = max(rates[peer], best_rate(work, folder))
+        shown = ", ".join(f"{peer} {rate:,.1f}" for peer, rate in rates.items())
+        ratio = rates["facecheck"] / rates["imagededup"] if "imagededup" in rates else 0
+        print(f"{name} ({count:,} files): {shown}" + (f", ratio {ratio:.2f}" if ratio else ""))
+
+
+if __name__ == "__main__":
+    main()
