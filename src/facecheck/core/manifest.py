@@ -150,7 +150,7 @@ def read_manifest(path: Path) -> Manifest:
         ManifestError: it cannot be read, lacks a column, or holds an unknown kind or split, an
             empty path, a number that is none, or one path twice.
     """
-    frame = _read_table(path)
+    frame = read_table(path)
     for column in ("path", "source", "kind"):
         if column not in frame.columns:
             raise ManifestError(
@@ -260,7 +260,13 @@ def check_table_suffix(path: Path) -> None:
         raise UsageError(f"{path_text(path)}: a table's name must end in .csv or .parquet")
 
 
-def _read_table(path: Path) -> pl.DataFrame:
+def read_table(path: Path) -> pl.DataFrame:
+    """Read any table, ``.csv`` (all text) or ``.parquet``, by the suffix of ``path``.
+
+    Raises:
+        UsageError: it is not there, or the suffix is neither.
+        ManifestError: it cannot be read.
+    """
     if not path.is_file():
         raise UsageError(f"no manifest at {path_text(path)}: check the path")
     check_table_suffix(path)

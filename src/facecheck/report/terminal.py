@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from facecheck.data.dedup import DedupResult
     from facecheck.data.fetch import FetchResult
     from facecheck.data.index import IndexResult
+    from facecheck.data.leaks import CheckResult, Proof
     from facecheck.data.split import SplitResult
     from facecheck.model.evaluate import EvaluateResult
     from facecheck.model.metrics import Summary
     from facecheck.model.train import Epoch, TrainResult
     from facecheck.scanner.job import ScanResult
 
-_TEXT_COLUMNS = frozenset(("kind", "source", "reason", "verdict", "status", "true \\ predicted"))
+_TEXT_COLUMNS = frozenset((
+    *("kind", "source", "reason", "verdict", "status", "true \\ predicted"),
+    *("file", "in", "belongs with", "which is in"),
+))  # fmt: skip
 
 
 def _table(*headings: str) -> Table:
@@ -93,25 +97,66 @@ def render_fetch(result: FetchResult) -> RenderableType:
 
 
 def render_split(result: SplitResult) -> RenderableType:
-    """Render counts and real shares, by source and overall."""
-    table = _table("kind", "source", *SPLITS, *(f"{name} %" for name in SPLITS))
+    """Render counts and real shares, by source and overall, and the proof that nothing leaks."""
+    parts = tuple(result.counts)
+    # Many folds, all alike: their shares would not fit beside their counts.
+    shares = parts if len(parts) <= len(SPLITS) else ()
+    table = _table("kind", "source", *parts, *(f"{name} %" for name in shares))
     for (kind, source), counts in result.by_source.items():
-        table.add_row(kind, Text(source), *_split_cells(counts))
+        table.add_row(kind, Text(source), *_split_cells(counts, parts, shares))
     table.add_section()
-    table.add_row("all", "", *_split_cells(result.counts), style="bold")
+    table.add_row("all", "", *_split_cells(result.counts, parts, shares), style="bold")
+    kept = f"{result.kept:,} kept their {result.column}; " if result.kept else ""
     return Group(
         table,
         _line(
-            f"{result.groups:,} groups, {result.crossing} of them in more than one split; "
-            f"{result.excluded:,} records left out as excluded; in {result.manifest}"
+            f"{result.groups:,} groups; {kept}{result.excluded:,} records left out; "
+            f"column {result.column} in {result.manifest}"
         ),
+        _proof(result.proof),
     )
 
 
-def _split_cells(counts: Mapping[str, int]) -> list[str]:
+def _split_cells(
+    counts: Mapping[str, int], parts: tuple[str, ...], shares: tuple[str, ...]
+) -> list[str]:
     total = max(1, sum(counts.values()))
-    numbers = [counts[name] for name in SPLITS]
-    return [f"{count:,}" for count in numbers] + [f"{100 * n / total:.2f}" for n in numbers]
+    numbers = [f"{counts[name]:,}" for name in parts]
+    return numbers + [f"{100 * counts[name] / total:.2f}" for name in shares]
+
+
+#: How many leaks a terminal shows; ``--json`` gives all.
+_SHOWN_LEAKS = 20
+
+
+def _proof(proof: Proof) -> RenderableType:
+    looked = ", ".join(f"{count:,} {why}" for why, count in proof.checked.items())
+    head = f"{proof.column}: {proof.records:,} records; sets of records checked: {looked}"
+    if proof.holds:
+        return _line(f"{head}; none crosses", "green")
+    table = _table("file", "in", "belongs with", "which is in", "reason")
+    for leak in proof.leaks[:_SHOWN_LEAKS]:
+        table.add_row(*map(Text, (leak.path, leak.part, leak.other, leak.other_part, leak.why)))
+    more = len(proof.leaks) - _SHOWN_LEAKS
+    return Group(
+        _line(f"{head}; {len(proof.leaks):,} records leak", "bold red"),
+        table,
+        _line(f"… and {more:,} more (--json gives all)" if more > 0 else ""),
+    )
+
+
+def render_check(result: CheckResult) -> RenderableType:
+    """Render the proof of somebody's split, or the leaks found."""
+    near = {
+        "files": "near duplicates: every file was opened and compared",
+        "not checked": "near duplicates: not checked, for want of a duplicates table "
+        "(`facecheck dedup` makes it)",
+    }.get(result.near, f"near duplicates: as in {result.near}")
+    parts: list[RenderableType] = [_proof(proof) for proof in result.proofs]
+    parts.append(_line(near))
+    if result.rejected:
+        parts.append(_line(f"{result.rejected:,} files could not be read", "yellow"))
+    return Group(*parts)
 
 
 EPOCH_HEADINGS = (
