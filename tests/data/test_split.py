@@ -72,7 +72,7 @@ def test_the_seed_and_not_the_order_of_the_file_decides(tmp_path: Path) -> None:
 @st.composite
 def tables(draw: st.DrawFn) -> list[Record]:
     """Records that share groups, bytes and pixels in every way; names in many scripts."""
-    letters = st.text("aä猫é 'á/#🙂", min_size=1, max_size=3)
+    letters = st.text("aä猫é #🙂", min_size=1, max_size=3)
     rows = []
     for number in range(draw(st.integers(1, 40))):
         kind = draw(st.sampled_from(["photo", "sketch", "cartoon"]))

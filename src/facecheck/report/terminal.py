@@ -12,6 +12,7 @@ from rich.text import Text
 from facecheck.core.manifest import SPLITS
 
 if TYPE_CHECKING:
+    from facecheck.data.audit import AuditResult, Guess
     from facecheck.data.dedup import DedupResult
     from facecheck.data.fetch import FetchResult
     from facecheck.data.index import IndexResult
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 _TEXT_COLUMNS = frozenset((
     *("kind", "source", "reason", "verdict", "status", "true \\ predicted"),
-    *("file", "in", "belongs with", "which is in"),
+    *("question", "file", "in", "belongs with", "which is in"),
 ))  # fmt: skip
 
 
@@ -157,6 +158,44 @@ def render_check(result: CheckResult) -> RenderableType:
     if result.rejected:
         parts.append(_line(f"{result.rejected:,} files could not be read", "yellow"))
     return Group(*parts)
+
+
+def render_audit(result: AuditResult) -> RenderableType:
+    """Render how well each question is answered from each set of cues, and the shortcuts."""
+    fixed = {(guess.question, guess.cues): guess for guess in result.normalised}
+    after = ("metadata fixed", "pixels fixed") if fixed else ()
+    table = _table("question", "images", "chance", "metadata", "AUC", "pixels", "AUC", *after)
+    pairs = dict.fromkeys(guess.question for guess in result.guesses)
+    found = {(guess.question, guess.cues): guess for guess in result.guesses}
+    for question in pairs:
+        metadata, pixels = found[question, "metadata"], found[question, "pixels"]
+        cells = [Text(question), Text(f"{metadata.images:,}"), Text(f"{100 / metadata.sides:.1f}")]
+        for guess in (metadata, pixels):
+            cells += [_guess_cell(guess, result.warn_above), Text(f"{guess.auc:.3f}")]
+        for guess in (fixed[question, name] for name in ("metadata", "pixels") if fixed):
+            cells.append(_guess_cell(guess, result.warn_above))
+        table.add_row(*cells)
+    parts: list[RenderableType] = [
+        _line("Balanced accuracy in % of guesses that never looked at the face", "bold"),
+        table,
+    ]
+    if result.warnings:
+        head = f"{len(result.warnings)} guesses are right above {percent(result.warn_above)}:"
+        parts += [_line(head, "yellow"), *(_line(f"- {told}") for told in result.warnings)]
+    else:
+        parts.append(_line(f"no guess is right above {percent(result.warn_above)}", "green"))
+    if result.errors:
+        reasons = {f"{path}: {reason}": 1 for path, reason in result.errors}
+        parts.append(_counts("reason", reasons))
+    if result.recipe:
+        parts.append(_line(f"normalisation settings in {result.recipe}"))
+    parts.append(_line(f"{result.images:,} images; report in {result.report}"))
+    return Group(*parts)
+
+
+def _guess_cell(guess: Guess, warn_above: float) -> Text:
+    warns = guess.balanced_accuracy > warn_above
+    return Text(f"{100 * guess.balanced_accuracy:.1f}", "yellow" if warns else "")
 
 
 EPOCH_HEADINGS = (
