@@ -189,10 +189,10 @@ def wording(cue: str, threshold: float, shares: Sequence[tuple[str, float]]) -> 
     """
     if cue in FLAGS:
         said = [f"{name} is {100 - 100 * share:.0f} % {FLAGS[cue]}" for name, share in shares]
-    else:
-        value = f"{threshold:.2f}" if abs(threshold) < 10 else f"{threshold:.0f}"
-        said = [f"{100 * share:.0f} % of {name} is at most {value}" for name, share in shares]
-    return f"{cue.split(maxsplit=1)[0] if cue in FLAGS else cue} alone: {', '.join(said)}"
+        return f"{cue.split(maxsplit=1)[0]} alone: {', '.join(said)}"
+    value = f"{threshold:.2f}" if abs(threshold) < 10 else f"{threshold:.0f}"
+    said = [f"{100 * share:.0f} % of {name}" for name, share in shares]
+    return f"{cue} alone: at most {value} in {', '.join(said)}"
 
 
 def read_cues(path: Path, settings: Normalise | None) -> tuple[Cues, Cues | None]:

@@ -263,7 +263,9 @@ def assign(
         n names of parts, in the order of the records, whatever that order is.
     """
     names, wanted_shares = list(shares), np.array(list(shares.values()))
-    settled = pl.col("fixed").cast(pl.String) if "fixed" in frame.columns else pl.lit(None)
+    settled = (
+        pl.col("fixed").cast(pl.String) if "fixed" in frame.columns else pl.lit(None, pl.String)
+    )
     records = frame.select(
         "component",
         # The hash rather than the path, so that the split survives moving the files.
@@ -275,7 +277,9 @@ def assign(
         .then("pixels/" + pl.col("sha256").str.slice(0, 16))
         .otherwise(pl.col("path")),
         stratum=pl.struct(pl.col(name).cast(pl.String).fill_null("") for name in by),
-        part=settled.replace_strict(dict(zip(names, range(len(names)), strict=True)), default=None),
+        part=settled.replace_strict(
+            dict(zip(names, range(len(names)), strict=True)), default=None, return_dtype=pl.Int64
+        ),
     ).with_columns(pl.col("stratum").rank("dense").cast(pl.Int64) - 1)
     totals = np.bincount(records["stratum"].to_numpy())
     wanted = totals[:, None] * wanted_shares
@@ -309,10 +313,10 @@ def assign(
         start += count
     settled_groups = groups.drop_nulls("part").select("component", "part")
     placed_groups = free.select("component", part=pl.Series(placed, dtype=pl.Int64))
-    parts = pl.concat([settled_groups.cast(pl.Int64), placed_groups.cast(pl.Int64)])
-    found = records.select(pl.col("component").cast(pl.Int64)).join(
-        parts, on="component", how="left", maintain_order="left"
-    )["part"]
+    parts = pl.concat([settled_groups, placed_groups])
+    found = records.join(
+        parts.rename({"part": "placed"}), on="component", how="left", maintain_order="left"
+    )["placed"]
     return [names[part] for part in found]
 
 

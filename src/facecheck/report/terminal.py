@@ -160,6 +160,10 @@ def render_check(result: CheckResult) -> RenderableType:
     return Group(*parts)
 
 
+#: How many warnings a terminal lists; ``--json`` and the report give all.
+_SHOWN_WARNINGS = 12
+
+
 def render_audit(result: AuditResult) -> RenderableType:
     """Render how well each question is answered from each set of cues, and the shortcuts."""
     fixed = {(guess.question, guess.cues): guess for guess in result.normalised}
@@ -180,8 +184,13 @@ def render_audit(result: AuditResult) -> RenderableType:
         table,
     ]
     if result.warnings:
-        head = f"{len(result.warnings)} guesses are right above {percent(result.warn_above)}:"
-        parts += [_line(head, "yellow"), *(_line(f"- {told}") for told in result.warnings)]
+        shown = result.warnings[:_SHOWN_WARNINGS]
+        head = (
+            f"{len(result.warnings)} guesses are right above {percent(result.warn_above)}; a "
+            f"classifier may learn these instead of faces. The {len(shown)} with the strongest "
+            "single cue:"
+        )
+        parts += [_line(head, "yellow"), *(_line(f"- {told}") for told in shown)]
     else:
         parts.append(_line(f"no guess is right above {percent(result.warn_above)}", "green"))
     if result.errors:
