@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 import facecheck
-from facecheck.cli import audit, curate, learn, scan
+from facecheck.cli import audit, convert, curate, learn, scan
 from facecheck.core.errors import FacecheckError
 
 
@@ -40,7 +40,7 @@ app = typer.Typer(
 )
 
 for command in (
-    *(curate.fetch, curate.index, curate.dedup, curate.split, audit.audit),
+    *(curate.fetch, curate.index, curate.dedup, curate.split, audit.audit, convert.convert),
     *(learn.train, learn.evaluate),
     scan.scan,
 ):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 #: A side of a question with fewer images than this is not asked about.
 MIN_IMAGES = 20
 _FOLDS = 5
+_TREES = 50
 
 
 @dataclass(frozen=True)
@@ -283,7 +284,7 @@ def _forest(seed: int) -> ExtraTreesClassifier:
     from sklearn.ensemble import ExtraTreesClassifier
 
     return ExtraTreesClassifier(
-        n_estimators=50, min_samples_leaf=3, class_weight="balanced", random_state=seed
+        n_estimators=_TREES, min_samples_leaf=3, class_weight="balanced", random_state=seed
     )
 
 

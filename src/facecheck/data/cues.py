@@ -102,7 +102,8 @@ def jpeg_quality(table_sum: int) -> float:
     """Return the libjpeg quality, 1 to 100, whose luminance table has about this sum of entries.
 
     libjpeg multiplies the standard's table by (200 - 2 quality) percent above 50, and by 5000 /
-    quality percent below (``jpeg_quality_scaling``).
+    quality percent below (``jpeg_quality_scaling``). Below 25 it also cuts entries off at 255, and
+    the estimate comes out too high.
     """
     percent = 100 * table_sum / _STANDARD_SUM
     return float(np.clip(5000 / percent if percent > 100 else (200 - percent) / 2, 1, 100))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from facecheck.data.dedup import DedupResult
     from facecheck.data.fetch import FetchResult
     from facecheck.data.index import IndexResult
+    from facecheck.data.interchange import ConvertResult
     from facecheck.data.leaks import CheckResult, Proof
     from facecheck.data.split import SplitResult
     from facecheck.model.evaluate import EvaluateResult
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 _TEXT_COLUMNS = frozenset((
     *("kind", "source", "reason", "verdict", "status", "true \\ predicted"),
-    *("question", "file", "in", "belongs with", "which is in"),
+    *("question", "split", "file", "in", "belongs with", "which is in"),
 ))  # fmt: skip
 
 
@@ -157,6 +158,19 @@ def render_check(result: CheckResult) -> RenderableType:
     parts.append(_line(near))
     if result.rejected:
         parts.append(_line(f"{result.rejected:,} files could not be read", "yellow"))
+    return Group(*parts)
+
+
+def render_convert(result: ConvertResult) -> RenderableType:
+    """Render how many images went where."""
+    table = _table("split", "images")
+    for split, count in result.by_split.items():
+        table.add_row(split or "(none)", f"{count:,}")
+    parts: list[RenderableType] = [table]
+    if result.errors:
+        parts.append(_counts("reason", {f"{path}: {reason}": 1 for path, reason in result.errors}))
+    left_out = f"; {result.left_out:,} records left out" if result.left_out else ""
+    parts.append(_line(f"{result.records:,} images in {result.target} ({result.layout}){left_out}"))
     return Group(*parts)
 
 
