@@ -180,7 +180,7 @@ def test_excluded_records_stay_out_of_a_tree(manifest: Path) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     rows=st.lists(
         st.builds(

@@ -9,6 +9,7 @@ from PIL import Image
 from facecheck.core.errors import UsageError
 from facecheck.core.manifest import Manifest, Record, write_manifest
 from facecheck.data.leaks import check
+from facecheck.data.split import split
 
 
 def table(path: Path, *rows: Record) -> Path:
@@ -40,13 +41,23 @@ def test_every_reason_is_found_and_told_once(tmp_path: Path) -> None:
     ]
 
 
+def test_the_duplicates_table_of_the_manifest_before_is_found(tmp_path: Path) -> None:
+    rows = [Record(f"/{name}", "s", "photo", sha256=name) for name in "ab"]
+    first = table(tmp_path / "m.csv", *rows)
+    (tmp_path / "m.duplicates.csv").write_text("dropped,keeper,why\n/a,/b,same picture\n")
+    result = split(first, out=tmp_path / "s.parquet")
+    assert result.groups == 1
+    assert result.proof.checked["duplicates table"] == 1
+    assert check(tmp_path / "s.parquet").near == str(tmp_path / "m.duplicates.csv")
+
+
 def test_folds_are_checked_too(tmp_path: Path) -> None:
     rows = [Record(f"/{n}", "s", "photo", sha256="1", split="train") for n in range(2)]
     path = tmp_path / "m.csv"
     write_manifest(Manifest.from_records(rows).with_columns(fold=["0", "1"]), path, {})
-    split, fold = check(path).proofs
-    assert split.holds
-    assert [leak.path for leak in fold.leaks] == ["/1"]
+    splits, folds = check(path).proofs
+    assert splits.holds
+    assert [leak.path for leak in folds.leaks] == ["/1"]
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,16 @@ from scipy.sparse.csgraph import connected_components
 
 from facecheck.core.errors import ManifestError
 from facecheck.core.files import path_text
-from facecheck.core.manifest import read_table
+from facecheck.core.manifest import read_meta, read_table
 
 #: The columns whose equal values hold records together. An empty value holds nothing.
 KEYS = ("group", "sha256", "pixel_hash")
 
 
 def duplicates_of(manifest: Path) -> tuple[Path | None, pl.DataFrame]:
-    """Return the duplicates table beside a manifest, and its confirmed pairs.
+    """Return the duplicates table that goes with a manifest, and its confirmed pairs.
+
+    It lies beside the manifest, or beside the one that this was made from, as ``.meta.json`` says.
 
     Returns:
         the table's path, None where ``dedup`` has left none; and a frame of the text columns
@@ -30,11 +32,26 @@ def duplicates_of(manifest: Path) -> tuple[Path | None, pl.DataFrame]:
     Raises:
         ManifestError: the table cannot be read or has no columns ``dropped`` and ``keeper``.
     """
-    for suffix in dict.fromkeys((manifest.suffix, ".csv", ".parquet")):
-        path = manifest.with_name(f"{manifest.stem}.duplicates{suffix}")
-        if path.is_file():
-            return path, _read_pairs(path)
+    for ancestor in _ancestors(manifest):
+        for suffix in dict.fromkeys((ancestor.suffix, ".csv", ".parquet")):
+            path = ancestor.with_name(f"{ancestor.stem}.duplicates{suffix}")
+            if path.is_file():
+                return path, _read_pairs(path)
     return None, pl.DataFrame(schema={"one": pl.String, "two": pl.String, "why": pl.String})
+
+
+def _ancestors(manifest: Path) -> Iterator[Path]:
+    """Yield a manifest, the one it was made from, and so on, as far as they are there."""
+    seen: set[Path] = set()
+    while manifest not in seen and manifest.is_file():
+        seen.add(manifest)
+        yield manifest
+        made_from = read_meta(manifest).get("input")
+        if not isinstance(made_from, dict) or not isinstance(made_from.get("path"), str):
+            return
+        # Told as its maker saw it from where the command ran; both may have moved together.
+        told = Path(made_from["path"])
+        manifest = told if told.is_file() else manifest.with_name(told.name)
 
 
 def _read_pairs(path: Path) -> pl.DataFrame:
