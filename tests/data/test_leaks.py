@@ -47,7 +47,7 @@ def test_the_duplicates_table_of_the_manifest_before_is_found(tmp_path: Path) ->
     (tmp_path / "m.duplicates.csv").write_text("dropped,keeper,why\n/a,/b,same picture\n")
     result = split(first, out=tmp_path / "s.parquet")
     assert result.groups == 1
-    assert result.proof.checked["duplicates table"] == 1
+    assert result.proof.checked["confirmed pairs"] == 1
     assert check(tmp_path / "s.parquet").near == str(tmp_path / "m.duplicates.csv")
 
 

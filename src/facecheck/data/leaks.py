@@ -136,7 +136,7 @@ def prove(
     sides = pairs.join(place, left_on="one", right_on="path").join(
         place, left_on="two", right_on="path", suffix="_two"
     )
-    checked["duplicates table"] = sides.height
+    checked["confirmed pairs"] = sides.height
     # Parts come in the order of the splits; within one part nothing leaks, so no tie matters.
     comes_first = (pl.col("rank") < pl.col("rank_two")) | (
         (pl.col("rank") == pl.col("rank_two")) & (pl.col("part") < pl.col("part_two"))
