@@ -100,6 +100,10 @@ def test_a_table_without_hashes_is_opened_and_compared(tree: Path) -> None:
 def test_what_has_no_splits_is_refused(tmp_path: Path, drawn: Path) -> None:
     with pytest.raises(UsageError, match="no splits here"):
         check(drawn)
+    for name in ("train", "val", "valid"):
+        (tmp_path / "two" / name).mkdir(parents=True)
+    with pytest.raises(UsageError, match="both val and valid stand for val"):
+        check(tmp_path / "two")
     (tmp_path / "m.csv").write_text("path,label\na.png,x\n")
     with pytest.raises(UsageError, match="nothing to check"):
         check(tmp_path / "m.csv")

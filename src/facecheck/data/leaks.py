@@ -214,13 +214,19 @@ def split_folders(folder: Path) -> dict[str, Path]:
     """Return the folders of an ImageFolder tree's splits: folder by name of the split.
 
     Raises:
-        UsageError: there are fewer than two of them.
+        UsageError: there are fewer than two of them, or two folders stand for one split.
     """
-    found = {
-        SPLIT_NAMES[child.name.lower()]: child
-        for child in sorted(folder.iterdir())
-        if child.is_dir() and child.name.lower() in SPLIT_NAMES
-    }
+    found: dict[str, Path] = {}
+    for child in sorted(folder.iterdir()):
+        name = SPLIT_NAMES.get(child.name.lower())
+        if name is None or not child.is_dir():
+            continue
+        if name in found:
+            raise UsageError(
+                f"{path_text(folder)}: both {found[name].name} and {child.name} stand for {name}: "
+                "rename one"
+            )
+        found[name] = child
     if len(found) < 2:
         raise UsageError(
             f"{path_text(folder)}: no splits here: an ImageFolder tree is laid out "
