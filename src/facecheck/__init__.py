@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from facecheck.core.manifest import Record as Record
     from facecheck.core.manifest import read_manifest as read_manifest
     from facecheck.core.manifest import write_manifest as write_manifest
+    from facecheck.data.audit import audit as audit
     from facecheck.data.dedup import dedup as dedup
     from facecheck.data.fetch import fetch as fetch
     from facecheck.data.fetch import list_sources as list_sources
     from facecheck.data.index import index as index
+    from facecheck.data.interchange import convert as convert
     from facecheck.data.split import split as split
     from facecheck.model.evaluate import evaluate as evaluate
     from facecheck.model.recipe import Recipe as Recipe
@@ -41,6 +43,8 @@ _HOMES = {
     "index": "data.index",
     "dedup": "data.dedup",
     "split": "data.split",
+    "audit": "data.audit",
+    "convert": "data.interchange",
     "Recipe": "model.recipe",
     "train": "model.train",
     "evaluate": "model.evaluate",

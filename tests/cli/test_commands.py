@@ -74,7 +74,7 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "manifest", "duplicates", "records", "dropped", "conflicts", "groups", "candidates",
         ],
         ("split", "i.csv"): [
-            "manifest", "counts", "by_source", "excluded", "groups", "crossing",
+            "manifest", "column", "counts", "by_source", "excluded", "kept", "groups", "proof",
         ],
         ("train", "--manifest", "i.csv", *QUICK): [
             "run", "best", "last", "kinds", "weights", "device", "train_images", "val_images",
@@ -127,7 +127,12 @@ def test_an_evaluation_with_vanished_files_ends_with_three(
         (["index", "empty"], 1, "no images in empty"),
         (["index", "texts", "--kind", "photo", "--source", "s"], 1, "none of 1 images"),
         (["dedup", "nothing.csv"], 2, "no manifest at nothing.csv"),
-        (["split", "--ratio", "8:1"], 2, "ratio '8:1' is not three numbers"),
+        (["split", "--ratio", "8"], 2, "ratio '8' is not two or more numbers"),
+        (["split", "m.csv", "--by", "kidn"], 2, "did you mean 'kind'"),
+        (["split", "m.csv", "--hold-out-source", "t"], 2, "the sources are s"),
+        (["split", "m.csv", "--kfold", "2", "--hold-out-source", "s"], 2, "folds do not"),
+        (["split", "--check", "empty"], 2, "no splits here"),
+        (["split", "--check", "m.csv"], 2, "nothing to check"),
         (["split"], 2, "run `facecheck fetch`"),
         (["split", "short.csv"], 1, "no column 'kind'"),
         (["train"], 2, "run `facecheck fetch`"),

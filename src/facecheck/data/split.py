@@ -1,29 +1,28 @@
-"""split: assign groups to train, val and test, stratified by kind and source."""
+"""split: assign groups to train, val and test, or to folds, stratified by kind and source."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.errors import FacecheckError, UsageError, did_you_mean
 from facecheck.core.files import path_text, refuse_to_overwrite
-from facecheck.core.manifest import (
-    SPLITS,
-    Record,
-    input_meta,
-    read_manifest,
-    read_meta,
-    write_manifest,
-)
+from facecheck.core.manifest import SPLITS, input_meta, read_manifest, read_meta, write_manifest
+from facecheck.data.groups import KEYS, components, duplicates_of
+from facecheck.data.leaks import Proof, prove
 
-#: A stratum: the (kind, source) whose share of each split follows the ratio.
-Stratum = tuple[str, str]
+#: What the parts of a ratio are called, by how many there are. More than three are folds: the
+#: steps that follow know train, val and test alone.
+_NAMES = {2: ("train", "test"), 3: SPLITS}
+#: The column of the parts that have no name.
+FOLD = "fold"
 
 
 @dataclass(frozen=True)
@@ -31,35 +30,42 @@ class SplitResult:
     """What ``split`` did.
 
     Attributes:
-        manifest: where the manifest with its ``split`` column was written.
-        counts: records by split.
-        by_source: records by split for each (kind, source).
-        excluded: records left without a split because they are excluded.
-        groups: groups that were assigned.
-        crossing: groups with records in more than one split: 0, checked after the fact.
+        manifest: where the manifest with its new column was written.
+        column: the column that was filled, ``split`` or ``fold``.
+        counts: records by part, in the order of the ratio.
+        by_source: records by part for each (kind, source).
+        excluded: records left without a part: those excluded and, for folds, those in test.
+        kept: records whose part was there before and was kept (``--extend``).
+        groups: sets of records that had to stay together, single records counted.
+        proof: that no group and no confirmed duplicate crosses, checked after the fact.
     """
 
     manifest: Path
+    column: str
     counts: Mapping[str, int]
-    by_source: Mapping[Stratum, Mapping[str, int]]
+    by_source: Mapping[tuple[str, str], Mapping[str, int]]
     excluded: int
+    kept: int
     groups: int
-    crossing: int
+    proof: Proof
 
 
 def parse_ratio(text: str) -> tuple[float, ...]:
-    """Return the shares of train, val and test in ``8:1:1``, ``80:10:10`` or ``0.8:0.1:0.1``.
+    """Return the shares in ``8:1:1``, ``80:10:10``, ``0.8:0.1:0.1`` or any other number of parts.
 
     Returns:
-        Three shares that sum to 1.
+        Two shares or more that sum to 1: train and test; train, val and test; or folds.
 
     Raises:
-        UsageError: it is not three non-negative numbers with a positive first one.
+        UsageError: it is not two or more non-negative numbers with a positive first one.
     """
     parts = text.split(":")
     number = r"\d+(\.\d*)?|\.\d+"
-    if len(parts) != len(SPLITS) or not all(re.fullmatch(number, part) for part in parts):
-        raise UsageError(f"ratio {text!r} is not three numbers: write train:val:test, as in 8:1:1")
+    if len(parts) < 2 or not all(re.fullmatch(number, part) for part in parts):
+        raise UsageError(
+            f"ratio {text!r} is not two or more numbers: write train:val:test, as in 8:1:1, or "
+            "train:test, as in 8:2"
+        )
     shares = [float(part) for part in parts]
     if shares[0] == 0:
         raise UsageError(f"ratio {text!r} leaves nothing to train on: give the first part a share")
@@ -70,121 +76,294 @@ def split(
     manifest: Path,
     *,
     ratio: str = "8:1:1",
+    kfold: int | None = None,
+    by: Sequence[str] = ("kind", "source"),
+    group_column: str | None = None,
+    hold_out: Sequence[str] = (),
+    extend: bool = False,
     seed: int = 0,
     out: Path | None = None,
     overwrite: bool = False,
 ) -> SplitResult:
-    """Assign every record that is not excluded to train, val or test.
+    """Assign every record that is not excluded to train, val or test, or to a fold.
 
-    Records of one group share a split; within that, each (kind, source) follows the ratio as
-    nearly as its groups allow. Groups of several records are placed first, largest first, each
-    where its strata lack most (the greedy rule of Sechidis et al. 2011, "On the stratification of
-    multi-label data"); single records then fill each stratum to its share. The result depends on
-    the records and the seed, not on the order of the file.
+    Records that belong together share a part: those of one group, of equal bytes or pixels, of a
+    confirmed pair in the duplicates table, and of one value in ``group_column``. Within that, each
+    stratum follows the ratio as nearly as its groups allow. Sets of records are placed largest
+    first, each where its strata lack most (the greedy rule of Sechidis et al. 2011, "On the
+    stratification of multi-label data"). The result depends on the records and the seed, not on
+    the order of the file.
+
+    Two parts are train and test, three are train, val and test. More than three, and ``kfold``,
+    fill the column ``fold`` with 0, 1, 2… and leave ``split`` as it is; records already in test
+    then stay out of the folds, and so does whatever belongs with them.
 
     Args:
         manifest: a manifest by ``index`` or ``dedup``.
-        ratio: shares of train, val and test, as in ``8:1:1``.
+        ratio: shares of the parts, as in ``8:1:1``.
+        kfold: make this many equal folds instead.
+        by: columns whose every combination of values is a stratum.
+        group_column: a further column whose equal values hold records together.
+        hold_out: sources that go to test whole; groups that touch them follow.
+        extend: keep the parts that records already have; new records join their groups, and fill
+            up what the ratio lacks.
         seed: any integer; another seed gives another split.
         out: where the result goes; None updates the manifest in place.
         overwrite: replace an existing ``out``.
 
     Raises:
-        UsageError: the ratio does not parse, the manifest is not there, or ``out`` exists.
-        ManifestError: the manifest cannot be read.
-        FacecheckError: every record is excluded.
+        UsageError: the ratio does not parse, a column or source is not there, the manifest is not
+            there, or ``out`` exists.
+        ManifestError: the manifest or its duplicates table cannot be read.
+        FacecheckError: no record takes part, or records that belong together are already in
+            different parts (``extend``).
     """
-    shares = parse_ratio(ratio)
+    shares = _folds(kfold) if kfold is not None else parse_ratio(ratio)
+    names = _NAMES.get(len(shares)) if kfold is None else None
+    column = "split" if names else FOLD
+    parts = names or tuple(map(str, range(len(shares))))
+    if column == FOLD and hold_out:
+        raise UsageError(
+            "--hold-out-source fills test, folds do not: split with --ratio and --hold-out-source "
+            "first, then make folds, which leave test out"
+        )
     table = read_manifest(manifest)
     target = out or manifest
     if target != manifest:
         refuse_to_overwrite(target, overwrite=overwrite)
-    records = list(table.records())
-    taking_part = [record for record in records if not record.excluded]
-    if not taking_part:
+    frame = table.frame
+    keys = _check_columns(frame, by, group_column)
+    _check_sources(frame, hold_out)
+    frame = _before(frame, column, extend=extend)
+    pairs = duplicates_of(manifest)[1]
+    taking_part = frame.filter(pl.col("excluded") == "")
+    taking_part = taking_part.with_columns(component=components(taking_part, pairs, keys))
+    if column == FOLD:
+        in_test = (pl.col("split") == "test").any().over("component")
+        taking_part = taking_part.filter(~in_test)
+    if taking_part.is_empty():
         raise FacecheckError(f"{path_text(manifest)}: no record takes part: all are excluded")
-    groups = _group(taking_part)
-    assigned = _assign(groups, shares, seed)
-    column = [
-        "" if record.excluded else SPLITS[assigned[_group_name(record)]] for record in records
-    ]
-    result = table.with_columns(split=column)
+    stands = pl.when(pl.col(column) != "").then(pl.col(column))
+    held = pl.when(pl.col("source").is_in(list(hold_out))).then(pl.lit("test"))
+    taking_part = taking_part.with_columns(fixed=pl.coalesce(stands, held))
+    _check_fixed(taking_part, parts, hold_out, manifest)
+    assigned = taking_part.select(
+        "path", part=pl.Series(assign(taking_part, by, dict(zip(parts, shares, strict=True)), seed))
+    )
+    values = frame.join(assigned, on="path", how="left", maintain_order="left")["part"]
+    result = table.with_columns(**{column: values.fill_null("").to_list()})
     made_by = {
         "command": "split",
-        "arguments": {"ratio": ratio, "seed": seed},
+        "arguments": {
+            **({"kfold": kfold} if kfold is not None else {"ratio": ratio}),
+            "by": list(by),
+            "group_column": group_column,
+            "hold_out": list(hold_out),
+            "extend": extend,
+            "seed": seed,
+        },
         "input": input_meta(manifest),
         "decode_policy": read_meta(manifest).get("decode_policy"),
     }
     write_manifest(result, target, made_by)
     return SplitResult(
         manifest=target,
-        counts={name: column.count(name) for name in SPLITS},
-        by_source=_shares_by_source(result.frame),
-        excluded=len(records) - len(taking_part),
-        groups=len(groups),
-        crossing=count_crossing(result.frame),
+        column=column,
+        counts={name: assigned.filter(pl.col("part") == name).height for name in parts},
+        by_source=_shares_by_source(result.frame, column, parts),
+        excluded=frame.height - taking_part.height,
+        kept=taking_part.filter(pl.col(column) != "").height,
+        groups=taking_part["component"].n_unique(),
+        proof=prove(result.frame, pairs, column=column, keys=keys),
     )
 
 
-def count_crossing(frame: pl.DataFrame) -> int:
-    """Return how many groups of a manifest's frame have records in more than one split."""
-    used = frame.filter((pl.col("split") != "") & (pl.col("group") != ""))
-    return used.group_by("group").agg(pl.col("split").n_unique()).filter(pl.col("split") > 1).height
+def _folds(kfold: int) -> tuple[float, ...]:
+    if kfold < 2:
+        raise UsageError(f"--kfold {kfold}: two folds are the fewest there can be")
+    return (1 / kfold,) * kfold
 
 
-def _group_name(record: Record) -> str:
-    # The hash rather than the path, so that the split survives moving the files.
-    return record.group or f"pixels/{record.pixel_hash[:16] or record.sha256[:16] or record.path}"
-
-
-def _group(records: list[Record]) -> dict[str, Counter[Stratum]]:
-    """Return how many records of each stratum every group holds."""
-    groups: dict[str, Counter[Stratum]] = defaultdict(Counter)
-    for record in records:
-        groups[_group_name(record)][record.kind, record.source] += 1
-    return groups
-
-
-def _assign(
-    groups: Mapping[str, Counter[Stratum]], shares: tuple[float, ...], seed: int
-) -> dict[str, int]:
-    """Return the position in :data:`SPLITS` of every group."""
-    wanted = _wanted(groups, shares)
-    shuffled = sorted(groups, key=lambda name: hashlib.sha256(f"{seed}/{name}".encode()).digest())
-    largest_first = sorted(shuffled, key=lambda name: -groups[name].total())
-    assigned = {}
-    for name in largest_first:
-        strata = groups[name]
-        # Where the group's strata together still lack the most, each in proportion to its size.
-        lack = [
-            sum(
-                count * wanted[stratum][part] / max(1e-9, shares[part])
-                for stratum, count in strata.items()
+def _check_columns(
+    frame: pl.DataFrame, by: Sequence[str], group_column: str | None
+) -> tuple[str, ...]:
+    """Return the columns that hold records together; raise if one that was asked for is missing."""
+    for flag, name in [*(("--by", name) for name in by), ("--group-column", group_column)]:
+        if name is not None and name not in frame.columns:
+            raise UsageError(
+                f"{flag} names column {name!r}: the manifest has {', '.join(frame.columns)}"
+                + did_you_mean(name, frame.columns)
             )
-            if shares[part]
-            else float("-inf")
-            for part in range(len(shares))
-        ]
-        part = lack.index(max(lack))
-        assigned[name] = part
-        for stratum, count in strata.items():
-            wanted[stratum][part] -= count
-    return assigned
+    return (*KEYS, group_column) if group_column and group_column not in KEYS else KEYS
 
 
-def _wanted(
-    groups: Mapping[str, Counter[Stratum]], shares: tuple[float, ...]
-) -> dict[Stratum, list[float]]:
-    """Return how many records each split should get of every stratum."""
-    totals: Counter[Stratum] = Counter()
-    for strata in groups.values():
-        totals.update(strata)
-    return {stratum: [total * share for share in shares] for stratum, total in totals.items()}
+def _check_sources(frame: pl.DataFrame, sources: Sequence[str]) -> None:
+    known = sorted(set(frame["source"]))
+    for source in sources:
+        if source not in known:
+            raise UsageError(
+                f"--hold-out-source names {source!r}: the sources are {', '.join(known)}"
+                + did_you_mean(source, known)
+            )
 
 
-def _shares_by_source(frame: pl.DataFrame) -> dict[Stratum, dict[str, int]]:
-    table: dict[Stratum, dict[str, int]] = {}
-    counted = frame.filter(pl.col("split") != "").group_by("kind", "source", "split").len()
+def _before(frame: pl.DataFrame, column: str, *, extend: bool) -> pl.DataFrame:
+    """Return the records with the parts that stand: those of before, or none."""
+    if extend and column in frame.columns:
+        return frame.with_columns(pl.col(column).cast(pl.String).fill_null(""))
+    return frame.with_columns(pl.lit("").alias(column))
+
+
+def _check_fixed(
+    frame: pl.DataFrame, parts: Sequence[str], hold_out: Sequence[str], manifest: Path
+) -> None:
+    """Raise if a record has a part that there is none of or must not have, or a group has two."""
+    strange = frame.filter(pl.col("fixed").is_not_null() & ~pl.col("fixed").is_in(list(parts)))
+    if strange.height:
+        raise UsageError(
+            f"{path_text(manifest)}: {strange.height:,} records are already in "
+            f"{strange['fixed'][0]!r}, which the ratio has no part for: give it as many parts as "
+            "before"
+        )
+    astray = frame.filter(pl.col("source").is_in(list(hold_out)) & (pl.col("fixed") != "test"))
+    if astray.height:
+        raise FacecheckError(
+            f"{path_text(manifest)}: {astray.height:,} records of {astray['source'][0]!r} are "
+            f"already in {astray['fixed'][0]}, and --extend keeps them there: hold the source out "
+            "without --extend"
+        )
+    settled = frame.filter(pl.col("fixed").is_not_null())
+    torn = settled.filter(pl.col("fixed").n_unique().over("component") > 1).sort("path")
+    if torn.height:
+        one = torn.row(0, named=True)
+        two = torn.filter(
+            (pl.col("component") == one["component"]) & (pl.col("fixed") != one["fixed"])
+        ).row(0, named=True)
+        raise FacecheckError(
+            f"{path_text(manifest)}: {torn['component'].n_unique():,} groups are already torn: "
+            f"{path_text(Path(one['path']))} is in {one['fixed']}, "
+            f"{path_text(Path(two['path']))} belongs with it and is in {two['fixed']}: exclude "
+            "one, or split anew without --extend"
+        )
+
+
+def assign(
+    frame: pl.DataFrame, by: Sequence[str], shares: Mapping[str, float], seed: int
+) -> list[str]:
+    """Return the part of every record, groups whole and strata in proportion.
+
+    Args:
+        frame: n records with the columns of ``by``, ``component`` (equal for records that stay
+            together) and, where a group's part is settled, that part in ``fixed``.
+        by: columns whose every combination of values is a stratum.
+        shares: the share of each part, by name, summing to 1.
+        seed: decides which of several like groups goes where.
+
+    Returns:
+        n names of parts, in the order of the records, whatever that order is.
+    """
+    names, wanted_shares = list(shares), np.array(list(shares.values()))
+    settled = (
+        pl.col("fixed").cast(pl.String) if "fixed" in frame.columns else pl.lit(None, pl.String)
+    )
+    records = frame.select(
+        "component",
+        # The hash rather than the path, so that the split survives moving the files.
+        key=pl.when(pl.col("group") != "")
+        .then(pl.col("group"))
+        .when(pl.col("pixel_hash") != "")
+        .then("pixels/" + pl.col("pixel_hash").str.slice(0, 16))
+        .when(pl.col("sha256") != "")
+        .then("pixels/" + pl.col("sha256").str.slice(0, 16))
+        .otherwise(pl.col("path")),
+        stratum=pl.struct(pl.col(name).cast(pl.String).fill_null("") for name in by),
+        part=settled.replace_strict(
+            dict(zip(names, range(len(names)), strict=True)), default=None, return_dtype=pl.Int64
+        ),
+    ).with_columns(pl.col("stratum").rank("dense").cast(pl.Int64) - 1)
+    totals = np.bincount(records["stratum"].to_numpy())
+    wanted = totals[:, None] * wanted_shares
+    groups = (
+        records.sort("stratum")
+        .group_by("component", maintain_order=True)
+        .agg(
+            pl.col("key").min(),
+            pl.col("part").max(),
+            pl.len().alias("size"),
+            # Groups of one signature are alike to the ratio, so they are placed in one go.
+            pl.col("stratum").cast(pl.String).str.join(",").alias("signature"),
+        )
+    )
+    for signature, part, count in (
+        groups.drop_nulls("part").group_by("signature", "part").len().iter_rows()
+    ):
+        strata, counts = _signature(signature)
+        wanted[strata, part] -= counts * count
+    digests = [hashlib.sha256(f"{seed}/{key}".encode()).hexdigest() for key in groups["key"]]
+    free = (
+        groups.with_columns(digest=pl.Series(digests, dtype=pl.String))
+        .filter(pl.col("part").is_null())
+        .sort("size", "signature", "digest", "key", descending=[True, False, False, False])
+    )
+    placed = np.empty(free.height, dtype=np.int64)
+    start = 0
+    for signature, count in free.group_by("signature", maintain_order=True).len().iter_rows():
+        strata, counts = _signature(signature)
+        placed[start : start + count] = _place(wanted, strata, counts, wanted_shares, count)
+        start += count
+    settled_groups = groups.drop_nulls("part").select("component", "part")
+    placed_groups = free.select("component", part=pl.Series(placed, dtype=pl.Int64))
+    parts = pl.concat([settled_groups, placed_groups])
+    found = records.join(
+        parts.rename({"part": "placed"}), on="component", how="left", maintain_order="left"
+    )["placed"]
+    return [names[part] for part in found]
+
+
+def _signature(text: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return the distinct strata in a signature, and how many records each has there."""
+    strata, counts = np.unique(np.array(text.split(","), dtype=np.int64), return_counts=True)
+    return strata, counts
+
+
+def _place(
+    wanted: npt.NDArray[np.float64],
+    strata: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    shares: npt.NDArray[np.float64],
+    count: int,
+) -> npt.NDArray[np.int64]:
+    """Return the parts of ``count`` like groups, and take them off what is wanted.
+
+    One after the other would go where its strata together still lack most, each in proportion to
+    the part's share. Every group placed lowers a part's lack by one step, so the lacks met on the
+    way are known beforehand, and the ``count`` largest of them are where the groups go.
+
+    Args:
+        wanted: records still wanted, shape (strata, parts); changed.
+        strata: the strata of each of the groups, shape (k,).
+        counts: its records in each of these, shape (k,).
+        shares: of each part, shape (parts,).
+        count: how many groups.
+    """
+    open_parts = np.flatnonzero(shares)
+    lack = counts @ wanted[np.ix_(strata, open_parts)] / shares[open_parts]
+    step = (counts**2).sum() / shares[open_parts]
+    if count == 1:
+        parts = open_parts[[int(lack.argmax())]]
+    else:
+        lacks = lack[:, None] - np.arange(count) * step[:, None]
+        largest = np.argsort(-lacks, axis=None, kind="stable")[:count]
+        parts = open_parts[largest // count]
+    wanted[strata] -= counts[:, None] * np.bincount(parts, minlength=len(shares))
+    return parts
+
+
+def _shares_by_source(
+    frame: pl.DataFrame, column: str, parts: Sequence[str]
+) -> dict[tuple[str, str], dict[str, int]]:
+    table: dict[tuple[str, str], dict[str, int]] = {}
+    counted = frame.filter(pl.col(column) != "").group_by("kind", "source", column).len()
     for kind, source, name, count in counted.sort("kind", "source").iter_rows():
-        table.setdefault((kind, source), dict.fromkeys(SPLITS, 0))[name] = count
+        table.setdefault((kind, source), dict.fromkeys(parts, 0))[name] = count
     return table

@@ -14,9 +14,12 @@ from rich.text import Text
 from facecheck.core.manifest import SPLITS
 
 if TYPE_CHECKING:
+    from facecheck.data.audit import AuditResult, Guess
     from facecheck.data.dedup import DedupResult
     from facecheck.data.fetch import Fetched, FetchResult, Listed, Listing
     from facecheck.data.index import IndexResult
+    from facecheck.data.interchange import ConvertResult
+    from facecheck.data.leaks import CheckResult, Proof
     from facecheck.data.split import SplitResult
     from facecheck.model.evaluate import EvaluateResult
     from facecheck.model.metrics import Summary
@@ -27,6 +30,7 @@ _TEXT_COLUMNS = frozenset(
     (
         *("kind", "source", "reason", "verdict", "status", "true \\ predicted"),
         *("platform", "kinds", "licence", "where", "files", "group", "excluded"),
+        *("question", "split", "file", "in", "belongs with", "which is in"),
     )
 )
 
@@ -203,25 +207,126 @@ def render_plan(listing: Listing) -> RenderableType:
 
 
 def render_split(result: SplitResult) -> RenderableType:
-    """Render counts and real shares, by source and overall."""
-    table = _table("kind", "source", *SPLITS, *(f"{name} %" for name in SPLITS))
+    """Render counts and real shares, by source and overall, and the proof that nothing leaks."""
+    parts = tuple(result.counts)
+    # Many folds, all alike: their shares would not fit beside their counts.
+    shares = parts if len(parts) <= len(SPLITS) else ()
+    table = _table("kind", "source", *parts, *(f"{name} %" for name in shares))
     for (kind, source), counts in result.by_source.items():
-        table.add_row(kind, Text(source), *_split_cells(counts))
+        table.add_row(kind, Text(source), *_split_cells(counts, parts, shares))
     table.add_section()
-    table.add_row("all", "", *_split_cells(result.counts), style="bold")
+    table.add_row("all", "", *_split_cells(result.counts, parts, shares), style="bold")
+    kept = f"{result.kept:,} kept their {result.column}; " if result.kept else ""
     return Group(
         table,
         _line(
-            f"{result.groups:,} groups, {result.crossing} of them in more than one split; "
-            f"{result.excluded:,} records left out as excluded; in {result.manifest}"
+            f"{result.groups:,} groups; {kept}{result.excluded:,} records left out; "
+            f"column {result.column} in {result.manifest}"
         ),
+        _proof(result.proof),
     )
 
 
-def _split_cells(counts: Mapping[str, int]) -> list[str]:
+def _split_cells(
+    counts: Mapping[str, int], parts: tuple[str, ...], shares: tuple[str, ...]
+) -> list[str]:
     total = max(1, sum(counts.values()))
-    numbers = [counts[name] for name in SPLITS]
-    return [f"{count:,}" for count in numbers] + [f"{100 * n / total:.2f}" for n in numbers]
+    numbers = [f"{counts[name]:,}" for name in parts]
+    return numbers + [f"{100 * counts[name] / total:.2f}" for name in shares]
+
+
+#: How many leaks a terminal shows; ``--json`` gives all.
+_SHOWN_LEAKS = 20
+
+
+def _proof(proof: Proof) -> RenderableType:
+    looked = ", ".join(f"{count:,} {why}" for why, count in proof.checked.items())
+    head = f"{proof.column}: {proof.records:,} records; sets of records checked: {looked}"
+    if proof.holds:
+        return _line(f"{head}; none crosses", "green")
+    table = _table("file", "in", "belongs with", "which is in", "reason")
+    for leak in proof.leaks[:_SHOWN_LEAKS]:
+        table.add_row(*map(Text, (leak.path, leak.part, leak.other, leak.other_part, leak.why)))
+    more = len(proof.leaks) - _SHOWN_LEAKS
+    return Group(
+        _line(f"{head}; {len(proof.leaks):,} records leak", "bold red"),
+        table,
+        _line(f"… and {more:,} more (--json gives all)" if more > 0 else ""),
+    )
+
+
+def render_check(result: CheckResult) -> RenderableType:
+    """Render the proof of somebody's split, or the leaks found."""
+    near = {
+        "files": "near duplicates: every file was opened and compared",
+        "not checked": "near duplicates: not checked, for want of a duplicates table "
+        "(`facecheck dedup` makes it)",
+    }.get(result.near, f"near duplicates: as in {result.near}")
+    parts: list[RenderableType] = [_proof(proof) for proof in result.proofs]
+    parts.append(_line(near))
+    if result.rejected:
+        parts.append(_line(f"{result.rejected:,} files could not be read", "yellow"))
+    return Group(*parts)
+
+
+def render_convert(result: ConvertResult) -> RenderableType:
+    """Render how many images went where."""
+    table = _table("split", "images")
+    for split, count in result.by_split.items():
+        table.add_row(split or "(none)", f"{count:,}")
+    parts: list[RenderableType] = [table]
+    if result.errors:
+        parts.append(_counts("reason", {f"{path}: {reason}": 1 for path, reason in result.errors}))
+    left_out = f"; {result.left_out:,} records left out" if result.left_out else ""
+    parts.append(_line(f"{result.records:,} images in {result.target} ({result.layout}){left_out}"))
+    return Group(*parts)
+
+
+#: How many warnings a terminal lists; ``--json`` and the report give all.
+_SHOWN_WARNINGS = 12
+
+
+def render_audit(result: AuditResult) -> RenderableType:
+    """Render how well each question is answered from each set of cues, and the shortcuts."""
+    fixed = {(guess.question, guess.cues): guess for guess in result.normalised}
+    after = ("metadata fixed", "pixels fixed") if fixed else ()
+    table = _table("question", "images", "chance", "metadata", "AUC", "pixels", "AUC", *after)
+    pairs = dict.fromkeys(guess.question for guess in result.guesses)
+    found = {(guess.question, guess.cues): guess for guess in result.guesses}
+    for question in pairs:
+        metadata, pixels = found[question, "metadata"], found[question, "pixels"]
+        cells = [Text(question), Text(f"{metadata.images:,}"), Text(f"{100 / metadata.sides:.1f}")]
+        for guess in (metadata, pixels):
+            cells += [_guess_cell(guess, result.warn_above), Text(f"{guess.auc:.3f}")]
+        for guess in (fixed[question, name] for name in ("metadata", "pixels") if fixed):
+            cells.append(_guess_cell(guess, result.warn_above))
+        table.add_row(*cells)
+    parts: list[RenderableType] = [
+        _line("Balanced accuracy in % of guesses that never looked at the face", "bold"),
+        table,
+    ]
+    if result.warnings:
+        shown = result.warnings[:_SHOWN_WARNINGS]
+        head = (
+            f"{len(result.warnings)} guesses are right above {percent(result.warn_above)}; a "
+            f"classifier may learn these instead of faces. The {len(shown)} with the strongest "
+            "single cue:"
+        )
+        parts += [_line(head, "yellow"), *(_line(f"- {told}") for told in shown)]
+    else:
+        parts.append(_line(f"no guess is right above {percent(result.warn_above)}", "green"))
+    if result.errors:
+        reasons = {f"{path}: {reason}": 1 for path, reason in result.errors}
+        parts.append(_counts("reason", reasons))
+    if result.recipe:
+        parts.append(_line(f"normalisation settings in {result.recipe}"))
+    parts.append(_line(f"{result.images:,} images; report in {result.report}"))
+    return Group(*parts)
+
+
+def _guess_cell(guess: Guess, warn_above: float) -> Text:
+    warns = guess.balanced_accuracy > warn_above
+    return Text(f"{100 * guess.balanced_accuracy:.1f}", "yellow" if warns else "")
 
 
 EPOCH_HEADINGS = (

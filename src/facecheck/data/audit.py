@@ -1,0 +1,352 @@
+"""audit: how far the kind can be guessed without looking at the face."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import yaml
+
+from facecheck.core.errors import FacecheckError, ImageError, UsageError
+from facecheck.core.files import path_text, refuse_to_overwrite, write_json, write_text
+from facecheck.core.kinds import KINDS, REAL
+from facecheck.core.manifest import input_meta, read_manifest
+from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
+from facecheck.data.cues import METADATA, PIXELS, PLAIN_PIXELS, Cues, Normalise, read_cues, wording
+from facecheck.data.groups import components, duplicates_of
+from facecheck.data.split import assign
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+#: A side of a question with fewer images than this is not asked about.
+MIN_IMAGES = 20
+_FOLDS = 5
+_TREES = 50
+
+
+@dataclass(frozen=True)
+class Guess:
+    """How well one question is answered from one set of cues.
+
+    Attributes:
+        question: what is told from what: ``kind``, ``real or artificial``, or two sources.
+        cues: ``metadata`` or ``pixels``.
+        images: how many images it was asked of.
+        sides: how many answers there are; chance is a balanced accuracy of 1 / sides.
+        balanced_accuracy: mean share of each side guessed right, 0 to 1, each image by a model
+            that saw neither it nor its group.
+        auc: area under the ROC curve, 0 to 1, mean over sides; chance is 0.5.
+        shortcut: the one cue that tells most by itself, in words.
+        shortcut_accuracy: balanced accuracy of that cue alone, on the images it was chosen on.
+    """
+
+    question: str
+    cues: str
+    images: int
+    sides: int
+    balanced_accuracy: float
+    auc: float
+    shortcut: str
+    shortcut_accuracy: float
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What ``audit`` found.
+
+    Attributes:
+        manifest: the manifest that was audited.
+        report: the JSON file beside it that holds this result.
+        images: images looked at.
+        by_source: images looked at by (kind, source).
+        errors: files that could not be read, and why.
+        warn_above: the balanced accuracy above which a guess is a warning.
+        guesses: every question from either set of cues.
+        warnings: the guesses above the level, in words, the strongest single cue first.
+        recipe: where the normalisation settings were written, or None.
+        normalised: the guesses again, on normalised images; empty without.
+    """
+
+    manifest: Path
+    report: Path
+    images: int
+    by_source: Mapping[tuple[str, str], int]
+    errors: tuple[tuple[str, str], ...]
+    warn_above: float
+    guesses: tuple[Guess, ...]
+    warnings: tuple[str, ...]
+    recipe: Path | None
+    normalised: tuple[Guess, ...]
+
+
+def audit(
+    manifest: Path,
+    *,
+    per_source: int = 500,
+    warn_above: float = 0.7,
+    fix: Normalise | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> AuditResult:
+    """Measure how far kind and source can be guessed from headers and crude pixels.
+
+    Asked are the kind, real or artificial, and each source of photographs against each artificial
+    one. A small forest of extremely randomised trees (Geurts et al. 2006) answers, judged by
+    cross-validation in five folds that keep groups whole. The result depends on the records and
+    the seed, not on the order of the file.
+
+    Args:
+        manifest: a manifest; excluded records take no part.
+        per_source: at most this many images of each source, drawn by their hashes; 0 for all.
+        warn_above: balanced accuracy, 0 to 1, above which a guess is a warning.
+        fix: settings to normalise with in memory, to measure what is left then.
+        out: where ``fix`` is written as YAML; None writes ``<stem>.normalise.yaml`` beside.
+        seed: decides folds, forests, and what normalisation draws.
+        overwrite: replace an existing ``out``.
+        workers: decoding threads; None takes one per core.
+        progress: told images done and in all.
+
+    Raises:
+        UsageError: the manifest is not there, an argument is out of range, or ``out`` exists.
+        ManifestError: the manifest cannot be read.
+        FacecheckError: scikit-learn is missing, or there are not two sides of enough images.
+    """
+    _need_sklearn()
+    if not 0 <= warn_above <= 1:
+        raise UsageError(f"--warn-above {warn_above}: must be a balanced accuracy, 0 to 1")
+    recipe = None
+    if fix is not None:
+        recipe = out or manifest.with_name(f"{manifest.stem}.normalise.yaml")
+        refuse_to_overwrite(recipe, overwrite=overwrite)
+    frame = _sample(read_manifest(manifest).frame, per_source)
+    folds = _folds(frame, duplicates_of(manifest)[1], seed)
+    read, errors = _read(frame["path"].to_list(), fix, workers or cpu_count(), progress)
+    asked = _Asked(
+        kinds=frame["kind"].to_numpy()[list(read)],
+        sources=(frame["kind"] + "/" + frame["source"]).to_numpy()[list(read)],
+        folds=folds[list(read)],
+        seed=seed,
+    )
+    guesses = tuple(asked.guesses([plain for plain, _ in read.values()]))
+    if not guesses:
+        raise FacecheckError(
+            f"{path_text(manifest)}: nothing to tell apart: an audit needs {MIN_IMAGES} images "
+            f"each of {REAL} and of another kind"
+        )
+    normalised = tuple(asked.guesses([after for _, after in read.values() if after is not None]))
+    result = AuditResult(
+        manifest=manifest,
+        report=manifest.with_name(f"{manifest.stem}.audit.json"),
+        images=len(read),
+        by_source=Counter(zip(asked.kinds, frame["source"].to_numpy()[list(read)], strict=True)),
+        errors=tuple(errors),
+        warn_above=warn_above,
+        guesses=guesses,
+        warnings=tuple(_warnings(guesses, warn_above)),
+        recipe=recipe,
+        normalised=normalised,
+    )
+    if fix is not None and recipe is not None:
+        write_text(recipe, normalise_yaml(fix))
+    write_json(result.report, {"input": input_meta(manifest), **_plain(result)})
+    return result
+
+
+def _need_sklearn() -> None:
+    try:
+        import sklearn  # noqa: F401
+    except ImportError:
+        raise FacecheckError("audit needs scikit-learn: pip install scikit-learn") from None
+
+
+def _sample(frame: pl.DataFrame, per_source: int) -> pl.DataFrame:
+    """Return the records that take part, in an order of their own and so many of each source."""
+    used = frame.filter(pl.col("excluded") == "")
+    by_path = pl.Series([hashlib.sha256(path.encode()).hexdigest() for path in used["path"]])
+    by_hash = pl.when(pl.col("sha256") != "").then("sha256").otherwise(by_path)
+    used = used.sort(by_hash, "path")
+    return used.group_by("kind", "source", maintain_order=True).head(per_source or used.height)
+
+
+def _folds(frame: pl.DataFrame, pairs: pl.DataFrame, seed: int) -> npt.NDArray[np.int64]:
+    """Return the fold of every record: groups whole, every kind and source in proportion."""
+    bound = frame.with_columns(component=components(frame, pairs))
+    shares = {str(fold): 1 / _FOLDS for fold in range(_FOLDS)}
+    return np.array(assign(bound, ("kind", "source"), shares, seed), dtype=np.int64)
+
+
+def _read(
+    paths: Sequence[str], fix: Normalise | None, workers: int, progress: Progress
+) -> tuple[dict[int, tuple[Cues, Cues | None]], list[tuple[str, str]]]:
+    """Return the cues of every file that can be read, by position, and the errors of the rest."""
+
+    def look(path: str) -> tuple[Cues, Cues | None] | str:
+        try:
+            return read_cues(Path(path), fix)
+        except ImageError as error:
+            return str(error)
+        except OSError as error:
+            return error.strerror or str(error)
+
+    read, errors = {}, []
+    for position, found in enumerate(map_ordered(look, paths, workers=workers)):
+        if isinstance(found, str):
+            errors.append((path_text(Path(paths[position])), found))
+        else:
+            read[position] = found
+        progress(position + 1, len(paths))
+    return read, errors
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The images asked about: shape (n,) each, and the seed of the forests."""
+
+    kinds: npt.NDArray[Any]
+    sources: npt.NDArray[Any]
+    folds: npt.NDArray[np.int64]
+    seed: int
+
+    def questions(self) -> Iterator[tuple[str, npt.NDArray[Any], npt.NDArray[np.bool_]]]:
+        """Yield each question, the answer of every image, and which images it is asked of."""
+        real = self.kinds == REAL
+        yield "kind", self.kinds, np.ones(len(self.kinds), dtype=bool)
+        sides = np.where(real, "real", "artificial")
+        yield "real or artificial", sides, np.ones(len(self.kinds), dtype=bool)
+        for photo in sorted(set(self.sources[real])):
+            for other in sorted(set(self.sources[~real]), key=_by_kind):
+                asked = (self.sources == photo) | (self.sources == other)
+                yield f"{photo} or {other}", self.sources, asked
+
+    def guesses(self, read: Sequence[Cues]) -> Iterator[Guess]:
+        """Yield the guess at every question that has two sides of enough images."""
+        if not read:
+            return
+        tables = {
+            "metadata": (METADATA, np.stack([one.metadata for one in read])),
+            "pixels": (PIXELS, np.stack([one.pixels for one in read])),
+        }
+        for question, answers, asked in self.questions():
+            names, counts = np.unique(answers[asked], return_counts=True)
+            enough = names[counts >= MIN_IMAGES]
+            taken = asked & np.isin(answers, enough)
+            if len(enough) < 2:
+                continue
+            for cues, (columns, table) in tables.items():
+                values, sides = table[taken], answers[taken]
+                accuracy, auc = _cross_validated(values, sides, self.folds[taken], self.seed)
+                told, told_accuracy = shortcut(columns, values, sides)
+                yield Guess(
+                    *(question, cues, int(taken.sum()), len(enough)),
+                    *(round(accuracy, 4), round(auc, 4), told, round(told_accuracy, 4)),
+                )
+
+
+def _by_kind(source: str) -> tuple[int, str]:
+    return KINDS.index(source.split("/", maxsplit=1)[0]), source
+
+
+def _cross_validated(
+    values: npt.NDArray[np.float32],
+    sides: npt.NDArray[Any],
+    folds: npt.NDArray[np.int64],
+    seed: int,
+) -> tuple[float, float]:
+    """Return balanced accuracy and AUC of guesses at images that the guesser never saw."""
+    from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+    names = np.unique(sides)
+    chances = np.zeros((len(sides), len(names)))
+    for fold in np.unique(folds):
+        unseen = folds == fold
+        forest = _forest(seed).fit(values[~unseen], sides[~unseen])
+        known = np.searchsorted(names, forest.classes_)
+        chances[np.ix_(unseen, known)] = forest.predict_proba(values[unseen])
+    if len(names) == 2:
+        auc = roc_auc_score(sides == names[1], chances[:, 1])
+    else:
+        auc = roc_auc_score(sides, chances, multi_class="ovr", labels=names)
+    return float(balanced_accuracy_score(sides, names[chances.argmax(axis=1)])), float(auc)
+
+
+def _forest(seed: int) -> ExtraTreesClassifier:
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    return ExtraTreesClassifier(
+        n_estimators=_TREES, min_samples_leaf=3, class_weight="balanced", random_state=seed
+    )
+
+
+def shortcut(
+    columns: Sequence[str], values: npt.NDArray[np.float32], sides: npt.NDArray[Any]
+) -> tuple[str, float]:
+    """Return the one cue that parts the sides best, in words, and its balanced accuracy.
+
+    Each cue is tried in a tree of one split, weighted so that every side counts alike; of cues
+    that tell as much, the first in order stands. The cells of the thumbnail have no names and are
+    passed over.
+
+    Args:
+        columns: names of the k cues.
+        values: shape (n, k).
+        sides: shape (n,), two names or more.
+    """
+    from sklearn.tree import DecisionTreeClassifier
+
+    names, numbers, counts = np.unique(sides, return_inverse=True, return_counts=True)
+    told, best = "no single cue tells", 1 / len(names)
+    for position, cue in enumerate(columns):
+        if cue in PIXELS and cue not in PLAIN_PIXELS:
+            continue
+        stump = DecisionTreeClassifier(max_depth=1, class_weight="balanced", random_state=0)
+        stump.fit(values[:, [position]], numbers)
+        right = stump.predict(values[:, [position]]) == numbers
+        accuracy = float((np.bincount(numbers[right], minlength=len(names)) / counts).mean())
+        if accuracy > best + 1e-9 and stump.tree_.node_count > 1:
+            threshold = float(stump.tree_.threshold[0])
+            below = values[:, position] <= threshold
+            shares = np.bincount(numbers[below], minlength=len(names)) / counts
+            told = wording(cue, threshold, list(zip(map(str, names), shares, strict=True)))
+            best = accuracy
+    return told, best
+
+
+def _warnings(guesses: Sequence[Guess], level: float) -> Iterator[str]:
+    above = [guess for guess in guesses if guess.balanced_accuracy > level]
+    for guess in sorted(above, key=lambda guess: -guess.shortcut_accuracy):
+        yield (
+            f"{guess.question}: {100 * guess.balanced_accuracy:.1f} % from {guess.cues}; "
+            f"{100 * guess.shortcut_accuracy:.1f} % from {guess.shortcut}"
+        )
+
+
+def normalise_yaml(settings: Normalise) -> str:
+    """Return normalisation settings as the YAML that ``audit --fix normalise`` writes."""
+    stored = {
+        "reencode": {"formats": list(settings.formats), "quality": list(settings.quality)},
+        "size": settings.size,
+        "blur": list(settings.blur),
+    }
+    head = (
+        "# Take away what tells images apart but is not in the face: every image, real or not, is\n"
+        "# cut to one size, blurred (standard deviation in pixels) and encoded anew at random,\n"
+        "# without EXIF.\n"
+    )
+    return head + yaml.safe_dump(stored, sort_keys=False, default_flow_style=None)
+
+
+def _plain(result: AuditResult) -> dict[str, Any]:
+    return asdict(result) | {
+        "by_source": {"/".join(key): count for key, count in result.by_source.items()}
+    }

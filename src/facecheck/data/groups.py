@@ -1,0 +1,115 @@
+"""Which records belong together: those that share a group, their bytes, their pixels, or a pair."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from facecheck.core.errors import ManifestError
+from facecheck.core.files import path_text
+from facecheck.core.manifest import read_meta, read_table
+
+#: The columns whose equal values hold records together. An empty value holds nothing.
+KEYS = ("group", "sha256", "pixel_hash")
+
+
+def duplicates_of(manifest: Path) -> tuple[Path | None, pl.DataFrame]:
+    """Return the duplicates table that goes with a manifest, and its confirmed pairs.
+
+    It lies beside the manifest, or beside the one that this was made from, as ``.meta.json`` says.
+
+    Returns:
+        the table's path, None where ``dedup`` has left none; and a frame of the text columns
+        ``one``, ``two`` (absolute paths) and ``why``.
+
+    Raises:
+        ManifestError: the table cannot be read or has no columns ``dropped`` and ``keeper``.
+    """
+    for ancestor in _ancestors(manifest):
+        for suffix in dict.fromkeys((ancestor.suffix, ".csv", ".parquet")):
+            path = ancestor.with_name(f"{ancestor.stem}.duplicates{suffix}")
+            if path.is_file():
+                return path, _read_pairs(path)
+    return None, pl.DataFrame(schema={"one": pl.String, "two": pl.String, "why": pl.String})
+
+
+def _ancestors(manifest: Path) -> Iterator[Path]:
+    """Yield a manifest, the one it was made from, and so on, as far as they are there."""
+    seen: set[Path] = set()
+    while manifest not in seen and manifest.is_file():
+        seen.add(manifest)
+        yield manifest
+        made_from = read_meta(manifest).get("input")
+        if not isinstance(made_from, dict) or not isinstance(made_from.get("path"), str):
+            return
+        # Told as its maker saw it from where the command ran; both may have moved together.
+        told = Path(made_from["path"])
+        manifest = told if told.is_file() else manifest.with_name(told.name)
+
+
+def _read_pairs(path: Path) -> pl.DataFrame:
+    table = read_table(path)
+    if not {"dropped", "keeper"} <= set(table.columns):
+        raise ManifestError(
+            f"{path_text(path)}: no columns 'dropped' and 'keeper': run `facecheck dedup` again, "
+            "or move the table away"
+        )
+    base = path.absolute().parent
+    return pl.DataFrame(
+        {
+            "one": [os.path.normpath(base / text) for text in table["dropped"]],
+            "two": [os.path.normpath(base / text) for text in table["keeper"]],
+            "why": table["why"] if "why" in table.columns else ["same picture"] * table.height,
+        },
+        schema={"one": pl.String, "two": pl.String, "why": pl.String},
+    )
+
+
+def components(
+    frame: pl.DataFrame, pairs: pl.DataFrame, keys: Sequence[str] = KEYS
+) -> npt.NDArray[np.int64]:
+    """Return a number for every record, equal for records that must stay together.
+
+    Belonging together is transitive: a record that shares its pixels with one group and its name
+    in another joins the two.
+
+    Args:
+        frame: n records.
+        pairs: what :func:`duplicates_of` returns; pairs of records not in ``frame`` are passed
+            over.
+        keys: columns of ``frame`` whose equal values bind.
+
+    Returns:
+        shape (n,), from 0; which number a set has depends on the order of the records.
+    """
+    count = frame.height
+    rows, nodes = [], []
+    for key in keys:
+        # Every distinct value is a node of its own, linked to the records that hold it.
+        code = frame.select(
+            pl.when(pl.col(key).cast(pl.String) != "")
+            .then(pl.col(key))
+            .rank("dense")
+            .cast(pl.Int64)
+        ).to_series()
+        held = code.is_not_null()
+        rows.append(held.arg_true().to_numpy())
+        nodes.append(code.filter(held).to_numpy() + count)
+        count += int(code.max() or 0) + 1  # type: ignore[arg-type]
+    index = frame.select(path="path").with_row_index("row")
+    linked = pairs.join(index, left_on="one", right_on="path").join(
+        index, left_on="two", right_on="path", suffix="_two"
+    )
+    rows.append(linked["row"].to_numpy())
+    nodes.append(linked["row_two"].to_numpy())
+    ends = np.concatenate(rows).astype(np.int64), np.concatenate(nodes).astype(np.int64)
+    links = coo_matrix((np.ones(len(ends[0]), np.int8), ends), shape=(count, count))
+    _, component = connected_components(links, directed=False)
+    return np.asarray(component[: frame.height], dtype=np.int64)
