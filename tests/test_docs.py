@@ -17,8 +17,7 @@ COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_is_documented(name: str) -> None:
-    """Mend with: typer facecheck.cli utils docs --name facecheck --title "The commands" \
---output docs/commands.md"""
+    """Mend with: docs/make_commands.sh"""
     reference = (ROOT / "docs" / "commands.md").read_text()
     section = reference.split(f"## `facecheck {name}`")[1].split("## `")[0]
     for parameter in COMMANDS[name].params:
