@@ -9,7 +9,7 @@ For radius 8, three bands of 21 bits and reach 2 leave 1 pair in 3,000 to be mea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -73,27 +73,43 @@ def pairs_within(hashes: _Hashes, radius: int, *, workers: int | None = None) ->
     Raises:
         ValueError: ``radius`` is out of range.
     """
+    return _search(hashes, hashes, radius, workers, once=True)
+
+
+def pairs_between(
+    queries: _Hashes, hashes: _Hashes, radius: int, *, workers: int | None = None
+) -> _Pairs:
+    """Return every query and hash at most ``radius`` bits apart, as :func:`pairs_within` does.
+
+    Returns:
+        shape (m, 3): index of the query, index of the hash, their distance; sorted.
+    """
+    return _search(queries, hashes, radius, workers, once=False)
+
+
+def _search(
+    queries: _Hashes, hashes: _Hashes, radius: int, workers: int | None, *, once: bool
+) -> _Pairs:
+    """Search; ``once`` where both sides are one and the same, so that each pair is taken once."""
     if not 0 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius {radius}: must be 0 to {MAX_RADIUS} bits")
-    threads = workers or cpu_count()
-    bands = plan(len(hashes), radius)
-    if bands:
-        found = [
-            part
-            for number in range(len(bands))
-            for part in _in_band(hashes, radius, bands, number, threads)
-        ]
-    else:
-        found = list(_brute_force(hashes, radius))
-    pairs = np.concatenate([np.empty((0, 3), np.int32), *found])
+    bands = plan(len(queries), len(hashes), radius)
+    found = [np.empty((0, 3), np.int32)]
+    for number in range(len(bands)):
+        joined = _in_band(queries, hashes, radius, bands, number, once)
+        for parts in map_ordered(joined, bands[number].masks(), workers=workers or cpu_count()):
+            found += parts
+    if not bands:
+        found += _brute_force(queries, hashes, radius, once)
+    pairs = np.concatenate(found)
     found.clear()
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
-def plan(count: int, radius: int) -> list[Band]:
-    """Return the bands that should search ``count`` hashes soonest; none for brute force."""
+def plan(queries: int, hashes: int, radius: int) -> list[Band]:
+    """Return the bands that should join so many hashes soonest; none for brute force."""
     best: list[Band] = []
-    least = count * count / 2 * _NS_BRUTE
+    least = queries * hashes * _NS_BRUTE
     for number in range(1, radius + 2):
         reach, more = divmod(radius + 1, number)  # of the reaches plus one
         width, wider = divmod(64, number)
@@ -102,8 +118,8 @@ def plan(count: int, radius: int) -> list[Band]:
             span = width + (i < wider)
             band = Band(shift, min(span, _MAX_BITS), reach - 1 + (i < more))
             ball = sum(comb(band.bits, changed) for changed in range(band.reach + 1))
-            tried = ball * (_NS_LOOKUP + _NS_PAIR * count / 2**band.bits)
-            cost += count / 2 * tried + ball * _NS_MASK + 2**band.bits * _NS_BUCKET
+            tried = ball * (_NS_LOOKUP + _NS_PAIR * hashes / 2**band.bits)
+            cost += queries * tried + ball * _NS_MASK + 2**band.bits * _NS_BUCKET
             bands.append(band)
             shift += span
         if cost < least:
@@ -111,71 +127,80 @@ def plan(count: int, radius: int) -> list[Band]:
     return best
 
 
-def _brute_force(hashes: _Hashes, radius: int) -> Iterator[_Pairs]:
+def _brute_force(
+    queries: _Hashes, hashes: _Hashes, radius: int, once: bool
+) -> Iterator[_Pairs]:
     block = max(1, _BLOCK // max(1, len(hashes)))
-    for start in range(0, len(hashes), block):
-        rows = hashes[start : start + block]
-        distances = np.bitwise_count(rows[:, None] ^ hashes[None, start:])
+    for start in range(0, len(queries), block):
+        distances = np.bitwise_count(queries[start : start + block, None] ^ hashes[None, :])
         first, second = np.nonzero(distances <= radius)
-        keep = first < second
-        first, second = first[keep], second[keep]
         measured = distances[first, second]
-        yield np.stack([first + start, second + start, measured], axis=1).astype(np.int32)
+        pairs = np.stack([first + start, second, measured], axis=1).astype(np.int32)
+        yield pairs[pairs[:, 0] < pairs[:, 1]] if once else pairs
 
 
 def _in_band(
-    hashes: _Hashes, radius: int, bands: list[Band], number: int, threads: int
-) -> Iterator[_Pairs]:
-    """Yield the pairs within reach in one band and in no band before it: each pair once."""
+    queries: _Hashes, hashes: _Hashes, radius: int, bands: list[Band], number: int, once: bool
+) -> Callable[[int], list[_Pairs]]:
+    """Return a search, mask by mask, for the pairs within reach in a band but in none before it.
+
+    A pair differs by one mask in its first band within reach, so it is found exactly once.
+    """
     band = bands[number]
-    keys = band.of(hashes)
-    order = np.argsort(keys, kind="stable").astype(np.int32)
-    keys, values = keys[order], hashes[order]
+    keys, values, order = _sorted(hashes, band)
     starts = np.zeros(2**band.bits + 1, np.int32)
     np.cumsum(np.bincount(keys, minlength=2**band.bits), out=starts[1:])
+    asked = (keys, values, order) if once else _sorted(queries, band)
 
     def search(mask: int) -> list[_Pairs]:
         found = []
-        for left, right in _joined(keys, starts, mask):
-            difference = values[left] ^ values[right]
+        for left, right in _joined(asked[0], starts, mask, once):
+            difference = asked[1][left] ^ values[right]
             distance = np.bitwise_count(difference)
             near = np.flatnonzero(distance <= radius)
             for earlier in bands[:number]:
                 near = near[np.bitwise_count(earlier.of(difference[near])) > earlier.reach]
             if len(near):
-                one, two = order[left[near]], order[right[near]]
-                columns = (np.minimum(one, two), np.maximum(one, two), distance[near])
-                found.append(np.stack(columns, axis=1).astype(np.int32))
+                pair = (asked[2][left[near]], order[right[near]])
+                ends = (np.minimum(*pair), np.maximum(*pair)) if once else pair
+                found.append(np.stack([*ends, distance[near]], axis=1).astype(np.int32))
         return found
 
-    for found in map_ordered(search, band.masks(), workers=threads):
-        yield from found
+    return search
+
+
+def _sorted(
+    hashes: _Hashes, band: Band
+) -> tuple[npt.NDArray[np.uint32], _Hashes, npt.NDArray[np.int32]]:
+    """Return the band's bits, the hashes and their indices, in the order of those bits."""
+    keys = band.of(hashes)
+    order = np.argsort(keys, kind="stable").astype(np.int32)
+    return keys[order], hashes[order], order
 
 
 def _joined(
-    keys: npt.NDArray[np.uint32], starts: npt.NDArray[np.int32], mask: int
+    keys: npt.NDArray[np.uint32], starts: npt.NDArray[np.int32], mask: int, once: bool
 ) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
-    """Yield, in blocks, the positions of all pairs whose sorted ``keys`` differ by ``mask``."""
+    """Yield, in blocks, the positions of all pairs whose sorted keys differ by ``mask``."""
+    # Of two keys the one without the mask's highest bit goes first: each pair once.
+    highest = np.uint32((1 << mask.bit_length() >> 1) if once else 0)
     for begin in range(0, len(keys), _BLOCK):
         part = keys[begin : begin + _BLOCK]
-        # Of two keys the one without the mask's highest bit goes first: each pair once.
-        rows = np.flatnonzero((part & np.uint32(1 << mask.bit_length() >> 1)) == 0)
+        rows = np.flatnonzero((part & highest) == 0).astype(np.int32)
         partners = part[rows] ^ np.uint32(mask)
-        rows += begin
-        first = starts[partners] if mask else rows.astype(np.int32) + 1
+        rows += np.int32(begin)
+        first = rows + np.int32(1) if once and not mask else starts[partners]
         counts = starts[partners + 1] - first
         taken = np.flatnonzero(counts)
-        rows, first, counts = rows[taken].astype(np.int32), first[taken], counts[taken]
+        rows, first, counts = rows[taken], first[taken], counts[taken]
         ends = np.cumsum(counts, dtype=np.int64)
         low = 0
         while low < len(rows):
+            done = ends[low - 1] if low else np.int64(0)
             # At least one row, however many partners it has.
-            done = ends[low - 1] if low else 0
             high = max(low + 1, int(np.searchsorted(ends, done + _BLOCK, side="right")))
             times = counts[low:high]
             left = np.repeat(rows[low:high], times)
-            offset = first[low:high] - (ends[low:high] - times - done)
-            right = np.repeat(offset.astype(np.int32), times)
-            right += np.arange(len(right), dtype=np.int32)
-            yield left, right
+            right = np.repeat((first[low:high] - (ends[low:high] - times - done)), times)
+            yield left, (right + np.arange(len(right))).astype(np.int32)
             low = high
