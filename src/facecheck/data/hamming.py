@@ -127,9 +127,7 @@ def plan(queries: int, hashes: int, radius: int) -> list[Band]:
     return best
 
 
-def _brute_force(
-    queries: _Hashes, hashes: _Hashes, radius: int, once: bool
-) -> Iterator[_Pairs]:
+def _brute_force(queries: _Hashes, hashes: _Hashes, radius: int, once: bool) -> Iterator[_Pairs]:
     block = max(1, _BLOCK // max(1, len(hashes)))
     for start in range(0, len(queries), block):
         distances = np.bitwise_count(queries[start : start + block, None] ^ hashes[None, :])

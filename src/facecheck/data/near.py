@@ -1,7 +1,13 @@
-"""Near duplicates: candidates by perceptual hash, confirmed by a finer look.
+"""Whether two images hold the same picture: a hash proposes, an aligned look at both decides.
 
 A perceptual hash alone will not do for faces: different people in one frontal pose come within
-4 bits of each other. So a hash only proposes, and aligned thumbnails decide.
+4 bits of each other. What tells them apart is fine detail (eyes, hair, folds), which survives
+re-encoding and resizing. So beside the plain correlation of two thumbnails, which background and
+lighting carry, that of their details is taken: what remains when a blurred copy is subtracted.
+
+Measured on our eleven sources, pairs that a hash proposes within 8 bits: different people in one
+studio pose correlate up to 0.96 but their details only up to 0.82; planted copies (JPEG quality 30,
+half size, 5 % crops, mirrored, brighter) keep details of 0.86 and more.
 """
 
 from __future__ import annotations
@@ -10,89 +16,212 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
-#: Side in pixels of the thumbnails that are compared.
-THUMBNAIL_SIDE = 32
-#: Least correlation of the grey thumbnails. Of all pairs of pictures in our data that show
-#: different people in one pose, the most alike reach 0.955; re-encoding and resizing stay
-#: above 0.99.
-MIN_CORRELATION = 0.97
-#: Largest mean difference of the RGB thumbnails, in 8-bit steps. Recoloured drawings correlate
-#: above 0.97 but differ by more than this.
-MAX_DIFFERENCE = 12.0
+from facecheck.core.image import perceptual_hash
+
+#: Pixels a side of the grey thumbnail, from which crops are cut.
+GREY_SIDE = 96
+#: Pixels a side at which two pictures are compared; smaller pictures at their own short side.
+LOOK_SIDE = 64
+#: Pixels a side of the thumbnail whose colours are compared.
+COLOUR_SIDE = 32
 #: Least standard deviation of a grey thumbnail, in 8-bit steps. A flatter one (blank, black)
 #: has no picture whose likeness could be told: it is compared by exact pixels only.
 MIN_CONTRAST = 4.0
+#: Least correlation, and least correlation of details, of one picture re-encoded or resized.
+PICTURE_CORRELATION, PICTURE_DETAIL = 0.97, 0.88
+#: Largest mean difference of the RGB thumbnails, in 8-bit steps, of one picture re-encoded or
+#: resized. Recoloured drawings correlate above 0.97 but differ by more than this.
+PICTURE_DIFFERENCE = 12.0
+#: The same for one picture cropped, mirrored or recoloured, once aligned. Clipped highlights cost
+#: correlation (0.87), hence the looser bounds; see the module for what lies below them.
+EDITED_CORRELATION, EDITED_DETAIL = 0.85, 0.85
+#: Smallest side of a crop that is looked for, as a share of the picture's.
+MIN_CROP = 0.84
 
-
-def pairs_within(hashes: npt.NDArray[np.uint64], radius: int) -> npt.NDArray[np.int64]:
-    """Return every pair of hashes at most ``radius`` bits apart.
-
-    Exact: each pair is compared, in blocks, so memory stays bounded while time grows with the
-    square of the number of hashes.
-
-    Args:
-        hashes: shape (n,), distinct 64-bit hashes.
-        radius: largest Hamming distance, 0 to 64.
-
-    Returns:
-        shape (m, 3): first index < second index, and their distance; sorted by the indices.
-    """
-    block = max(1, 4_000_000 // max(1, len(hashes)))
-    found = [np.empty((0, 3), np.int64)]
-    for start in range(0, len(hashes), block):
-        rows = hashes[start : start + block]
-        distances = np.bitwise_count(rows[:, None] ^ hashes[None, start:])
-        first, second = np.nonzero(distances <= radius)
-        keep = first < second
-        first, second = first[keep], second[keep]
-        found.append(np.stack([first + start, second + start, distances[first, second]], axis=1))
-    return np.concatenate(found)
+_Grey = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Thumbnail:
+class View:
+    """A way to look at a picture: a square part of it, perhaps mirrored.
+
+    Attributes:
+        name: ``whole``, ``mirrored`` or ``cropped``.
+        left: where the part begins, as a share of the picture's width.
+        top: the same of its height.
+        side: its width and height, as shares of the picture's.
+        mirrored: whether left and right are exchanged first.
+    """
+
+    name: str
+    left: float = 0.0
+    top: float = 0.0
+    side: float = 1.0
+    mirrored: bool = False
+
+
+WHOLE = View("whole")
+#: What an edited copy is looked for under, beside the whole: each view's hash is searched among
+#: the hashes of whole pictures. Windows of 95 % in the middle and the corners reach every crop of
+#: about 5 %, wherever it was cut; that of 90 % reaches 5 % cut from each side.
+EDITS = (
+    View("mirrored", mirrored=True),
+    View("cropped", 0.025, 0.025, 0.95),
+    *(View("cropped", left, top, 0.95) for left in (0.0, 0.05) for top in (0.0, 0.05)),
+    View("cropped", 0.05, 0.05, 0.9),
+)
+
+
+@dataclass(frozen=True)
+class Look:
     """A picture reduced for comparison.
 
     Attributes:
-        rgb: shape (side, side, 3), values 0 to 255.
-        grey: shape (side * side,), zero mean, unit variance; all zero when flat.
+        rgb: shape (32, 32, 3), values 0 to 255.
+        grey: 96 x 96 pixels, mode ``L``.
+        side: pixels a side that it is worth comparing at, up to 64.
         flat: whether the picture has too little contrast to be compared.
     """
 
-    rgb: npt.NDArray[np.float32]
-    grey: npt.NDArray[np.float32]
+    rgb: npt.NDArray[np.uint8]
+    grey: Image.Image
+    side: int
     flat: bool
 
 
-def thumbnail(image: Image.Image) -> Thumbnail:
-    """Reduce an RGB image to a square :class:`Thumbnail`, whatever its shape."""
-    small = image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
-    rgb = np.asarray(small, dtype=np.float32)
-    grey = rgb.mean(axis=2).ravel()
-    contrast = float(grey.std())
-    flat = contrast < MIN_CONTRAST
-    normalised = np.zeros_like(grey) if flat else (grey - grey.mean()) / contrast
-    return Thumbnail(rgb, normalised.astype(np.float32), flat)
+def look(image: Image.Image) -> Look:
+    """Reduce an RGB image, whatever its shape, to a :class:`Look`."""
+    rgb = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
+    grey = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BILINEAR)
+    flat = float(np.asarray(grey).std()) < MIN_CONTRAST
+    return Look(np.asarray(rgb), grey, max(8, min(LOOK_SIDE, *image.size)), flat)
+
+
+def edit_hashes(picture: Look) -> list[int]:
+    """Return the pHash of a picture under each of :data:`EDITS`."""
+    return [int(perceptual_hash(_part(picture.grey, view, LOOK_SIDE)), 16) for view in EDITS]
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike two thumbnails are: grey correlation (-1 to 1), mean RGB difference (0 to 255)."""
+    """How alike two pictures are.
+
+    Attributes:
+        correlation: of the grey thumbnails, -1 to 1; blind to brightness and contrast.
+        detail: the same once a blurred copy is subtracted from each.
+        difference: mean difference of the RGB thumbnails, 0 to 255.
+        view: how the first picture was looked at; the second is always seen whole.
+    """
 
     correlation: float
+    detail: float
     difference: float
+    view: View
 
     @property
     def same_picture(self) -> bool:
-        """Whether both measures say that the two files hold one picture."""
-        return self.correlation >= MIN_CORRELATION and self.difference <= MAX_DIFFERENCE
+        """Whether the two are one picture, re-encoded or resized at most."""
+        return (
+            self.view == WHOLE
+            and self.correlation >= PICTURE_CORRELATION
+            and self.detail >= PICTURE_DETAIL
+            and self.difference <= PICTURE_DIFFERENCE
+        )
+
+    @property
+    def same_edited(self) -> bool:
+        """Whether the two are one picture, cropped, mirrored or recoloured at most."""
+        return self.correlation >= EDITED_CORRELATION and self.detail >= EDITED_DETAIL
 
 
-def likeness(first: Thumbnail, second: Thumbnail) -> Likeness:
-    """Compare two thumbnails. Flat ones correlate with nothing."""
-    return Likeness(
-        correlation=float(np.mean(first.grey * second.grey)),
-        difference=float(np.mean(np.abs(first.rgb - second.rgb))),
-    )
+def likeness(first: Look, second: Look, view: View = WHOLE) -> Likeness:
+    """Compare the first picture, under ``view``, with the second. Flat ones are like nothing."""
+    difference = colour_difference(first, second)
+    if first.flat or second.flat:
+        return Likeness(0.0, 0.0, difference, view)
+    target = _normal(_pixels(second.grey, WHOLE, min(first.side, second.side)))
+    return _measure(first, view, target, difference)
+
+
+def colour_difference(first: Look, second: Look) -> float:
+    """Return the mean difference of two RGB thumbnails, 0 to 255."""
+    return float(np.abs(first.rgb.astype(np.int16) - second.rgb).mean())
+
+
+def align(first: Look, second: Look, view: View) -> Likeness:
+    """Move and scale ``view`` over the first picture to where it is most like the second.
+
+    From where the hash proposed, ever smaller steps uphill; given up early where two pictures
+    have little detail in common.
+    """
+    if first.flat or second.flat:
+        return likeness(first, second, view)
+    difference = colour_difference(first, second)
+    target = _normal(_pixels(second.grey, WHOLE, min(first.side, second.side)))
+    best, score = view, _correlation(first, view, target)
+    for step, least_detail in ((0.025, 0.4), (0.0125, 0.7), (0.00625, 0.8), (0.003125, 0.0)):
+        while True:
+            moves = {move: _correlation(first, move, target) for move in _moves(best, step)}
+            top = max(moves, key=lambda move: moves[move], default=best)
+            if moves.get(top, score) <= score:
+                break
+            best, score = top, moves[top]
+        measured = _measure(first, best, target, difference)
+        if measured.detail < least_detail:
+            break
+    return measured
+
+
+def _moves(view: View, step: float) -> list[View]:
+    """Return the views one step beside, above or below, narrower or wider than a view."""
+    half = step / 2
+    moved = []
+    for left, top, side in (
+        *((step, 0, 0), (-step, 0, 0), (0, step, 0), (0, -step, 0)),
+        *((half, half, -step), (-half, -half, step)),  # about the middle
+        *((0, 0, -step), (0, 0, step), (step, 0, -step), (0, step, -step), (step, step, -step)),
+        *((-step, 0, step), (0, -step, step), (-step, -step, step)),  # about a corner
+    ):
+        new = View(view.name, view.left + left, view.top + top, view.side + side, view.mirrored)
+        inside = min(new.left, new.top) >= 0 and max(new.left, new.top) + new.side <= 1 + 1e-9
+        if inside and new.side >= MIN_CROP:
+            moved.append(new)
+    return moved
+
+
+def _correlation(first: Look, view: View, target: _Grey) -> float:
+    return float(np.mean(_normal(_pixels(first.grey, view, len(target))) * target))
+
+
+def _measure(first: Look, view: View, target: _Grey, difference: float) -> Likeness:
+    seen = _normal(_pixels(first.grey, view, len(target)))
+    detail = np.mean(_normal(_detail(seen)) * _normal(_detail(target)))
+    return Likeness(float(np.mean(seen * target)), float(detail), difference, view)
+
+
+def _part(grey: Image.Image, view: View, side: int) -> Image.Image:
+    image = ImageOps.mirror(grey) if view.mirrored else grey
+    left, top = view.left * image.width, view.top * image.height
+    right, bottom = left + view.side * image.width, top + view.side * image.height
+    box = (left, top, min(right, image.width), min(bottom, image.height))
+    return image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+
+
+def _pixels(grey: Image.Image, view: View, side: int) -> _Grey:
+    return np.asarray(_part(grey, view, side), dtype=np.float32)
+
+
+def _normal(pixels: _Grey) -> _Grey:
+    """Return pixels with zero mean and unit variance; all zero where they do not vary."""
+    centred = pixels - pixels.mean()
+    spread = float(np.sqrt(np.mean(centred * centred)))
+    return centred / np.float32(spread) if spread > 1e-6 else np.zeros_like(centred)
+
+
+def _detail(pixels: _Grey) -> _Grey:
+    from scipy.ndimage import gaussian_filter
+
+    blurred: _Grey = gaussian_filter(pixels, len(pixels) / 32, mode="nearest")
+    return pixels - blurred
