@@ -21,6 +21,8 @@ from facecheck.core.manifest import (
     write_table,
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.data.apply import ApplyResult, check_way
+from facecheck.data.apply import apply as lay_out
 from facecheck.data.hamming import MAX_RADIUS
 from facecheck.data.keepers import LEVELS, Match, find_keepers
 
@@ -85,6 +87,7 @@ class DedupResult:
         candidates: pairs that the hash proposed and thumbnails decided.
         by_sources: confirmed pairs by (source, source), names in order.
         by_kinds: records in conflict by the kinds that their picture carries, joined by `` / ``.
+        applied: the clean tree, if one was asked for.
     """
 
     manifest: Path
@@ -99,6 +102,7 @@ class DedupResult:
     candidates: int
     by_sources: Mapping[tuple[str, str], int]
     by_kinds: Mapping[str, int]
+    applied: ApplyResult | None
 
 
 def dedup(
@@ -107,6 +111,8 @@ def dedup(
     out: Path | None = None,
     level: str = "picture",
     radius: int = 8,
+    apply: str | None = None,
+    to: Path | None = None,
     overwrite: bool = False,
     workers: int | None = None,
     progress: Progress = silent,
@@ -126,16 +132,22 @@ def dedup(
             picture re-encoded or resized) or ``edited`` (and cropped, mirrored or recoloured: it
             decodes every file).
         radius: largest pHash distance in bits, 0 to 16, at which a pair is looked at.
+        apply: then lay what was kept out as a tree by :func:`facecheck.data.apply.apply`:
+            ``move``, ``hardlink`` or ``symlink``.
+        to: the folder of that tree.
         overwrite: replace an existing ``out``.
         workers: decoding threads; None takes one per core.
         progress: told thumbnails made and to make.
 
     Raises:
-        UsageError: the manifest is not there, ``level`` or ``radius`` is none, or ``out`` exists.
+        UsageError: the manifest is not there, ``level``, ``radius`` or ``apply`` is none, ``out``
+            exists, or one of ``apply`` and ``to`` is missing.
         ManifestError: a hash is missing or malformed, or a file that must be looked at is gone.
+        FacecheckError: a place in the tree is taken.
     """
     check_level(level)
     check_radius(radius)
+    check_way(apply, to)
     table = read_manifest(manifest)
     target = out or manifest
     if target != manifest:
@@ -200,6 +212,7 @@ def dedup(
         candidates=candidates,
         by_sources=dict(sorted(by_sources.items())),
         by_kinds=Counter(conflicts.select("picture").join(kinds, on="picture")["kind"].to_list()),
+        applied=lay_out(target, to, how=apply, progress=progress) if apply and to else None,
     )
 
 

@@ -158,41 +158,67 @@ def align(first: Look, second: Look, view: View) -> Likeness:
     """
     if first.flat or second.flat:
         return likeness(first, second, view)
+    side = min(first.side, second.side)
+    target = _normal(_pixels(second.grey, WHOLE, side))
     difference = colour_difference(first, second)
-    target = _normal(_pixels(second.grey, WHOLE, min(first.side, second.side)))
-    best, score = view, _correlation(first, view, target)
-    for step, least_detail in ((0.025, 0.4), (0.0125, 0.7), (0.00625, 0.8), (0.003125, 0.0)):
-        while True:
-            moves = {move: _correlation(first, move, target) for move in _moves(best, step)}
-            top = max(moves, key=lambda move: moves[move], default=best)
-            if moves.get(top, score) <= score:
-                break
-            best, score = top, moves[top]
-        measured = _measure(first, best, target, difference)
+    for step, pixels, least_detail in _CLIMB:
+        view = _climb(first.grey, view, second.grey, step, min(side, pixels))
+        measured = _measure(first, view, target, difference)
         if measured.detail < least_detail:
             break
     return measured
 
 
+#: How :func:`align` goes uphill: by which step, at how many pixels a side, and the least
+#: correlation of details at which going on is worth while.
+_CLIMB = (
+    (0.025, LOOK_SIDE // 2, 0.2),
+    (0.0125, LOOK_SIDE // 2, 0.5),
+    (0.00625, LOOK_SIDE, 0.75),
+    (0.003125, LOOK_SIDE, 0.0),
+)
+
+
+def _climb(viewed: Image.Image, view: View, whole: Image.Image, step: float, side: int) -> View:
+    """Return the view, in steps from a first one, that best correlates with a whole picture."""
+    target = _normal(_pixels(whole, WHOLE, side)).ravel()
+    upright = ImageOps.mirror(viewed) if view.mirrored else viewed
+    score = -1.0
+    moves = [view]
+    tried: set[View] = set()
+    while moves:
+        tried.update(moves)
+        seen = np.stack([_cut(upright, move, side) for move in moves]).reshape(len(moves), -1)
+        seen = seen.astype(np.float32)
+        seen -= seen.mean(axis=1, keepdims=True)
+        scores = seen @ target / (np.linalg.norm(seen, axis=1) * side + 1e-6)
+        best = int(scores.argmax())
+        if scores[best] <= score:
+            break
+        view, score = moves[best], float(scores[best])
+        moves = [move for move in _moves(view, step) if move not in tried]
+    return view
+
+
+#: Moves of a view by one step: beside and up; narrower and wider about its middle and corners.
+_MOVES = (
+    *((1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0.5, 0.5, -1), (-0.5, -0.5, 1)),
+    *((0, 0, -1), (1, 0, -1), (0, 1, -1), (1, 1, -1), (0, 0, 1), (-1, 0, 1), (0, -1, 1)),
+    (-1, -1, 1),
+)
+
+
 def _moves(view: View, step: float) -> list[View]:
-    """Return the views one step beside, above or below, narrower or wider than a view."""
-    half = step / 2
+    """Return the views one step away that lie within the picture."""
     moved = []
-    for left, top, side in (
-        *((step, 0, 0), (-step, 0, 0), (0, step, 0), (0, -step, 0)),
-        *((half, half, -step), (-half, -half, step)),  # about the middle
-        *((0, 0, -step), (0, 0, step), (step, 0, -step), (0, step, -step), (step, step, -step)),
-        *((-step, 0, step), (0, -step, step), (-step, -step, step)),  # about a corner
-    ):
-        new = View(view.name, view.left + left, view.top + top, view.side + side, view.mirrored)
-        inside = min(new.left, new.top) >= 0 and max(new.left, new.top) + new.side <= 1 + 1e-9
-        if inside and new.side >= MIN_CROP:
-            moved.append(new)
+    for across, down, wider in _MOVES:
+        # Rounded, so that two ways to one view count as one.
+        left = round(view.left + across * step, 6)
+        top = round(view.top + down * step, 6)
+        side = round(view.side + wider * step, 6)
+        if side >= MIN_CROP and min(left, top) >= 0 and max(left, top) + side <= 1:
+            moved.append(View(view.name, left, top, side, view.mirrored))
     return moved
-
-
-def _correlation(first: Look, view: View, target: _Grey) -> float:
-    return float(np.mean(_normal(_pixels(first.grey, view, len(target))) * target))
 
 
 def _measure(first: Look, view: View, target: _Grey, difference: float) -> Likeness:
@@ -201,12 +227,15 @@ def _measure(first: Look, view: View, target: _Grey, difference: float) -> Liken
     return Likeness(float(np.mean(seen * target)), float(detail), difference, view)
 
 
+def _cut(upright: Image.Image, view: View, side: int) -> Image.Image:
+    left, top = view.left * upright.width, view.top * upright.height
+    right, bottom = left + view.side * upright.width, top + view.side * upright.height
+    box = (left, top, min(right, upright.width), min(bottom, upright.height))
+    return upright.resize((side, side), Image.Resampling.BILINEAR, box=box)
+
+
 def _part(grey: Image.Image, view: View, side: int) -> Image.Image:
-    image = ImageOps.mirror(grey) if view.mirrored else grey
-    left, top = view.left * image.width, view.top * image.height
-    right, bottom = left + view.side * image.width, top + view.side * image.height
-    box = (left, top, min(right, image.width), min(bottom, image.height))
-    return image.resize((side, side), Image.Resampling.BILINEAR, box=box)
+    return _cut(ImageOps.mirror(grey) if view.mirrored else grey, view, side)
 
 
 def _pixels(grey: Image.Image, view: View, side: int) -> _Grey:
