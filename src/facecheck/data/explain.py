@@ -92,9 +92,9 @@ def explain(first: Path, second: Path, *, level: str = "picture", radius: int = 
     met = sorted([*_met(one, two, two_hash), *_met(two, one, one_hash)], key=lambda pair: pair[0])
     edited_distance, _, _, edited_view = met[0]
     whole = likeness(one, two)
-    starts = [(distance, one, two, WHOLE), *met]
+    starts = [(distance, one, two, WHOLE), (distance, two, one, WHOLE), *met]
     # What dedup may not look at is measured all the same: the reader wants to know how far off.
-    reached = [start for start in starts if start[0] <= radius] or starts[:1]
+    reached = [start for start in starts if start[0] <= radius] or starts
     reached.sort(key=lambda start: start[0])
     aligned = max(
         (align(viewed, other, view) for _, viewed, other, view in reached[:2]),

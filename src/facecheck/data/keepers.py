@@ -32,7 +32,6 @@ from facecheck.data.near import (
     WHOLE,
     Likeness,
     Look,
-    View,
     align,
     colour_difference,
     edit_hashes,
@@ -275,15 +274,13 @@ class _NearSearch:
         return best[1] if best else None
 
     def _alike(self, seen: Look, keeper: Look, proposals: list[_Proposal]) -> Likeness | None:
-        if not self._edited and colour_difference(seen, keeper) > PICTURE_DIFFERENCE:
-            return None  # as likeness would find, but sooner
-        alike = likeness(keeper, seen)
-        if alike.same_picture:
-            return alike
+        if colour_difference(seen, keeper) <= PICTURE_DIFFERENCE:  # quick, and rules out most
+            alike = likeness(keeper, seen)
+            if alike.same_picture:
+                return alike
         for proposal in proposals[:_MAX_ALIGNED] if self._edited else ():
-            view = view_number(proposal.view)
             pair = (keeper, seen) if proposal.keeper_is_viewed else (seen, keeper)
-            alike = align(*pair, view)
+            alike = align(*pair, EDITS[proposal.view - 1] if proposal.view else WHOLE)
             if alike.same_edited:
                 return alike
         return None
@@ -294,7 +291,8 @@ class _NearSearch:
         node = int(self._node[place])
         for other, distance in [[node, 0], *self._near.of(node)]:
             for keeper in self._keepers_at.get(other, ()):
-                found[keeper].append(_Proposal(distance, 0, True))
+                # Either may be the one that was cropped.
+                found[keeper] += [_Proposal(distance, 0, viewed) for viewed in (True, False)]
         if self._edited:
             for view, number in enumerate(self._views[place].tolist(), 1):
                 for other, distance in self._by_view.of(number):
@@ -306,11 +304,6 @@ class _NearSearch:
         for proposals in found.values():
             proposals.sort(key=lambda met: (met.distance, met.view, met.keeper_is_viewed))
         return found
-
-
-def view_number(number: int) -> View:
-    """Return the view of this number: 0 is the whole picture, others count in ``EDITS``."""
-    return EDITS[number - 1] if number else WHOLE
 
 
 def _sole_owner(numbers: _Numbers, owners: _Numbers, count: int) -> _Numbers:
