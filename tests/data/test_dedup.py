@@ -16,6 +16,7 @@ from facecheck.data import keepers
 from facecheck.data.dedup import dedup
 from facecheck.data.index import index
 from facecheck.data.keepers import LEVELS
+from facecheck.data.near import WHOLE, Likeness
 
 
 @pytest.fixture
@@ -306,7 +307,7 @@ def test_stars_hold_and_order_does_not_matter_whatever_looks_alike(
         def _alike(self, seen, keeper, proposals):  # type: ignore[no-untyped-def]
             if abs(seen.at - keeper.at) > 2:
                 return None
-            return keepers.Likeness(1 - abs(seen.at - keeper.at) / 9, 1.0, 0.0, keepers.WHOLE)
+            return Likeness(1 - abs(seen.at - keeper.at) / 9, 1.0, 0.0, WHOLE)
 
     monkeypatch.setattr(keepers, "_NearSearch", Search)
     order = data.draw(st.permutations(range(len(records))))
