@@ -248,16 +248,16 @@ def crowd(count: int, tmp_path: Path, **same: str) -> Path:
 
 
 def test_a_crowd_of_identical_images_is_not_looked_at(tmp_path: Path) -> None:
-    manifest = crowd(20_000, tmp_path, phash="0123456789abcdef", pixel_hash="0" * 64)
+    manifest = crowd(5_000, tmp_path, phash="0123456789abcdef", pixel_hash="0" * 64)
     result = dedup(manifest)
-    assert result.dropped == {"same pixels": 19_999}
+    assert result.dropped == {"same pixels": 4_999}
     assert result.candidates == 0
 
 
 @pytest.mark.parametrize("phash", ["8000000000000000", "0000000000000000"])
 @pytest.mark.parametrize("level", ["picture", "edited"])
 def test_a_crowd_of_blank_images_is_not_looked_at(phash: str, level: str, tmp_path: Path) -> None:
-    result = dedup(crowd(20_000, tmp_path, phash=phash), level=level)
+    result = dedup(crowd(5_000, tmp_path, phash=phash), level=level)
     assert result.dropped == {}
     assert result.candidates == 0
 
