@@ -178,17 +178,19 @@ def _sorted(
 
 def _joined(
     keys: npt.NDArray[np.uint32], starts: npt.NDArray[np.int32], mask: int, once: bool
-) -> Iterator[tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]:
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """Yield, in blocks, the positions of all pairs whose sorted keys differ by ``mask``."""
     # Of two keys the one without the mask's highest bit goes first: each pair once.
     highest = np.uint32((1 << mask.bit_length() >> 1) if once else 0)
     for begin in range(0, len(keys), _BLOCK):
         part = keys[begin : begin + _BLOCK]
-        rows = np.flatnonzero((part & highest) == 0).astype(np.int32)
-        partners = part[rows] ^ np.uint32(mask)
-        rows += np.int32(begin)
-        first = rows + np.int32(1) if once and not mask else starts[partners]
-        counts = starts[partners + 1] - first
+        rows = np.flatnonzero((part & highest) == 0)
+        # As intp once, which is what both look-ups would make of it.
+        partners = (part[rows] ^ np.uint32(mask)).astype(np.intp)
+        rows += begin
+        first = rows + 1 if once and not mask else starts[partners]
+        partners += 1
+        counts = starts[partners] - first
         taken = np.flatnonzero(counts)
         rows, first, counts = rows[taken], first[taken], counts[taken]
         ends = np.cumsum(counts, dtype=np.int64)
@@ -200,5 +202,6 @@ def _joined(
             times = counts[low:high]
             left = np.repeat(rows[low:high], times)
             right = np.repeat((first[low:high] - (ends[low:high] - times - done)), times)
-            yield left, (right + np.arange(len(right))).astype(np.int32)
+            right += np.arange(len(right))
+            yield left, right
             low = high
