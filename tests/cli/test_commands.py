@@ -63,6 +63,7 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
     command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     manifest, checkpoint = trained
+    face = drawn / "photo" / "drawn-photo" / "000.png"
     keys = {
         ("fetch", "--from", str(drawn)): [
             "root", "sources", "failed", "indexed", "deduplicated",
@@ -71,7 +72,13 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "manifest", "rejects", "records", "rejected", "ignored", "by_source", "reasons",
         ],
         ("dedup", "i.csv"): [
-            "manifest", "duplicates", "records", "dropped", "conflicts", "groups", "candidates",
+            "manifest", "duplicates", "contamination", "conflicts_table", "level", "records",
+            "dropped", "conflicts", "groups", "candidates", "by_sources", "by_kinds", "applied",
+        ],
+        ("dedup", "--explain", str(face), str(face)): [
+            "first", "second", "level", "radius", "duplicates", "found", "same_bytes",
+            "same_pixels", "flat", "distance", "edited_distance", "edited_view", "whole",
+            "aligned", "why",
         ],
         ("split", "i.csv"): [
             "manifest", "column", "counts", "by_source", "excluded", "kept", "groups", "proof",
@@ -93,6 +100,32 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         assert done.code == 0, done.err
         assert list(json.loads(done.out)) == wanted
         assert done.err == ""
+
+
+def test_a_move_asks_first(
+    command: Run, drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import io
+
+    shutil.copytree(drawn, tmp_path / "raw")
+    command("index", "raw", "--out", "m.csv", "--quiet")
+    move = ("dedup", "m.csv", "--apply", "move", "--to", "clean")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    refused = command(*move)
+    assert refused.code == 1
+    assert "Move the files" in refused.err
+    assert not (tmp_path / "clean").exists()
+    done = command(*move, "--yes")
+    assert done.code == 0
+    assert "files placed by move in clean" in done.out
+    assert len(list((tmp_path / "clean").rglob("*.png"))) == 36
+
+
+def test_two_files_are_explained(command: Run, drawn: Path) -> None:
+    folder = drawn / "photo" / "drawn-photo"
+    told = command("dedup", "--explain", folder / "000.png", folder / "000.png")
+    assert told.code == 0
+    assert "same bytes" in told.out
 
 
 def test_quiet_is_quiet(command: Run, drawn: Path) -> None:
@@ -133,6 +166,9 @@ def test_an_evaluation_with_vanished_files_ends_with_three(
         (["split", "m.csv", "--kfold", "2", "--hold-out-source", "s"], 2, "folds do not"),
         (["split", "--check", "empty"], 2, "no splits here"),
         (["split", "--check", "m.csv"], 2, "nothing to check"),
+        (["dedup", "m.csv", "--level", "pixel"], 2, "did you mean 'pixels'"),
+        (["dedup", "m.csv", "--apply", "symlink"], 2, "--apply and --to go together"),
+        (["dedup", "--explain", "texts/a.jpg", "m.csv"], 1, "texts/a.jpg: not an image"),
         (["split"], 2, "run `facecheck fetch`"),
         (["split", "short.csv"], 1, "no column 'kind'"),
         (["train"], 2, "run `facecheck fetch`"),

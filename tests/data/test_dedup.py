@@ -6,12 +6,17 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from PIL import Image
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from facecheck.core.errors import ManifestError, UsageError
-from facecheck.core.manifest import Manifest, read_manifest, write_manifest
+from facecheck.core.manifest import Manifest, Record, read_manifest, write_manifest
+from facecheck.data import keepers
 from facecheck.data.dedup import dedup
 from facecheck.data.index import index
+from facecheck.data.keepers import LEVELS
+from facecheck.data.near import WHOLE, Likeness
 
 
 @pytest.fixture
@@ -144,6 +149,10 @@ def test_another_output_leaves_the_input_alone(planted: Path, tmp_path: Path) ->
 def test_bad_input_is_named(planted: Path) -> None:
     with pytest.raises(UsageError, match="0 to 16"):
         dedup(planted, radius=17)
+    with pytest.raises(UsageError, match="did you mean 'picture'"):
+        dedup(planted, level="pictures")
+    with pytest.raises(UsageError, match="go together"):
+        dedup(planted, apply="move")
     manifest = read_manifest(planted)
     write_manifest(manifest.with_columns(phash=["xyz"] * len(manifest)), planted, {})
     with pytest.raises(ManifestError, match="phash 'xyz'"):
@@ -158,9 +167,184 @@ def test_bad_input_is_named(planted: Path) -> None:
         dedup(planted)
 
 
+def edited_copies(planted: Path) -> Path:
+    """Add a mirrored, a cropped, a darker and a grey copy of one drawn photo; index anew."""
+    photos = planted.parent / "raw" / "photo" / "drawn-photo"
+    face = Image.open(photos / "005.png").convert("RGB").resize((160, 160))
+    face.save(photos / "face.png")
+    ImageOps.mirror(face).save(photos / "mirrored.png")
+    face.crop((2, 5, 154, 157)).save(photos / "cropped.png")
+    face.point(lambda value: value * 0.7).save(photos / "darker.png")
+    ImageOps.grayscale(face).save(photos / "grey.png")
+    index([planted.parent / "raw"], planted, overwrite=True)
+    return planted
+
+
+def test_each_level_finds_what_the_one_before_does_and_more(planted: Path, tmp_path: Path) -> None:
+    manifest = edited_copies(planted)
+    dropped = {}
+    for level in LEVELS:
+        result = dedup(manifest, level=level, out=tmp_path / f"{level}.csv")
+        excluded = named(result.manifest, "excluded")
+        dropped[level] = {Path(name).name for name, why in excluded.items() if why}
+        assert result.level == level
+    # same_bytes.png or large.png: the first by path stands for both
+    assert dropped["bytes"] == {"same_bytes.png"}
+    assert dropped["pixels"] >= {"same_bytes.png", "large.png", "conflict.png", "001.png"}
+    assert dropped["picture"] - dropped["pixels"] >= {"000.png", "re_encoded.jpg", "005.png"}
+    edits = {"mirrored.png", "cropped.png", "darker.png", "grey.png"}
+    assert dropped["edited"] >= dropped["picture"] | edits
+    assert not {"mirrored.png", "cropped.png"} & dropped["picture"]
+    table = pl.read_csv(tmp_path / "edited.duplicates.csv")
+    found = {Path(row["dropped"]).name: (row["why"], row["view"])
+             for row in table.iter_rows(named=True)}  # fmt: skip
+    assert found["mirrored.png"] == ("edited picture", "mirrored")
+    assert found["darker.png"][0] == "edited picture"
+
+
+def test_edited_is_idempotent_and_keeps_no_order(planted: Path, tmp_path: Path) -> None:
+    manifest = edited_copies(planted)
+    frame = read_manifest(manifest).frame
+    dedup(manifest, level="edited")
+    once = manifest.read_bytes()
+    dedup(manifest, level="edited")
+    assert manifest.read_bytes() == once
+    backwards = tmp_path / "backwards.csv"
+    write_manifest(Manifest(frame.reverse()), backwards, {})
+    dedup(backwards, level="edited")
+    assert named(backwards, "excluded") == named(manifest, "excluded")
+    assert named(backwards, "group") == named(manifest, "group")
+
+
+def test_shared_pictures_are_counted_by_source_and_conflicts_listed(planted: Path) -> None:
+    result = dedup(planted)
+    assert result.by_sources == {
+        ("drawn-cartoon", "drawn-photo"): 1,
+        ("drawn-photo", "drawn-photo"): 4,
+    }
+    counted = pl.read_csv(planted.with_name("m.contamination.csv"))
+    assert counted.rows() == [
+        ("drawn-cartoon", "drawn-photo", 1), ("drawn-photo", "drawn-photo", 4),
+    ]  # fmt: skip
+    listed = pl.read_csv(planted.with_name("m.conflicts.csv"))
+    assert listed["picture"].n_unique() == 1
+    assert sorted(zip(listed["kind"], listed["source"], strict=True)) == [
+        ("cartoon", "drawn-cartoon"), ("photo", "drawn-photo"),
+    ]  # fmt: skip
+    assert result.by_kinds == {"cartoon / photo": 2}
+
+
+def crowd(count: int, tmp_path: Path, **same: str) -> Path:
+    """A manifest of records whose files are not there: whoever looks at one fails."""
+    draw = random.Random(0)
+    records = []
+    for number in range(count):
+        values = {name: f"{draw.getrandbits(256):064x}" for name in ("sha256", "pixel_hash")}
+        values |= {"phash": f"{draw.getrandbits(64):016x}", **same}
+        path = str(tmp_path / f"{number:05}.jpg")
+        records.append(Record(path, "s", "photo", width=9, height=9, bytes=9, **values))
+    write_manifest(Manifest.from_records(records), tmp_path / "crowd.parquet", {})
+    return tmp_path / "crowd.parquet"
+
+
+def test_a_crowd_of_identical_images_is_not_looked_at(tmp_path: Path) -> None:
+    manifest = crowd(5_000, tmp_path, phash="0123456789abcdef", pixel_hash="0" * 64)
+    result = dedup(manifest)
+    assert result.dropped == {"same pixels": 4_999}
+    assert result.candidates == 0
+
+
+@pytest.mark.parametrize("phash", ["8000000000000000", "0000000000000000"])
+@pytest.mark.parametrize("level", ["picture", "edited"])
+def test_a_crowd_of_blank_images_is_not_looked_at(phash: str, level: str, tmp_path: Path) -> None:
+    result = dedup(crowd(5_000, tmp_path, phash=phash), level=level)
+    assert result.dropped == {}
+    assert result.candidates == 0
+
+
+def test_copies_under_one_hash_are_compared_with_their_keeper_alone(
+    drawn: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photo" / "s"
+    folder.mkdir(parents=True)
+    face = Image.open(drawn / "photo" / "drawn-photo" / "003.png").convert("RGB")
+    for number in range(60):  # one corner pixel differs: no two have the same pixels
+        face.putpixel((0, 0), (number, 0, 0))
+        face.save(folder / f"{number:02}.png")
+    index([tmp_path], tmp_path / "m.csv")
+    result = dedup(tmp_path / "m.csv")
+    assert result.dropped == {"same picture": 59}
+    assert result.candidates < 2 * 60  # and not 60 * 59 / 2
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_stars_hold_and_order_does_not_matter_whatever_looks_alike(
+    data: st.DataObject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On synthetic records: pictures are points on a line, alike when at most 2 apart."""
+    places = data.draw(st.lists(st.integers(0, 12), min_size=1, max_size=10))
+    sizes = data.draw(st.lists(st.integers(1, 3), min_size=len(places), max_size=len(places)))
+    copies = data.draw(st.lists(st.integers(0, 9), max_size=4))
+    places += [places[copy % len(places)] for copy in copies]
+    sizes += [1] * len(copies)
+    records = [
+        Record(f"/x/{i}", "s", "photo", sha256=f"{i}", pixel_hash=f"{place}/{size}",
+               phash=f"{0x0F0F0F0F00000000 | (1 << place) - 1:016x}", width=size, height=1)
+        for i, (place, size) in enumerate(zip(places, sizes, strict=True))
+    ]  # fmt: skip
+
+    class Search(keepers._NearSearch):
+        def _look(self, place: int) -> object:  # type: ignore[override]
+            class Seen:
+                flat = False
+                at = int(self._records[self._unique[place]].pixel_hash.split("/")[0])
+
+            return Seen()
+
+        def _alike(self, seen, keeper, proposals):  # type: ignore[no-untyped-def]
+            if abs(seen.at - keeper.at) > 2:
+                return None
+            return Likeness(1 - abs(seen.at - keeper.at) / 9, 1.0, 0.0, WHOLE)
+
+    monkeypatch.setattr(keepers, "_NearSearch", Search)
+    order = data.draw(st.permutations(range(len(records))))
+    found = []
+    for rows in (list(range(len(records))), order):
+        shuffled = [records[i] for i in rows]
+        matches, _ = keepers.find_keepers(
+            shuffled, range(len(rows)), level="picture", radius=8, workers=1
+        )
+        found.append({rows[i]: (rows[match.keeper], match.why) for i, match in matches.items()})
+        kept = set(range(len(rows))) - set(matches)
+        for place, match in matches.items():  # each hangs on a keeper that it is like itself
+            assert match.keeper in kept
+            at = [int(shuffled[i].pixel_hash.split("/")[0]) for i in (place, match.keeper)]
+            assert abs(at[0] - at[1]) <= 2
+        again, _ = keepers.find_keepers(
+            shuffled, sorted(kept), level="picture", radius=8, workers=1
+        )
+        assert again == {}
+    assert found[0] == found[1]
+
+
 def test_different_people_in_one_pose_are_kept(shared_data: Path, tmp_path: Path) -> None:
     index([shared_data / "generated" / "portraits-512"], tmp_path / "m.csv", kind="generated",
           source="portraits-512")  # fmt: skip
     result = dedup(tmp_path / "m.csv")
     assert result.candidates > 1000  # the hash alone would have dropped hundreds
+    assert result.dropped == {}
+
+
+def test_nor_are_they_taken_for_edited_copies(shared_data: Path, tmp_path: Path) -> None:
+    portraits = shared_data / "generated" / "portraits-512"
+    folder = tmp_path / "generated" / "portraits-512"
+    folder.mkdir(parents=True)
+    for path in sorted(portraits.iterdir())[:200]:
+        (folder / path.name).symlink_to(path)
+    index([tmp_path], tmp_path / "m.csv")
+    result = dedup(tmp_path / "m.csv", level="edited")
+    assert result.candidates > 500
     assert result.dropped == {}

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
-from facecheck.core.errors import ImageError, ManifestError, UsageError
+from facecheck.core.errors import ImageError, ManifestError, UsageError, did_you_mean
 from facecheck.core.files import path_text, refuse_to_overwrite
-from facecheck.core.image import decode
 from facecheck.core.manifest import (
     Record,
     input_meta,
@@ -24,8 +20,11 @@ from facecheck.core.manifest import (
     write_manifest,
     write_table,
 )
-from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
-from facecheck.data.near import THUMBNAIL_SIDE, Thumbnail, likeness, pairs_within, thumbnail
+from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.data.apply import ApplyResult, check_way
+from facecheck.data.apply import apply as lay_out
+from facecheck.data.hamming import MAX_RADIUS
+from facecheck.data.keepers import LEVELS, Match, find_keepers
 
 #: Values that dedup itself writes to the ``excluded`` column, and so takes back when run again.
 DUPLICATE = "duplicate"
@@ -39,14 +38,19 @@ class Duplicate:
     Attributes:
         dropped: the record that is excluded.
         keeper: the record that stands for it.
-        why: ``same bytes``, ``same pixels`` or ``same picture``.
-        distance: bits between the two pHashes.
-        correlation: of the grey thumbnails; 1 for the same pixels.
-        difference: mean RGB difference of the thumbnails, 0 to 255.
+        why: ``same bytes``, ``same pixels``, ``same picture`` (re-encoded or resized) or ``edited
+            picture`` (cropped, mirrored or recoloured).
+        distance: bits between the two pHashes, of the views under which they met.
+        correlation: of the grey thumbnails, aligned; 1 for the same pixels.
+        detail: of their details.
+        difference: mean RGB difference of the thumbnails, 0 to 255, not aligned.
+        view: how one had to be looked at: ``whole``, ``mirrored`` or ``cropped``.
         conflict: whether files of this picture carry different kinds, so that the keeper is
             excluded too until someone decides.
         dropped_kind: the kind of the dropped record.
         keeper_kind: the kind of the keeper.
+        dropped_source: the source of the dropped record.
+        keeper_source: the source of the keeper.
     """
 
     dropped: str
@@ -54,10 +58,14 @@ class Duplicate:
     why: str
     distance: int
     correlation: float
+    detail: float
     difference: float
+    view: str
     conflict: bool
     dropped_kind: str
     keeper_kind: str
+    dropped_source: str
+    keeper_source: str
 
 
 @dataclass(frozen=True)
@@ -67,53 +75,79 @@ class DedupResult:
     Attributes:
         manifest: where the manifest with groups was written.
         duplicates: where the duplicates table was written, one row per :class:`Duplicate`.
+        contamination: where the counts of confirmed pairs, source by source, were written
+            (``source``, ``other_source``, ``pairs``).
+        conflicts_table: where the files of pictures that carry different kinds were listed
+            (``picture``, ``path``, ``kind``, ``source``).
+        level: how far it went, one of :data:`facecheck.data.keepers.LEVELS`.
         records: records in the manifest.
         dropped: records excluded as duplicates, by reason.
         conflicts: records excluded because files of one picture carry different kinds.
         groups: groups among the records that are left.
         candidates: pairs that the hash proposed and thumbnails decided.
+        by_sources: confirmed pairs by (source, source), names in order.
+        by_kinds: records in conflict by the kinds that their picture carries, joined by `` / ``.
+        applied: the clean tree, if one was asked for.
     """
 
     manifest: Path
     duplicates: Path
+    contamination: Path
+    conflicts_table: Path
+    level: str
     records: int
     dropped: Mapping[str, int]
     conflicts: int
     groups: int
     candidates: int
+    by_sources: Mapping[tuple[str, str], int]
+    by_kinds: Mapping[str, int]
+    applied: ApplyResult | None
 
 
 def dedup(
     manifest: Path,
     *,
     out: Path | None = None,
+    level: str = "picture",
     radius: int = 8,
+    apply: str | None = None,
+    to: Path | None = None,
     overwrite: bool = False,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> DedupResult:
     """Find files that hold the same picture; group them and exclude all but one of each.
 
-    Records are taken in order of preference (more pixels, then more bytes, then path). Each is a
-    keeper unless it is confirmed to hold the picture of an earlier keeper. Every dropped record
-    is thus compared with its keeper itself, never through a chain of others. No file is touched
-    and no row removed: the columns ``group`` and ``excluded`` change, and running it again gives
-    the same result.
+    Records are taken in order of preference (more pixels, then more bytes, then sha256, then
+    path). Each is a keeper unless it is confirmed to hold the picture of an earlier keeper. Every
+    dropped record is thus compared with its keeper itself, never through a chain of others. No
+    file is touched and no row removed: the columns ``group`` and ``excluded`` change, and running
+    it again gives the same result, whatever the order of the rows.
 
     Args:
         manifest: a manifest by ``index``.
         out: where the result goes; None updates the manifest in place.
+        level: ``bytes`` (equal files), ``pixels`` (and equal pixels), ``picture`` (and the same
+            picture re-encoded or resized) or ``edited`` (and cropped, mirrored or recoloured: it
+            decodes every file).
         radius: largest pHash distance in bits, 0 to 16, at which a pair is looked at.
+        apply: then lay what was kept out as a tree by :func:`facecheck.data.apply.apply`:
+            ``move``, ``hardlink`` or ``symlink``.
+        to: the folder of that tree.
         overwrite: replace an existing ``out``.
         workers: decoding threads; None takes one per core.
         progress: told thumbnails made and to make.
 
     Raises:
-        UsageError: the manifest is not there, ``radius`` is out of range, or ``out`` exists.
+        UsageError: the manifest is not there, ``level``, ``radius`` or ``apply`` is none, ``out``
+            exists, or one of ``apply`` and ``to`` is missing.
         ManifestError: a hash is missing or malformed, or a file that must be looked at is gone.
+        FacecheckError: a place in the tree is taken.
     """
-    if not 0 <= radius <= 16:
-        raise UsageError(f"--radius {radius}: must be 0 to 16 bits")
+    check_level(level)
+    check_radius(radius)
+    check_way(apply, to)
     table = read_manifest(manifest)
     target = out or manifest
     if target != manifest:
@@ -121,8 +155,16 @@ def dedup(
     for column in ("sha256", "pixel_hash", "phash"):
         table.require_filled(column, manifest)
     records = list(table.records())
+    # What the user excluded for reasons of their own must not stand for anything else.
+    ours = [i for i, record in enumerate(records) if record.excluded in {"", DUPLICATE, CONFLICT}]
     try:
-        keepers, candidates = _find_keepers(records, radius, workers or cpu_count(), progress)
+        keepers, candidates = find_keepers(
+            *(records, ours),
+            level=level,
+            radius=radius,
+            workers=workers or cpu_count(),
+            progress=progress,
+        )
     except ImageError as error:
         raise ManifestError(
             f"{path_text(manifest)}: {error}: run `facecheck index` again"
@@ -132,28 +174,60 @@ def dedup(
         _duplicate(records[index], records[match.keeper], match, match.keeper in disputed)
         for index, match in sorted(keepers.items())
     ]
-    duplicates_path = target.with_name(f"{target.stem}.duplicates{target.suffix}")
+    by_sources = Counter(
+        (min(pair), max(pair))
+        for pair in ((found.dropped_source, found.keeper_source) for found in duplicates)
+    )
+    conflicts = _conflicts(records, keepers, disputed)
+    names = {
+        name: target.with_name(f"{target.stem}.{name}")
+        for name in (f"duplicates{target.suffix}", "contamination.csv", "conflicts.csv")
+    }
+    duplicates_path, contamination_path, conflicts_path = names.values()
     _write_duplicates(duplicates, duplicates_path)
+    write_table(_contamination(by_sources), contamination_path)
+    write_table(conflicts, conflicts_path)
     result = table.with_columns(
         group=_groups(records, keepers), excluded=_exclusions(records, keepers, disputed)
     )
     made_by = {
         "command": "dedup",
-        "arguments": {"radius": radius},
+        "arguments": {"level": level, "radius": radius},
         "input": input_meta(manifest),
         "decode_policy": read_meta(manifest).get("decode_policy"),
     }
     write_manifest(result, target, made_by)
     left = result.frame.filter(pl.col("excluded") == "")
+    kinds = conflicts.group_by("picture").agg(pl.col("kind").unique().sort().str.join(" / "))
     return DedupResult(
         manifest=target,
         duplicates=duplicates_path,
+        contamination=contamination_path,
+        conflicts_table=conflicts_path,
+        level=level,
         records=len(records),
         dropped=Counter(pair.why for pair in duplicates if not pair.conflict),
-        conflicts=result.frame.filter(pl.col("excluded") == CONFLICT).height,
+        conflicts=conflicts.height,
         groups=left["group"].n_unique(),
         candidates=candidates,
+        by_sources=dict(sorted(by_sources.items())),
+        by_kinds=Counter(conflicts.select("picture").join(kinds, on="picture")["kind"].to_list()),
+        applied=lay_out(target, to, how=apply, progress=progress) if apply and to else None,
     )
+
+
+def check_level(level: str) -> None:
+    """Raise :class:`UsageError` unless ``level`` is one of the four."""
+    if level not in LEVELS:
+        raise UsageError(
+            f"--level {level}: the levels are {', '.join(LEVELS)}{did_you_mean(level, LEVELS)}"
+        )
+
+
+def check_radius(radius: int) -> None:
+    """Raise :class:`UsageError` unless ``radius`` can be searched."""
+    if not 0 <= radius <= MAX_RADIUS:
+        raise UsageError(f"--radius {radius}: must be 0 to {MAX_RADIUS} bits")
 
 
 def _write_duplicates(duplicates: list[Duplicate], path: Path) -> None:
@@ -163,114 +237,32 @@ def _write_duplicates(duplicates: list[Duplicate], path: Path) -> None:
     write_table(pl.DataFrame(rows, schema=schema, orient="row"), path)
 
 
-def _preference(record: Record) -> tuple[int, int, str, str]:
-    """Order records from the best keeper to the worst; total, since no two share a path."""
-    return (-record.width * record.height, -record.bytes, record.sha256, record.path)
+def _contamination(by_sources: Mapping[tuple[str, str], int]) -> pl.DataFrame:
+    rows = [(*sources, pairs) for sources, pairs in sorted(by_sources.items())]
+    schema = {"source": pl.String, "other_source": pl.String, "pairs": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-@dataclass(frozen=True)
-class _Match:
-    """That a record holds the picture of the record at index ``keeper``, itself not dropped."""
-
-    keeper: int
-    why: str
-    distance: int
-    correlation: float
-    difference: float
-
-
-def _find_keepers(
-    records: list[Record], radius: int, workers: int, progress: Progress
-) -> tuple[dict[int, _Match], int]:
-    """Return the match of every dropped index, and how many pairs were looked at."""
-    # What the user excluded for reasons of their own must not stand for anything else.
-    ours = [i for i, record in enumerate(records) if record.excluded in {"", DUPLICATE, CONFLICT}]
-    ours.sort(key=lambda index: _preference(records[index]))
-    rank = {index: position for position, index in enumerate(ours)}
-    exact, unique = _exact_matches(records, ours)
-    neighbours = _candidates(records, unique, radius)
-    thumbnails = _thumbnails(records, sorted(neighbours), workers, progress)
-    near: dict[int, _Match] = {}
-    for index in unique:
-        matches = []
-        for other, distance in neighbours.get(index, ()):
-            if rank[other] < rank[index] and other not in near:
-                alike = likeness(thumbnails[index], thumbnails[other])
-                if alike.same_picture:
-                    order = (-alike.correlation, rank[other])
-                    measures = (distance, alike.correlation, alike.difference)
-                    matches.append((order, _Match(other, "same picture", *measures)))
-        if matches:
-            near[index] = min(matches, key=lambda match: match[0])[1]
-    for index, match in exact.items():
-        # Its keeper among equal pixels may itself hold the picture of a larger file.
-        if match.keeper in near:
-            exact[index] = replace(near[match.keeper], why="same picture")
-    return exact | near, sum(map(len, neighbours.values())) // 2
-
-
-def _exact_matches(
-    records: list[Record], preferred: list[int]
-) -> tuple[dict[int, _Match], list[int]]:
-    """Match equal pixels with the first of them; return the matches and the indices left."""
-    first: dict[str, int] = {}
-    matches: dict[int, _Match] = {}
-    for index in preferred:
-        keeper = first.setdefault(records[index].pixel_hash, index)
-        if keeper != index:
-            same_bytes = records[index].sha256 == records[keeper].sha256
-            why = "same bytes" if same_bytes else "same pixels"
-            matches[index] = _Match(keeper, why, 0, 1.0, 0.0)
-    return matches, list(first.values())
-
-
-def _candidates(
-    records: list[Record], unique: list[int], radius: int
-) -> dict[int, list[tuple[int, int]]]:
-    """Return, for each index with neighbours, the indices in reach and their distances."""
-    by_hash: dict[int, list[int]] = defaultdict(list)
-    for index in unique:
-        by_hash[_hash(records[index])].append(index)
-    hashes = sorted(by_hash)
-    found = pairs_within(np.array(hashes, dtype=np.uint64), radius).tolist()
-    neighbours: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for one, two, distance in [*((i, i, 0) for i in range(len(hashes))), *found]:
-        for first in by_hash[hashes[one]]:
-            for second in by_hash[hashes[two]]:
-                if first != second:
-                    neighbours[first].append((second, distance))
-                    if one != two:
-                        neighbours[second].append((first, distance))
-    return neighbours
-
-
-def _hash(record: Record) -> int:
-    if not re.fullmatch(r"[0-9a-f]{16}", record.phash):
-        raise ManifestError(
-            f"phash {record.phash!r} of {path_text(Path(record.path))} is not 16 hex digits: run "
-            "`facecheck index` again"
+def _conflicts(
+    records: list[Record], keepers: Mapping[int, Match], disputed: set[int]
+) -> pl.DataFrame:
+    """Return every file of a disputed picture, which is named by its keeper's path."""
+    files = [(keeper, keeper) for keeper in disputed]
+    files += [(match.keeper, i) for i, match in keepers.items() if match.keeper in disputed]
+    rows = sorted(
+        (
+            path_text(Path(records[keeper].path)),
+            path_text(Path(records[index].path)),
+            records[index].kind,
+            records[index].source,
         )
-    return int(record.phash, 16)
+        for keeper, index in files
+    )
+    schema = dict.fromkeys(("picture", "path", "kind", "source"), pl.String)
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _thumbnails(
-    records: list[Record], indices: list[int], workers: int, progress: Progress
-) -> dict[int, Thumbnail]:
-    def make(index: int) -> Thumbnail:
-        path = Path(records[index].path)
-        try:
-            return thumbnail(decode(path, short_side=THUMBNAIL_SIDE).image)
-        except ImageError as error:
-            raise ImageError(f"{path_text(path)}: {error}") from None
-
-    made: dict[int, Thumbnail] = {}
-    for index, small in zip(indices, map_ordered(make, indices, workers=workers), strict=True):
-        made[index] = small
-        progress(len(made), len(indices))
-    return made
-
-
-def _disputed(records: list[Record], keepers: Mapping[int, _Match]) -> set[int]:
+def _disputed(records: list[Record], keepers: Mapping[int, Match]) -> set[int]:
     """Return the keepers whose picture is held by files of different kinds."""
     return {
         match.keeper
@@ -279,22 +271,27 @@ def _disputed(records: list[Record], keepers: Mapping[int, _Match]) -> set[int]:
     }
 
 
-def _duplicate(dropped: Record, keeper: Record, match: _Match, conflict: bool) -> Duplicate:
+def _duplicate(dropped: Record, keeper: Record, match: Match, conflict: bool) -> Duplicate:
+    alike = match.alike
     return Duplicate(
         dropped=path_text(Path(dropped.path)),
         keeper=path_text(Path(keeper.path)),
         why=match.why,
         distance=match.distance,
-        correlation=round(match.correlation, 4),
-        difference=round(match.difference, 2),
+        correlation=round(alike.correlation, 4) if alike else 1.0,
+        detail=round(alike.detail, 4) if alike else 1.0,
+        difference=round(alike.difference, 2) if alike else 0.0,
+        view=alike.view.name if alike else "whole",
         conflict=conflict,
         dropped_kind=dropped.kind,
         keeper_kind=keeper.kind,
+        dropped_source=dropped.source,
+        keeper_source=keeper.source,
     )
 
 
 def _exclusions(
-    records: list[Record], keepers: Mapping[int, _Match], disputed: set[int]
+    records: list[Record], keepers: Mapping[int, Match], disputed: set[int]
 ) -> list[str]:
     """Return the ``excluded`` column: ours anew, and the user's own reasons as they were."""
     values = []
@@ -309,7 +306,7 @@ def _exclusions(
     return values
 
 
-def _groups(records: list[Record], keepers: Mapping[int, _Match]) -> list[str]:
+def _groups(records: list[Record], keepers: Mapping[int, Match]) -> list[str]:
     """Return the ``group`` column: given groups kept whole, duplicates joined to their keeper's.
 
     A given group (an identity, a pair) keeps its name; where duplicates join several, the first
@@ -319,6 +316,9 @@ def _groups(records: list[Record], keepers: Mapping[int, _Match]) -> list[str]:
     made_here = set(own)
     names = sorted({*own, *(record.group for record in records if record.group)})
     number = {name: position for position, name in enumerate(names)}
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     edges = []
     for index, record in enumerate(records):
         keeper = keepers[index].keeper if index in keepers else index

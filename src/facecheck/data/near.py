@@ -1,7 +1,16 @@
-"""Near duplicates: candidates by perceptual hash, confirmed by a finer look.
+"""Whether two images hold the same picture: a hash proposes, an aligned look at both decides.
 
 A perceptual hash alone will not do for faces: different people in one frontal pose come within
-4 bits of each other. So a hash only proposes, and aligned thumbnails decide.
+4 bits of each other. What tells them apart is fine detail (eyes, hair, folds), which survives
+re-encoding and resizing. So beside the plain correlation of two thumbnails, which background and
+lighting carry, that of their details is taken: what remains when a blurred copy is subtracted.
+
+Measured on our eleven sources (10,909 files), on pairs that a hash proposes within 8 bits:
+different people in one studio pose correlate up to 0.96, but their details only up to 0.82. Planted
+copies (JPEG quality 30, half size) keep details of 0.96 as they are; 5 % crops and mirrored copies
+0.99 once aligned; those brightened until they clip 0.88. What ``edited`` also takes for one
+picture, and a person might not, are drawings from one template (avatars that differ in their
+expression).
 """
 
 from __future__ import annotations
@@ -10,89 +19,225 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
-#: Side in pixels of the thumbnails that are compared.
-THUMBNAIL_SIDE = 32
-#: Least correlation of the grey thumbnails. Of all pairs of pictures in our data that show
-#: different people in one pose, the most alike reach 0.955; re-encoding and resizing stay
-#: above 0.99.
-MIN_CORRELATION = 0.97
-#: Largest mean difference of the RGB thumbnails, in 8-bit steps. Recoloured drawings correlate
-#: above 0.97 but differ by more than this.
-MAX_DIFFERENCE = 12.0
+from facecheck.core.image import perceptual_hash
+
+#: Pixels a side of the grey thumbnail, from which crops are cut.
+GREY_SIDE = 96
+#: Pixels a side at which two pictures are compared; smaller pictures at their own short side.
+LOOK_SIDE = 64
+#: Pixels a side of the thumbnail whose colours are compared.
+COLOUR_SIDE = 32
 #: Least standard deviation of a grey thumbnail, in 8-bit steps. A flatter one (blank, black)
 #: has no picture whose likeness could be told: it is compared by exact pixels only.
 MIN_CONTRAST = 4.0
+#: Least correlation, and least correlation of details, of one picture re-encoded or resized.
+PICTURE_CORRELATION, PICTURE_DETAIL = 0.97, 0.88
+#: Largest mean difference of the RGB thumbnails, in 8-bit steps, of one picture re-encoded or
+#: resized. Recoloured drawings correlate above 0.97 but differ by more than this.
+PICTURE_DIFFERENCE = 12.0
+#: The same for one picture cropped, mirrored or recoloured, once aligned. Clipped highlights cost
+#: most (0.93 and 0.88); a sketch traced from a photograph lies just below (0.85 and 0.91).
+EDITED_CORRELATION, EDITED_DETAIL = 0.9, 0.86
+#: Least correlation of details at half the scale for which :func:`align` goes on.
+PROMISING_DETAIL = 0.5
+#: Most steps of a registration at one scale.
+_STEPS = 6
+#: Smallest side of a crop that is looked for, as a share of the picture's.
+MIN_CROP = 0.84
 
-
-def pairs_within(hashes: npt.NDArray[np.uint64], radius: int) -> npt.NDArray[np.int64]:
-    """Return every pair of hashes at most ``radius`` bits apart.
-
-    Exact: each pair is compared, in blocks, so memory stays bounded while time grows with the
-    square of the number of hashes.
-
-    Args:
-        hashes: shape (n,), distinct 64-bit hashes.
-        radius: largest Hamming distance, 0 to 64.
-
-    Returns:
-        shape (m, 3): first index < second index, and their distance; sorted by the indices.
-    """
-    block = max(1, 4_000_000 // max(1, len(hashes)))
-    found = [np.empty((0, 3), np.int64)]
-    for start in range(0, len(hashes), block):
-        rows = hashes[start : start + block]
-        distances = np.bitwise_count(rows[:, None] ^ hashes[None, start:])
-        first, second = np.nonzero(distances <= radius)
-        keep = first < second
-        first, second = first[keep], second[keep]
-        found.append(np.stack([first + start, second + start, distances[first, second]], axis=1))
-    return np.concatenate(found)
+_Grey = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Thumbnail:
+class View:
+    """A way to look at a picture: a square part of it, perhaps mirrored.
+
+    Attributes:
+        left: where the part begins, as a share of the picture's width.
+        top: the same of its height.
+        side: its width and height, as shares of the picture's.
+        mirrored: whether left and right are exchanged first.
+    """
+
+    left: float = 0.0
+    top: float = 0.0
+    side: float = 1.0
+    mirrored: bool = False
+
+    @property
+    def name(self) -> str:
+        """``mirrored``, ``cropped`` or ``whole`` (all but 2 %, which registration cannot tell)."""
+        if self.mirrored:
+            return "mirrored"
+        return "whole" if self.side > 0.98 else "cropped"
+
+
+WHOLE = View()
+#: What an edited copy is looked for under, beside the whole: each view's hash is searched among
+#: the hashes of whole pictures. Windows of 95 % in the middle and the corners reach every crop of
+#: about 5 %, wherever it was cut; that of 90 % reaches 5 % cut from each side.
+EDITS = (
+    View(mirrored=True),
+    View(0.025, 0.025, 0.95),
+    *(View(left, top, 0.95) for left in (0.0, 0.05) for top in (0.0, 0.05)),
+    View(0.05, 0.05, 0.9),
+)
+
+
+@dataclass(frozen=True)
+class Look:
     """A picture reduced for comparison.
 
     Attributes:
-        rgb: shape (side, side, 3), values 0 to 255.
-        grey: shape (side * side,), zero mean, unit variance; all zero when flat.
+        rgb: shape (32, 32, 3), values 0 to 255.
+        grey: 96 x 96 pixels, mode ``L``.
+        side: pixels a side that it is worth comparing at, up to 64.
         flat: whether the picture has too little contrast to be compared.
     """
 
-    rgb: npt.NDArray[np.float32]
-    grey: npt.NDArray[np.float32]
+    rgb: npt.NDArray[np.uint8]
+    grey: Image.Image
+    side: int
     flat: bool
 
 
-def thumbnail(image: Image.Image) -> Thumbnail:
-    """Reduce an RGB image to a square :class:`Thumbnail`, whatever its shape."""
-    small = image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
-    rgb = np.asarray(small, dtype=np.float32)
-    grey = rgb.mean(axis=2).ravel()
-    contrast = float(grey.std())
-    flat = contrast < MIN_CONTRAST
-    normalised = np.zeros_like(grey) if flat else (grey - grey.mean()) / contrast
-    return Thumbnail(rgb, normalised.astype(np.float32), flat)
+def look(image: Image.Image) -> Look:
+    """Reduce an RGB image, whatever its shape, to a :class:`Look`."""
+    rgb = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
+    grey = image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BILINEAR)
+    flat = float(np.asarray(grey).std()) < MIN_CONTRAST
+    return Look(np.asarray(rgb), grey, max(8, min(LOOK_SIDE, *image.size)), flat)
+
+
+def edit_hashes(picture: Look) -> list[int]:
+    """Return the pHash of a picture under each of :data:`EDITS`."""
+    return [int(perceptual_hash(_part(picture.grey, view, LOOK_SIDE)), 16) for view in EDITS]
 
 
 @dataclass(frozen=True)
 class Likeness:
-    """How alike two thumbnails are: grey correlation (-1 to 1), mean RGB difference (0 to 255)."""
+    """How alike two pictures are.
+
+    Attributes:
+        correlation: of the grey thumbnails, -1 to 1; blind to brightness and contrast.
+        detail: the same once a blurred copy is subtracted from each.
+        difference: mean difference of the RGB thumbnails, 0 to 255.
+        view: how the first picture was looked at; the second is always seen whole.
+    """
 
     correlation: float
+    detail: float
     difference: float
+    view: View
 
     @property
     def same_picture(self) -> bool:
-        """Whether both measures say that the two files hold one picture."""
-        return self.correlation >= MIN_CORRELATION and self.difference <= MAX_DIFFERENCE
+        """Whether the two are one picture, re-encoded or resized at most."""
+        return (
+            self.view == WHOLE
+            and self.correlation >= PICTURE_CORRELATION
+            and self.detail >= PICTURE_DETAIL
+            and self.difference <= PICTURE_DIFFERENCE
+        )
+
+    @property
+    def same_edited(self) -> bool:
+        """Whether the two are one picture, cropped, mirrored or recoloured at most."""
+        return self.correlation >= EDITED_CORRELATION and self.detail >= EDITED_DETAIL
 
 
-def likeness(first: Thumbnail, second: Thumbnail) -> Likeness:
-    """Compare two thumbnails. Flat ones correlate with nothing."""
-    return Likeness(
-        correlation=float(np.mean(first.grey * second.grey)),
-        difference=float(np.mean(np.abs(first.rgb - second.rgb))),
-    )
+def likeness(first: Look, second: Look, view: View = WHOLE) -> Likeness:
+    """Compare the first picture, under ``view``, with the second. Flat ones are like nothing."""
+    difference = colour_difference(first, second)
+    if first.flat or second.flat:
+        return Likeness(0.0, 0.0, difference, view)
+    target = _normal(_pixels(second.grey, WHOLE, min(first.side, second.side)))
+    return _measure(first, view, target, difference)
+
+
+def colour_difference(first: Look, second: Look) -> float:
+    """Return the mean difference of two RGB thumbnails, 0 to 255."""
+    return float(np.abs(first.rgb.astype(np.int16) - second.rgb).mean())
+
+
+def align(first: Look, second: Look, view: View) -> Likeness:
+    """Move and scale ``view`` over the first picture to where it is most like the second.
+
+    By inverse compositional Lucas-Kanade (Baker and Matthews 2004, "Lucas-Kanade 20 years on"),
+    from where the hash proposed: at 32 pixels a side, then at 64 if the details have something in
+    common by then.
+    """
+    if first.flat or second.flat:
+        return likeness(first, second, view)
+    side = min(first.side, second.side)
+    target = _normal(_pixels(second.grey, WHOLE, side))
+    upright = ImageOps.mirror(first.grey) if view.mirrored else first.grey
+    half = max(8, side // 2)
+    view = _register(upright, view, _normal(_pixels(second.grey, WHOLE, half)))
+    measured = _measure(first, view, target, colour_difference(first, second))
+    if measured.detail < PROMISING_DETAIL:
+        return measured
+    view = _register(upright, view, target)
+    return _measure(first, view, target, measured.difference)
+
+
+def _register(upright: Image.Image, view: View, target: _Grey) -> View:
+    """Return the view, near a first one, at which a picture best fits a normal target."""
+    side = len(target)
+    down, across = np.gradient(target, 1 / side)
+    place = (np.arange(side, dtype=np.float32) + 0.5) / side - 0.5
+    wider = across * place[None, :] + down * place[:, None]
+    slopes = np.stack([across.ravel(), down.ravel(), wider.ravel()])
+    solve = np.linalg.pinv(slopes @ slopes.T) @ slopes
+    for _ in range(_STEPS):
+        error = _normal(np.asarray(_cut(upright, view, side), np.float32)) - target
+        right, low, grown = solve @ error.ravel()
+        new = min(1.0, max(MIN_CROP, view.side * (1 - float(grown))))
+        left = view.left - view.side * float(right) + (view.side - new) / 2
+        top = view.top - view.side * float(low) + (view.side - new) / 2
+        moved = max(abs(left - view.left), abs(top - view.top), abs(new - view.side))
+        edge = 1 - new
+        left, top = min(edge, max(0.0, left)), min(edge, max(0.0, top))
+        view = View(left, top, new, view.mirrored)
+        if moved < 0.02 / side:
+            break
+    return view
+
+
+def _measure(first: Look, view: View, target: _Grey, difference: float) -> Likeness:
+    seen = _normal(_pixels(first.grey, view, len(target)))
+    detail = np.mean(_normal(_detail(seen)) * _normal(_detail(target)))
+    return Likeness(float(np.mean(seen * target)), float(detail), difference, view)
+
+
+def _cut(upright: Image.Image, view: View, side: int) -> Image.Image:
+    left, top = view.left * upright.width, view.top * upright.height
+    right, bottom = left + view.side * upright.width, top + view.side * upright.height
+    box = (left, top, min(right, upright.width), min(bottom, upright.height))
+    return upright.resize((side, side), Image.Resampling.BILINEAR, box=box)
+
+
+def _part(grey: Image.Image, view: View, side: int) -> Image.Image:
+    return _cut(ImageOps.mirror(grey) if view.mirrored else grey, view, side)
+
+
+def _pixels(grey: Image.Image, view: View, side: int) -> _Grey:
+    return np.asarray(_part(grey, view, side), dtype=np.float32)
+
+
+def _normal(pixels: _Grey) -> _Grey:
+    """Return pixels with zero mean and unit variance; all zero where they do not vary."""
+    # By hand, since this is called for every step of every pair, and np.mean is slow at that.
+    centred = pixels - pixels.sum() / np.float32(pixels.size)
+    flat = centred.ravel()
+    spread = float(np.sqrt(flat @ flat / pixels.size))
+    return centred / np.float32(spread) if spread > 1e-6 else np.zeros_like(centred)
+
+
+def _detail(pixels: _Grey) -> _Grey:
+    from scipy.ndimage import gaussian_filter
+
+    blurred: _Grey = gaussian_filter(pixels, len(pixels) / 32, mode="nearest")
+    return pixels - blurred

@@ -16,6 +16,7 @@ from facecheck.core.manifest import SPLITS
 if TYPE_CHECKING:
     from facecheck.data.audit import AuditResult, Guess
     from facecheck.data.dedup import DedupResult
+    from facecheck.data.explain import Explanation
     from facecheck.data.fetch import Fetched, FetchResult, Listed, Listing
     from facecheck.data.index import IndexResult
     from facecheck.data.interchange import ConvertResult
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 _TEXT_COLUMNS = frozenset(
     (
         *("kind", "source", "reason", "verdict", "status", "true \\ predicted"),
+        *("other source", "kinds in conflict", "measure"),
         *("platform", "kinds", "licence", "where", "files", "group", "excluded"),
         *("question", "split", "file", "in", "belongs with", "which is in"),
     )
@@ -77,11 +79,18 @@ def render_index(result: IndexResult) -> RenderableType:
 
 
 def render_dedup(result: DedupResult) -> RenderableType:
-    """Render what was excluded, and why."""
+    """Render what was excluded and why, which sources share pictures, and what is in conflict."""
     dropped = sum(result.dropped.values())
     parts: list[RenderableType] = []
     if result.dropped:
         parts.append(_counts("reason", result.dropped))
+    if result.by_sources:
+        table = _table("source", "other source", "pairs")
+        for (source, other), pairs in result.by_sources.items():
+            table.add_row(Text(source), Text(other), f"{pairs:,}")
+        parts.append(table)
+    if result.by_kinds:
+        parts.append(_counts("kinds in conflict", result.by_kinds))
     parts.append(
         _line(
             f"{result.records:,} records: {dropped:,} excluded as duplicates, {result.conflicts:,} "
@@ -89,7 +98,32 @@ def render_dedup(result: DedupResult) -> RenderableType:
             f"in {result.manifest}"
         )
     )
+    if result.applied:
+        done = result.applied
+        parts.append(
+            _line(
+                f"{done.placed:,} files placed by {done.how} in {done.to}, {done.already:,} were "
+                f"there; {done.left_out:,} excluded records left out; in {done.manifest}"
+            )
+        )
     return Group(*parts)
+
+
+def render_explain(result: Explanation) -> RenderableType:
+    """Render the decision, its reasons, and the measures behind it."""
+    verdict = "duplicates" if result.duplicates else "not duplicates"
+    table = _table("measure", "whole", "aligned")
+    nearest = f"{result.edited_distance} ({result.edited_view})"
+    table.add_row("hash distance, bits", str(result.distance), nearest)
+    for name in ("correlation", "detail"):
+        measures = (getattr(alike, name) for alike in (result.whole, result.aligned))
+        table.add_row(name, *(f"{measure:.4f}" for measure in measures))
+    table.add_row("colour difference", f"{result.whole.difference:.2f}", "-")
+    return Group(
+        _line(f"{verdict} at level {result.level}, radius {result.radius}", "bold"),
+        *(_line(f"  {reason}") for reason in result.why),
+        table,
+    )
 
 
 def render_fetch(result: FetchResult) -> RenderableType:
