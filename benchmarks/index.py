@@ -30,9 +30,13 @@ CORES = len(os.sched_getaffinity(0))
 
 def faces(data: Path, folder: Path, count: int) -> None:
     """Copy faces of 256 px to ``folder``."""
-    found = sorted((data / "photo" / "ffhq-256").iterdir())[:count]
-    for path in found:
-        shutil.copy(path, folder / path.name)
+    found = [
+        path
+        for source in ("photo/ffhq-256", "generated/stylegan-256", "photo/celeba-256")
+        for path in sorted((data / source).iterdir())
+    ]
+    for path in found[:count]:
+        shutil.copy(path, folder / f"{path.parent.name}-{path.name}")
 
 
 def photographs(data: Path, folder: Path, count: int) -> None:
@@ -64,7 +68,7 @@ def best_rate(work: Callable[[Path], None], folder: Path) -> float:
 
 def main() -> None:
     data = Path(sys.argv[1])
-    counts = [int(text) for text in sys.argv[2:]] or [1100, 40]
+    counts = [int(text) for text in sys.argv[2:]] or [4700, 40]
     logging.disable(logging.INFO)
     peers: dict[str, Callable[[Path], None]] = {"facecheck": with_facecheck}
     try:

@@ -25,7 +25,7 @@ from facecheck.core.parallel import chunked, map_ordered
 #: no less than twice this. It is part of the policy, since it can move a hash by a bit or two.
 HASH_SIDE = 128
 #: Entries of another policy are measured anew.
-POLICY = f"decode {DECODE_POLICY}, side {HASH_SIDE}"
+POLICY = f"decode {DECODE_POLICY}, side {HASH_SIDE}, phash 2"
 
 
 @dataclass(frozen=True)
@@ -165,16 +165,20 @@ class Journal:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._end_broken_line()
-        rows = map_ordered(
-            lambda file: measure(file, known.get(file.path, "")), files, workers=workers
+        # A few files a task: handing over each one alone costs a tenth of the time.
+        batches = map_ordered(
+            lambda batch: [measure(file, known.get(file.path, "")) for file in batch],
+            chunked(files, 16),
+            workers=workers,
+            ahead=8,
         )
         with self.path.open("a", encoding="utf-8") as stream:
-            for batch in chunked(rows, 64):
+            for batch in batches:
                 for row in batch:
                     if row is not None:
                         stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-                    yield
                 stream.flush()
+                yield from (None for _ in batch)
 
     def _end_broken_line(self) -> None:
         """Keep a line that a kill cut short apart from the ones that follow."""
