@@ -14,6 +14,6 @@ step facecheck split --ratio 8:1:1
 step facecheck train --arch tf_efficientnet_lite0 --image-size 128 --epochs 5 --name lite0
 step facecheck evaluate runs/lite0
 # The paper's network; from random weights, for want of a hub here
-step facecheck train --arch seresnet50 --no-pretrained --image-size 64 --epochs 5 --name seresnet50
+step facecheck train --arch seresnet50 --no-pretrained --image-size 64 --epochs 4 --name seresnet50
 step facecheck evaluate runs/seresnet50
 step facecheck scan data/raw --checkpoint runs/lite0 --out results.csv
