@@ -1,8 +1,9 @@
 """Draw stand-ins for faces, so that every command can be tried without downloading anything.
 
-    python examples/draw_faces.py FOLDER [COUNT]
+    python examples/draw_faces.py FOLDER [COUNT [FIRST]]
 
-writes COUNT images (24) of each kind to FOLDER/<kind>/drawn-<kind>/. The "photos" are shaded and
+writes COUNT images (24) of each kind to FOLDER/<kind>/drawn-<kind>/, numbered from FIRST (0); one
+number is one image, so other numbers are images never seen before. The "photos" are shaded and
 noisy, the cartoons flat with outlines, the sketches grey strokes. They are toys: what a model
 learns from them is worth nothing on real images.
 """
@@ -71,16 +72,16 @@ def _hatch(draw: ImageDraw.ImageDraw, random: np.random.Generator, side: int) ->
         draw.line((x, y, x + length, y - length), fill=(150, 150, 150), width=1)
 
 
-def draw_dataset(folder: Path, count: int = 24) -> None:
+def draw_dataset(folder: Path, count: int = 24, first: int = 0) -> None:
     """Write ``count`` images of each of :data:`KINDS`, laid out as ``facecheck index`` reads."""
     for kind in KINDS:
         target = folder / kind / f"drawn-{kind}"
         target.mkdir(parents=True, exist_ok=True)
-        for seed in range(count):
+        for seed in range(first, first + count):
             draw_face(kind, seed).save(target / f"{seed:03}.png")
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
-        sys.exit("usage: draw_faces.py FOLDER [COUNT]")
-    draw_dataset(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 24)
+        sys.exit("usage: draw_faces.py FOLDER [COUNT [FIRST]]")
+    draw_dataset(Path(sys.argv[1]), *map(int, sys.argv[2:4]))

@@ -7,13 +7,13 @@ workspace=${1:-$(mktemp -d)}
 mkdir -p "$workspace"
 cd "$workspace"
 
-python "$here/draw_faces.py" drawn 40       # images to learn from
-python "$here/draw_faces.py" photos 4       # and some to judge
+python "$here/draw_faces.py" drawn 40         # images to learn from
+python "$here/draw_faces.py" photos 4 1000    # and others to judge
 
 facecheck fetch --from drawn
 facecheck split --ratio 8:1:1
 # A small network and few pixels, so that it takes seconds; leave the options out for a real one.
-facecheck train --arch resnet10t --no-pretrained --image-size 64 --epochs 4 --batch-size 16
+facecheck train --arch resnet10t --no-pretrained --image-size 64 --epochs 12 --batch-size 16 --lr 2e-3
 facecheck scan ./photos --out results.csv
 
 echo "workspace: $workspace"
