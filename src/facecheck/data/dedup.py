@@ -23,6 +23,7 @@ from facecheck.core.manifest import (
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.data.apply import ApplyResult, check_way
 from facecheck.data.apply import apply as lay_out
+from facecheck.data.groups import connected
 from facecheck.data.hamming import MAX_RADIUS
 from facecheck.data.keepers import LEVELS, Match, find_keepers
 
@@ -316,18 +317,13 @@ def _groups(records: list[Record], keepers: Mapping[int, Match]) -> list[str]:
     made_here = set(own)
     names = sorted({*own, *(record.group for record in records if record.group)})
     number = {name: position for position, name in enumerate(names)}
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     edges = []
     for index, record in enumerate(records):
         keeper = keepers[index].keeper if index in keepers else index
         edges.append((number[own[index]], number[own[keeper]]))
         if record.group:
             edges.append((number[own[index]], number[record.group]))
-    rows, columns = np.array(edges).T
-    links = coo_matrix((np.ones(len(edges), np.int8), (rows, columns)), shape=(len(names),) * 2)
-    _, component = connected_components(links, directed=False)
+    component = connected(np.array(edges, np.int64).reshape(-1, 2), len(names))
     best: dict[int, str] = {}
     for name in sorted(names, key=lambda name: (name in made_here, name)):
         best.setdefault(int(component[number[name]]), name)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from facecheck.core.errors import ManifestError
 from facecheck.core.files import path_text
@@ -110,6 +109,21 @@ def components(
     rows.append(linked["row"].to_numpy())
     nodes.append(linked["row_two"].to_numpy())
     ends = np.concatenate(rows).astype(np.int64), np.concatenate(nodes).astype(np.int64)
-    links = coo_matrix((np.ones(len(ends[0]), np.int8), ends), shape=(count, count))
-    _, component = connected_components(links, directed=False)
-    return np.asarray(component[: frame.height], dtype=np.int64)
+    return connected(np.stack(ends, axis=1), count)[: frame.height]
+
+
+def connected(edges: npt.NDArray[np.integer[Any]], count: int) -> npt.NDArray[np.int64]:
+    """Return the connected component of each of ``count`` nodes.
+
+    Args:
+        edges: shape (m, 2), the nodes that each edge joins, from 0 to below ``count``.
+        count: nodes in all.
+
+    Returns:
+        shape (count,), equal for nodes that a path joins, from 0.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_matrix((np.ones(len(edges), np.int8), edges.T), shape=(count, count))
+    return np.asarray(connected_components(links, directed=False)[1], np.int64)

@@ -101,7 +101,14 @@ def index(
         )
     group_of = _pair_groups(pairs, {found.source for found in listed})
     labels = _Labels(folders)
-    nameable = [found for found in listed if is_utf8(found.path)]
+    nameable: list[_Listed] = []
+    unnameable: list[tuple[str, str]] = []
+    for found in listed:
+        if is_utf8(found.path):
+            nameable.append(found)
+        else:
+            reason = "the file name is not UTF-8: rename it"
+            unnameable.append((path_text(found.path), reason))
     measured = _measure(nameable, out, verify, workers or cpu_count(), progress)
     table = pl.DataFrame(
         {
@@ -111,11 +118,6 @@ def index(
         },
         schema=dict.fromkeys(("path", "source", "kind"), pl.String),
     ).join(measured, on="path", how="left", maintain_order="left")
-    unnameable = [
-        (path_text(found.path), "the file name is not UTF-8: rename it")
-        for found in listed
-        if not is_utf8(found.path)
-    ]
     rejects = table.filter(pl.col("reason") != "").select("path", "reason")
     rejects = pl.concat([rejects, pl.DataFrame(unnameable, schema=rejects.schema, orient="row")])
     rejects_path = out.with_name(f"{out.stem}.rejects{out.suffix}")

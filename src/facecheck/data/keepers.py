@@ -24,6 +24,7 @@ from facecheck.core.files import path_text
 from facecheck.core.image import decode
 from facecheck.core.manifest import Record
 from facecheck.core.parallel import Progress, map_ordered, silent
+from facecheck.data.groups import connected
 from facecheck.data.hamming import pairs_between, pairs_within
 from facecheck.data.near import (
     EDITS,
@@ -317,13 +318,8 @@ def _sole_owner(numbers: _Numbers, owners: _Numbers, count: int) -> _Numbers:
 
 def _components(edges: list[_Pairs], least: int) -> _Numbers:
     """Return the connected component of every number with an edge, and of those below ``least``."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     ends = np.concatenate(edges)
-    count = max(least, int(ends.max(initial=-1)) + 1)
-    links = coo_matrix((np.ones(len(ends), np.int8), ends.T), shape=(count, count))
-    return np.asarray(connected_components(links, directed=False)[1], np.int64)
+    return connected(ends, max(least, int(ends.max(initial=-1)) + 1))
 
 
 def _hash(record: Record) -> int:

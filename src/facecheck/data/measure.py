@@ -72,7 +72,6 @@ _NUMBERS = frozenset(("bytes", "mtime_ns", "width", "height"))
 _SCHEMA = {
     name: pl.Int64 if name in _NUMBERS else pl.String for name in Measured.__dataclass_fields__
 }
-_KEY = ("path", "bytes", "mtime_ns")
 
 
 def stamp(path: Path) -> Stamp:
