@@ -15,34 +15,24 @@ from facecheck.cli.options import (
     ManifestOption,
     Overwrite,
     Quiet,
+    SourceNames,
     Workers,
     progress_bar,
     show,
 )
+from facecheck.cli.recipe import takes_recipe
 from facecheck.core.workspace import RUNS, find_checkpoint, find_manifest
+from facecheck.model.recipe import Recipe
 
 if TYPE_CHECKING:
     from facecheck.model.train import Epoch
 
 
+@takes_recipe
 def train(
-    arch: Annotated[
-        str, typer.Option(help="A timm architecture: seresnet50, resnet50, …")
-    ] = "seresnet50",
     manifest: ManifestOption = None,
-    pretrained: Annotated[
-        bool, typer.Option(help="Start from ImageNet weights, fetched if need be.")
-    ] = True,
-    weights: Annotated[
-        Path | None,
-        typer.Option(help="Start from a local safetensors file or state dict instead."),
-    ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 10,
-    image_size: Annotated[int, typer.Option(help="Side of the model's input in pixels.")] = 224,
-    batch_size: BatchSize = 32,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 5e-4,
-    weight_decay: Annotated[float, typer.Option(help="Adam's L2 penalty.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of weights, shuffling and augmentation.")] = 0,
+    *,
+    recipe: Recipe,
     name: Annotated[
         str | None, typer.Option(help="Of the run folder.", show_default="the architecture")
     ] = None,
@@ -60,21 +50,8 @@ def train(
     The run folder holds the recipe, a log, and the best and last checkpoints.
     """
     found = find_manifest(manifest)
-    from facecheck.model.recipe import Recipe
     from facecheck.model.train import train as job
     from facecheck.report.terminal import EPOCH_HEADINGS, epoch_cells, render_train
-
-    recipe = Recipe(
-        arch=arch,
-        pretrained=pretrained,
-        weights=weights,
-        epochs=epochs,
-        image_size=image_size,
-        batch_size=batch_size,
-        lr=lr,
-        weight_decay=weight_decay,
-        seed=seed,
-    )
 
     def tell(epoch: Epoch) -> None:
         cells = zip(EPOCH_HEADINGS, epoch_cells(epoch), strict=True)
@@ -97,6 +74,7 @@ def train(
 
 
 def evaluate(
+    sources: SourceNames,
     checkpoint: Annotated[
         Path | None,
         typer.Argument(help="A checkpoint or run folder.", show_default="the newest run"),
@@ -122,6 +100,7 @@ def evaluate(
         result = job(
             *found,
             split=split,
+            sources=sources,
             predictions=predictions,
             overwrite=overwrite,
             device=device,

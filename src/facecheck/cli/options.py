@@ -48,6 +48,15 @@ Pair = Annotated[
         show_default=False,
     ),
 ]
+SourceNames = Annotated[
+    list[str],
+    typer.Option(
+        "--sources",
+        help="Use only these kinds, sources or kind/source pairs. Repeatable.",
+        default_factory=list,
+        show_default=False,
+    ),
+]
 CatalogOption = Annotated[
     Path | None, typer.Option("--catalog", help="A file of your own sources, added to ours.")
 ]

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 import facecheck
-from facecheck.core.errors import FacecheckError, ManifestError, UsageError
+from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
 from facecheck.core.kinds import KINDS
 
@@ -120,6 +120,27 @@ class Manifest:
     def in_split(self, split: str) -> Manifest:
         """Return the records of ``split`` that are not excluded."""
         return self.where((pl.col("split") == split) & (pl.col("excluded") == ""))
+
+    def of_sources(self, names: Iterable[str]) -> Manifest:
+        """Return the records of these kinds, sources or ``kind/source`` pairs; of all without any.
+
+        Raises:
+            UsageError: no record is of one of the names; the message names near ones.
+        """
+        wanted = list(names)
+        pair = pl.concat_str("kind", pl.lit("/"), "source")
+        for name in wanted:
+            matches = (pl.col("kind") == name) | (pl.col("source") == name) | (pair == name)
+            if not self.frame.filter(matches).height:
+                known = self.frame.select("kind", "source", pair.alias("pair")).unique()
+                every = sorted({text for column in known.iter_columns() for text in column})
+                near = did_you_mean(name, every) or f": there are {', '.join(every)}"
+                raise UsageError(f"sources: no record is of {name!r}{near}")
+        if not wanted:
+            return self
+        return self.where(
+            pl.col("kind").is_in(wanted) | pl.col("source").is_in(wanted) | pair.is_in(wanted)
+        )
 
     def with_columns(self, **columns: Iterable[str]) -> Manifest:
         """Return the manifest with these text columns replaced or added."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,6 +79,7 @@ def evaluate(
     manifest: Path,
     *,
     split: str = "test",
+    sources: Sequence[str] = (),
     predictions: Path | None = None,
     overwrite: bool = False,
     device: str = "auto",
@@ -92,6 +93,7 @@ def evaluate(
         checkpoint: a checkpoint by ``train``.
         manifest: a manifest by ``split``.
         split: ``train``, ``val`` or ``test``.
+        sources: judge only these kinds, sources or ``kind/source`` pairs.
         predictions: write a table of every prediction here, ``.csv`` or ``.parquet``.
         overwrite: replace an existing ``predictions``.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
@@ -111,7 +113,7 @@ def evaluate(
     if predictions is not None:
         check_table_suffix(predictions)
         refuse_to_overwrite(predictions, overwrite=overwrite)
-    records = read_manifest(manifest).in_split(split)
+    records = read_manifest(manifest).of_sources(sources).in_split(split)
     if not len(records):
         raise FacecheckError(
             f"{path_text(manifest)}: no records in split {split!r}: run `facecheck split` first"

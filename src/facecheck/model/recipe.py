@@ -2,53 +2,268 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from importlib.resources import files
 from pathlib import Path
+from typing import Any, Literal
 
-from facecheck.core.errors import ConfigError
+import yaml
+
+from facecheck.core.errors import ConfigError, did_you_mean
+from facecheck.core.files import path_text
+
+#: The recipes that come with the package, by name.
+RECIPES = Path(str(files("facecheck"))) / "configs" / "recipes"
+
+
+def _choice(default: Any, sentence: str) -> Any:
+    """Return a field whose sentence is its help on the command line."""
+    if isinstance(default, dict):
+        return field(default_factory=lambda: default, metadata={"help": sentence})
+    return field(default=default, metadata={"help": sentence})
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train.
+    """How to train. Each field's sentence is its help on the command line.
 
-    Attributes:
-        arch: a timm architecture name, such as ``seresnet50`` or ``resnet50``.
-        pretrained: start from the architecture's ImageNet weights.
-        weights: a local file of weights to start from instead.
-        epochs: passes over the training split, 1 or more.
-        image_size: side in pixels of the square input, 16 to 4096.
-        batch_size: images a step, 1 or more.
-        lr: peak learning rate; it rises to this over the first 30 % of the steps and then falls
-            to nearly 0 along a cosine (Smith & Topin 2018, "Super-convergence").
-        weight_decay: Adam's L2 penalty.
-        seed: of initial weights, shuffling and augmentation.
+    Raises:
+        ConfigError: a value is out of its range; the message names the field.
     """
 
-    arch: str = "seresnet50"
-    pretrained: bool = True
-    weights: Path | None = None
-    epochs: int = 10
-    image_size: int = 224
-    batch_size: int = 32
-    lr: float = 5e-4
-    weight_decay: float = 0.0
-    seed: int = 0
+    arch: str = _choice("seresnet50", "A timm architecture: seresnet50, resnet50, …")
+    pretrained: bool = _choice(True, "Start from ImageNet weights, fetched if need be.")
+    weights: Path | None = _choice(
+        None, "Start from a local safetensors file, checkpoint or state dict instead."
+    )
+    freeze: bool = _choice(False, "Train the head alone, on features that stay as they are.")
+    sources: tuple[str, ...] = _choice(
+        (), "Use only these kinds, sources or kind/source pairs. Repeatable."
+    )
+    fraction: float = _choice(
+        1.0, "Share of each source's training images used, above 0 to 1; smaller sets are nested."
+    )
+    epochs: int = _choice(10, "Passes over the training images.")
+    patience: int = _choice(
+        0, "Stop after so many epochs without a better validation top-1; 0: never."
+    )
+    image_size: int = _choice(224, "Side of the model's input in pixels, 16 to 4096.")
+    batch_size: int | Literal["auto"] = _choice(
+        32, "Images a step, over all devices; auto: the largest that fits the GPU's memory."
+    )
+    accumulate: int = _choice(1, "Parts a step's batch is computed in, one after the other.")
+    optimiser: Literal["adam", "adamw", "sgd", "rmsprop"] = _choice("adam", "The optimiser.")
+    lr: float = _choice(5e-4, "Peak learning rate.")
+    momentum: float = _choice(0.9, "Of sgd and rmsprop, 0 to below 1.")
+    weight_decay: float = _choice(
+        0.0, "L2 penalty (adamw: decoupled decay), not on biases and normalisation."
+    )
+    layer_decay: float = _choice(
+        1.0, "Each stage's rate over the next one's, towards the input; 1: one rate for all."
+    )
+    schedule: Literal["onecycle", "cosine", "constant"] = _choice(
+        "onecycle",
+        "Of the rate: onecycle rises for 30 % of the steps, cosine for 5 %, then both fall to 0.",
+    )
+    clip: float = _choice(0.0, "Largest norm of a step's gradient; 0: no limit.")
+    loss: Literal["cross-entropy", "mse"] = _choice(
+        "cross-entropy", "What is minimised; mse is of the probabilities against one-hot."
+    )
+    label_smoothing: float = _choice(0.0, "Share of the label spread over all kinds, 0 to below 1.")
+    ema: float = _choice(
+        0.0, "Judge and keep an average of the weights with this decay, such as 0.999; 0: none."
+    )
+    balance: Literal["none", "kind", "source"] = _choice(
+        "none", "Draw each kind, or each source, equally often in an epoch."
+    )
+    source_weight: Mapping[str, float] = _choice(
+        {}, "Weight of a source's images in the loss, SOURCE=WEIGHT. Repeatable."
+    )
+    crop: Literal["random", "resized", "centre", "five"] = _choice(
+        "random",
+        "How training cuts the square; resized also varies its scale; five draws one of five and "
+        "the model then averages all five.",
+    )
+    flip: bool = _choice(True, "Mirror half of the training images.")
+    rotation: float = _choice(0.0, "Turn by up to so many degrees either way, 0 to 180.")
+    jitter: float = _choice(
+        0.0, "Change brightness, contrast and saturation by up to this share, 0 to 1."
+    )
+    reencode: float = _choice(0.0, "Share of training images encoded anew, 0 to 1.")
+    reencode_formats: tuple[str, ...] = _choice(
+        ("jpeg", "webp"), "Formats they are encoded in. Repeatable."
+    )
+    reencode_quality: tuple[int, int] = _choice((40, 95), "Lowest and highest quality, 1 to 100.")
+    rescale: float = _choice(0.0, "Share of training images scaled down and up again, 0 to 1.")
+    rescale_to: tuple[float, float] = _choice(
+        (0.25, 1.0), "Smallest and largest scale they go down to, above 0 to 1."
+    )
+    blur: float = _choice(0.0, "Share of training images blurred, 0 to 1.")
+    blur_sigma: tuple[float, float] = _choice(
+        (0.0, 2.0), "Smallest and largest standard deviation of the blur, in pixels of 224."
+    )
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = _choice(
+        "auto", "Of the arithmetic; auto times the device and takes less than fp32 where it pays."
+    )
+    seed: int = _choice(0, "Of weights, shuffling and augmentation.")
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, f"epochs {self.epochs}: must be 1 or more")
-        _require(self.batch_size >= 1, f"batch size {self.batch_size}: must be 1 or more")
-        _require(
-            16 <= self.image_size <= 4096,
-            f"image size {self.image_size}: must be 16 to 4096 pixels",
-        )
-        _require(0 < self.lr < 10, f"learning rate {self.lr}: must be above 0 and below 10")
-        _require(
-            0 <= self.weight_decay < 1, f"weight decay {self.weight_decay}: must be 0 to below 1"
-        )
-        _require(0 <= self.seed < 2**32, f"seed {self.seed}: must be 0 to 4294967295")
+        for name, annotation in typing.get_type_hints(Recipe).items():
+            object.__setattr__(self, name, _typed(name, getattr(self, name), annotation))
+        inside = {
+            "fraction": (0 < self.fraction <= 1, "above 0 to 1"),
+            "epochs": (self.epochs >= 1, "1 or more"),
+            "patience": (self.patience >= 0, "0 or more"),
+            "image_size": (16 <= self.image_size <= 4096, "16 to 4096 pixels"),
+            "batch_size": (self.batch_size == "auto" or self.batch_size >= 1, "auto, or 1 or more"),
+            "accumulate": (self.accumulate >= 1, "1 or more"),
+            "lr": (0 < self.lr < 10, "above 0 and below 10"),
+            "momentum": (0 <= self.momentum < 1, "0 to below 1"),
+            "weight_decay": (0 <= self.weight_decay < 1, "0 to below 1"),
+            "layer_decay": (0 < self.layer_decay <= 1, "above 0 to 1"),
+            "clip": (self.clip >= 0, "0 or more"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "0 to below 1"),
+            "ema": (0 <= self.ema < 1, "0 to below 1"),
+            "source_weight": (
+                all(weight > 0 for weight in self.source_weight.values()),
+                "weights above 0: leave a source out with sources",
+            ),
+            "rotation": (0 <= self.rotation <= 180, "0 to 180 degrees"),
+            "jitter": (0 <= self.jitter <= 1, "0 to 1"),
+            "reencode": (0 <= self.reencode <= 1, "0 to 1"),
+            "reencode_formats": (
+                bool(self.reencode_formats) and set(self.reencode_formats) <= {"jpeg", "webp"},
+                "jpeg, webp or both",
+            ),
+            "reencode_quality": (_rising(self.reencode_quality, 1, 100), "rising within 1 to 100"),
+            "rescale": (0 <= self.rescale <= 1, "0 to 1"),
+            "rescale_to": (_rising(self.rescale_to, 0.01, 1), "rising within 0.01 to 1"),
+            "blur": (0 <= self.blur <= 1, "0 to 1"),
+            "blur_sigma": (_rising(self.blur_sigma, 0, 50), "rising within 0 to 50 pixels"),
+            "seed": (0 <= self.seed < 2**32, "0 to 4294967295"),
+        }
+        for name, (holds, wanted) in inside.items():
+            if not holds:
+                raise ConfigError(
+                    f"{name.replace('_', ' ')} {getattr(self, name)}: must be {wanted}"
+                )
+
+    def plain(self) -> dict[str, Any]:
+        """Return the fields as YAML and JSON values, every one of them."""
+        return {name: _plain(value) for name, value in asdict(self).items()}
+
+    def changed(self, changes: Mapping[str, Any]) -> Recipe:
+        """Return this recipe with some fields changed.
+
+        Raises:
+            ConfigError: a field is unknown (the message names the nearest), or a value is wrong.
+        """
+        known = [item.name for item in fields(Recipe)]
+        for name in changes:
+            if name not in known:
+                raise ConfigError(f"unknown field {name!r}{did_you_mean(str(name), known)}")
+        return replace(self, **changes)
 
 
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise ConfigError(message)
+def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Return one of the package's recipes by name, or one of a YAML file's, with some changes.
+
+    A recipe file maps fields to values and names only those that differ from the defaults.
+
+    Raises:
+        ConfigError: there is no such recipe, or it cannot be read, or has an unknown field or a
+            wrong value; the message names the file.
+    """
+    path = Path(name)
+    if not path.is_file():
+        path = RECIPES / f"{name}.yaml"
+    if not path.is_file():
+        names = recipe_names()
+        near = did_you_mean(str(name), names) or f": there are {', '.join(names)}, or pass a file"
+        raise ConfigError(f"no recipe {str(name)!r}{near}")
+    stored = read_mapping(path)
+    try:
+        return Recipe().changed({**stored, **(changes or {})})
+    except ConfigError as error:
+        raise ConfigError(f"{path_text(path)}: {error}") from None
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the package."""
+    return sorted(file.stem for file in RECIPES.glob("*.yaml"))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML file holds; an empty file is an empty one.
+
+    Raises:
+        ConfigError: the file is not there, or no YAML, or holds something else.
+    """
+    try:
+        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path_text(path)}: not readable YAML: {reason}") from None
+    if not isinstance(stored, dict | None):
+        raise ConfigError(f"{path_text(path)}: must map fields to values, such as `epochs: 5`")
+    return stored or {}
+
+
+def _rising(pair: tuple[float, float], lowest: float, highest: float) -> bool:
+    return lowest <= pair[0] <= pair[1] <= highest
+
+
+def _typed(name: str, value: Any, annotation: Any) -> Any:  # noqa: PLR0911
+    """Return ``value`` as its field's type, or raise :class:`ConfigError`.
+
+    YAML has no tuples or paths, and writes whole numbers for some fractions.
+    """
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    try:
+        if annotation == int | Literal["auto"]:
+            return value if value == "auto" else _typed(name, _number(value), int)
+        if origin is types.UnionType:
+            return value if value is None else _typed(name, value, arguments[0])
+        if origin is Literal:
+            if value in arguments:
+                return value
+            near = did_you_mean(str(value), arguments)
+            raise ConfigError(f"{name} {value!r}: must be one of {', '.join(arguments)}{near}")
+        if origin is tuple:
+            items = (value,) if isinstance(value, str) else tuple(value)
+            kinds = arguments[:1] * len(items) if arguments[-1] is Ellipsis else arguments
+            return tuple(_typed(name, *pair) for pair in zip(items, kinds, strict=True))
+        if isinstance(origin, type) and issubclass(origin, Mapping):
+            return {
+                _typed(name, key, str): _typed(name, item, float) for key, item in value.items()
+            }
+        if annotation is float and isinstance(value, str):
+            return float(value)  # YAML 1.1 reads 1e-3 as text
+        if annotation is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if annotation is Path and isinstance(value, str):
+            return Path(value)
+    except (TypeError, ValueError, AttributeError):
+        pass
+    else:
+        if isinstance(value, annotation) and not (annotation is int and isinstance(value, bool)):
+            return value
+    raise ConfigError(f"{name} {value!r}: must be {_words(annotation)}")
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _words(annotation: Any) -> str:
+    words = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+    return words.get(annotation, "a list, a mapping or a path, as the help says")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

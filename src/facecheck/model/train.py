@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -136,13 +136,13 @@ def train(
         recipe.arch,
         kinds,
         transform,
-        recipe=_plain(recipe),
+        recipe=recipe.plain(),
         manifest_sha256=sha256_file(manifest),
     )
     loop_workers = cpu_count() if workers is None else workers
     images = TrainingImages(training.paths(), _labels(training, kinds), transform, recipe.seed)
     model = backbone.model.to(target).to(memory_format=torch.channels_last)
-    steps_per_epoch = len(epoch_batches(len(images), recipe.batch_size, recipe.seed, 0))
+    steps_per_epoch = len(epoch_batches(len(images), int(recipe.batch_size), recipe.seed, 0))
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, max_lr=recipe.lr, total_steps=max(2, recipe.epochs * steps_per_epoch)
@@ -156,7 +156,7 @@ def train(
     for number in range(1, recipe.epochs + 1):
         start = time.perf_counter()
         model.train()
-        batches = epoch_batches(len(images), recipe.batch_size, recipe.seed, number)
+        batches = epoch_batches(len(images), int(recipe.batch_size), recipe.seed, number)
         loader = epoch_loader(
             images, batches, workers=loop_workers, pin_memory=target.type == "cuda"
         )
@@ -298,11 +298,6 @@ def _figures(row: Epoch) -> dict[str, float]:
     }
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
-    values: Iterable[tuple[str, Any]] = asdict(recipe).items()
-    return {name: str(value) if isinstance(value, Path) else value for name, value in values}
-
-
 def _write_run(
     run: Path,
     recipe: Recipe,
@@ -312,7 +307,7 @@ def _write_run(
     device: torch.device,
 ) -> None:
     """Write what is needed to tell, and repeat, how the run was made."""
-    write_text(run / "recipe.yaml", yaml.safe_dump(_plain(recipe), sort_keys=False))
+    write_text(run / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
     facts: Mapping[str, Any] = {
         "facecheck": facecheck.__version__,
         "python": platform.python_version(),
