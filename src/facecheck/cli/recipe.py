@@ -50,7 +50,7 @@ def takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
     ]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {item.name: item.annotation for item in parameters}
-    del run.__wrapped__  # type: ignore[attr-defined]  # its signature would be taken instead
+    del run.__wrapped__  # its signature would be taken instead
     return run
 
 
