@@ -15,7 +15,8 @@ from facecheck.core.files import sha256_file
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
 from facecheck.model.checkpoint import load_checkpoint
 from facecheck.model.recipe import Recipe
-from facecheck.model.train import Epoch, train
+from facecheck.model.state import Epoch
+from facecheck.model.train import read_run, train
 from tests.conftest import SMALL
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from facecheck.cli.options import (
+    Bars,
     BatchSize,
     Device,
     Json,
@@ -18,14 +22,19 @@ from facecheck.cli.options import (
     SourceNames,
     Workers,
     progress_bar,
+    rich_bars,
     show,
+    stderr_console,
 )
 from facecheck.cli.recipe import takes_recipe
-from facecheck.core.workspace import RUNS, find_checkpoint, find_manifest
+from facecheck.core.errors import UsageError
+from facecheck.core.files import path_text
+from facecheck.core.parallel import Progress, silent
+from facecheck.core.workspace import LAST, RUNS, find_checkpoint, find_manifest
 from facecheck.model.recipe import Recipe
 
 if TYPE_CHECKING:
-    from facecheck.model.train import Epoch
+    from facecheck.model.state import Epoch
 
 
 @takes_recipe
@@ -37,40 +46,111 @@ def train(
         str | None, typer.Option(help="Of the run folder.", show_default="the architecture")
     ] = None,
     runs: Annotated[Path, typer.Option(help="The folder for run folders.")] = RUNS,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with an interrupted run, by its own recipe, where it stood.",
+        ),
+    ] = None,
+    log_test: Annotated[
+        bool, typer.Option(help="Log top-1 and top-5 on the test split too; they choose nothing.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option(help="Write TensorBoard events to the run folder (extra tensorboard).")
+    ] = False,
     device: Device = "auto",
     workers: Annotated[
         int | None,
-        typer.Option(min=0, help="Decoding processes; 0: none.", show_default="one per core"),
+        typer.Option(min=0, help="Decoding threads; 0: none.", show_default="one per core"),
     ] = None,
+    cache: Annotated[
+        bool, typer.Option(help="Keep decoded images in up to half of the free memory.")
+    ] = True,
+    compile_model: Annotated[
+        Literal["auto", "yes", "no"],
+        typer.Option("--compile", help="torch.compile; auto: on a GPU, where it is faster."),
+    ] = "auto",
+    save_every: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds between savings of the state within an epoch."),
+    ] = 300.0,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a classifier on the manifest's train split, judged by its val split each epoch.
 
-    The run folder holds the recipe, a log, and the best and last checkpoints.
+    The run folder holds the recipe, a log, and the best and last checkpoints. For several GPUs or
+    machines: torchrun --nproc-per-node N -m facecheck train.
     """
-    found = find_manifest(manifest)
+    from facecheck.model.train import read_run
     from facecheck.model.train import train as job
-    from facecheck.report.terminal import EPOCH_HEADINGS, epoch_cells, render_train
+    from facecheck.report.terminal import render_train
 
-    def tell(epoch: Epoch) -> None:
-        cells = zip(EPOCH_HEADINGS, epoch_cells(epoch), strict=True)
-        text = ", ".join(f"{heading} {cell}" for heading, cell in cells)
-        if not quiet:
-            sys.stderr.write(f"{text}\n")
-
-    with progress_bar("training", quiet=quiet) as progress:
+    if resume is not None:
+        own_manifest, own_recipe = read_run(resume)
+        if recipe not in (Recipe(), own_recipe):
+            raise UsageError(
+                "--resume goes on with the run's own recipe: leave the recipe's options out, or "
+                f"start a new run from it with --weights {path_text(resume / LAST)}"
+            )
+        manifest, recipe = manifest or own_manifest, own_recipe
+    found = find_manifest(manifest)
+    # Of several processes, one speaks.
+    quiet = quiet or os.environ.get("RANK", "0") != "0"
+    with training_table(quiet=quiet) as (progress, tell):
         result = job(
             found,
             recipe,
             name=name,
             runs=runs,
+            resume=resume,
             device=device,
             workers=workers,
+            cache=cache,
+            compile_model=compile_model,
+            log_test=log_test,
+            tensorboard=tensorboard,
+            save_every=save_every,
             progress=progress,
             on_epoch=tell,
         )
     show(result, render_train, as_json=as_json, quiet=quiet)
+
+
+@contextmanager
+def training_table(*, quiet: bool) -> Iterator[tuple[Progress, Callable[[Epoch], None]]]:
+    """Yield what to tell of images and of epochs, for a table that grows on stderr.
+
+    On a terminal it is drawn live, with the time left; elsewhere each epoch is one line.
+    """
+    from facecheck.model.state import best_of
+    from facecheck.report.terminal import EPOCH_HEADINGS, epoch_cells, epoch_table
+
+    log: list[Epoch] = []
+    if quiet or not sys.stderr.isatty():
+
+        def write_line(epoch: Epoch) -> None:
+            cells = zip(EPOCH_HEADINGS, epoch_cells(epoch), strict=True)
+            text = ", ".join(f"{heading} {cell}" for heading, cell in cells if cell != "-")
+            if not quiet:
+                sys.stderr.write(f"{text}\n")
+
+        yield silent, write_line
+        return
+
+    from rich.console import Group
+    from rich.live import Live
+
+    bars = rich_bars()
+    drawn = Bars(bars)
+    with Live(bars, console=stderr_console(), transient=True) as live:
+
+        def add_row(epoch: Epoch) -> None:
+            log.append(epoch)
+            live.update(Group(epoch_table(log, best_of(log)), bars))
+
+        yield drawn.counter("training"), add_row
 
 
 def evaluate(

@@ -158,23 +158,29 @@ class Bars:
             bars.update(task, completed=done, total=total, amount=amount, rate=rate)
 
 
+def rich_bars() -> RichProgress:
+    """Return the bars as Rich draws them, on stderr, with amount, rate and time left."""
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichBars
+
+    return RichBars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[amount]}"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=stderr_console(),
+        transient=True,
+    )
+
+
 @contextmanager
 def progress_bars(*, quiet: bool) -> Iterator[Bars]:
     """Yield :class:`Bars` that draw on stderr, when that is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield Bars(None)
         return
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as RichBars
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[amount]}"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with RichBars(*columns, console=stderr_console(), transient=True) as bars:
+    with rich_bars() as bars:
         yield Bars(bars)
 
 

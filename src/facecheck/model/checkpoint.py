@@ -145,6 +145,14 @@ def read_header(path: Path) -> Header:
         raise CheckpointError(f"{name}: damaged header ({error})") from None
 
 
+def kinds_of_weights(path: Path) -> tuple[str, ...] | None:
+    """Return the kinds of a checkpoint of ours, or None if ``path`` is some other file."""
+    try:
+        return read_header(path).kinds
+    except CheckpointError:
+        return None
+
+
 def _transform(stored: Mapping[str, Any]) -> Transform:
     channels = {}
     for name in ("mean", "std"):

@@ -1,84 +1,156 @@
-"""Training images, augmented.
+"""Training images: decoded once, varied in every epoch.
 
-Reproducible: an image's augmentation depends on the seed, the epoch and the image alone, not on
-the worker that makes it or on what was made before.
+Reproducible: what an epoch makes of an image depends on the seed, the epoch and the image alone,
+not on the thread that makes it or on what was made before. So a training can go on in the middle of
+an epoch as if it had never stopped.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
 from facecheck.core.errors import ImageError, TrainingError
 from facecheck.core.files import path_text
+from facecheck.core.parallel import map_ordered
+from facecheck.model.augment import Pixels, augment
+from facecheck.model.recipe import Recipe
 from facecheck.model.transforms import Transform, load_resized
 
-#: What the sampler asks for: (epoch, position in the dataset).
-Ask = tuple[int, int]
+#: Labels and weights beside pixels: (N, H, W, 3) uint8, (N,) int64, (N,) float32.
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
-class TrainingImages(Dataset[tuple[torch.Tensor, int]]):
-    """Images with labels: resized, randomly cropped, flipped half of the time."""
+class TrainingImages:
+    """Images with labels and weights; what they decode to is kept while there is room.
+
+    Attributes:
+        labels: shape (N,).
+        weights: of each image in the loss, shape (N,).
+    """
 
     def __init__(
-        self, paths: Sequence[Path], labels: Sequence[int], transform: Transform, seed: int
+        self,
+        paths: Sequence[Path],
+        labels: Sequence[int],
+        transform: Transform,
+        recipe: Recipe,
+        *,
+        weights: Sequence[float] | None = None,
+        memory: int = 0,
     ) -> None:
+        """Take the images; ``memory`` is how many bytes of decoded pixels may be kept."""
         self.paths = paths
-        self.labels = labels
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.weights = np.asarray(
+            np.ones(len(paths)) if weights is None else weights, dtype=np.float32
+        )
         self.transform = transform
-        self.seed = seed
-        self.augment = v2.Compose([v2.RandomCrop(transform.image_size), v2.RandomHorizontalFlip()])
+        self.recipe = recipe
+        self._kept: dict[int, Pixels] = {}
+        self._room = memory
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, ask: Ask) -> tuple[torch.Tensor, int]:
-        """Return the pixels, shape (image_size, image_size, 3) uint8, and the label."""
-        epoch, position = ask
+    def pixels(self, position: int) -> Pixels:
+        """Return an image's pixels, shape (height, width, 3), the short side ``resize``.
+
+        Raises:
+            TrainingError: the file is gone or cannot be decoded.
+        """
+        kept = self._kept.get(position)
+        if kept is not None:
+            return kept
         try:
-            image = load_resized(self.paths[position], self.transform)
+            pixels = np.asarray(load_resized(self.paths[position], self.transform))
         except ImageError as error:
             raise TrainingError(
-                f"{path_text(self.paths[position])}: {error}: mend it, or run `facecheck index` "
-                "again"
+                f"{path_text(self.paths[position])}: {error}: put it right, or run `facecheck "
+                "index` again without it"
             ) from None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_seed(self.seed, epoch, position))
-            augmented = self.augment(image)
-        return torch.from_numpy(np.array(augmented)), self.labels[position]
+        with self._lock:
+            if pixels.nbytes <= self._room:
+                self._room -= pixels.nbytes
+                self._kept[position] = pixels
+        return pixels
+
+    def varied(self, position: int, epoch: int) -> Pixels:
+        """Return what an epoch makes of an image, shape (image_size, image_size, 3)."""
+        random = np.random.default_rng([self.recipe.seed, epoch, position])
+        return augment(self.pixels(position), self.transform, self.recipe, random)
+
+    def batch(self, positions: Sequence[int], epoch: int) -> Batch:
+        """Return an epoch's variations of some images."""
+        chosen = np.asarray(positions)
+        pixels = np.stack([self.varied(position, epoch) for position in positions])
+        return (
+            torch.from_numpy(pixels),
+            torch.from_numpy(self.labels[chosen]),
+            torch.from_numpy(self.weights[chosen]),
+        )
 
 
-def _seed(*parts: int) -> int:
-    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8])
+def epoch_batches(
+    count: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    *,
+    groups: npt.NDArray[np.int64] | None = None,
+    smallest: int = 2,
+) -> list[list[int]]:
+    """Return one epoch's batches of positions, shuffled by seed and epoch.
 
-
-def epoch_batches(count: int, batch_size: int, seed: int, epoch: int) -> list[list[Ask]]:
-    """Return one epoch's batches: every position once, shuffled by seed and epoch.
-
-    A last batch of one image would break batch normalisation, so it joins the one before it.
+    Args:
+        count: images; an epoch has as many draws.
+        batch_size: images a batch.
+        seed: of the training.
+        epoch: its number.
+        groups: each image's group, shape (count,): every group is then drawn equally often, and
+            within a group every image equally often. None takes every image once.
+        smallest: a last batch of fewer joins the one before it: one image alone breaks batch
+            normalisation, and each process needs its part.
     """
-    generator = np.random.default_rng([seed, epoch])
-    order = [(epoch, int(position)) for position in generator.permutation(count)]
-    batches = [order[start : start + batch_size] for start in range(0, count, batch_size)]
-    if len(batches) > 1 and len(batches[-1]) == 1:
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(count) if groups is None else _balanced(groups, random)
+    batches = [order[start : start + batch_size].tolist() for start in range(0, count, batch_size)]
+    if len(batches) > 1 and len(batches[-1]) < smallest:
         batches[-2:] = [batches[-2] + batches[-1]]
     return batches
 
 
+def _balanced(groups: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.int64]:
+    names = np.unique(groups)
+    # What does not divide evenly goes to groups drawn by lot.
+    shares = np.full(len(names), len(groups) // len(names))
+    shares[random.permutation(len(names))[: len(groups) % len(names)]] += 1
+    drawn = []
+    for name, share in zip(names, shares, strict=True):
+        members = np.flatnonzero(groups == name)
+        rounds = [random.permutation(members) for _ in range(-(-share // len(members)))]
+        drawn.append(np.concatenate(rounds)[:share] if rounds else members[:0])
+    return random.permutation(np.concatenate(drawn))
+
+
 def epoch_loader(
-    images: TrainingImages, batches: list[list[Ask]], *, workers: int, pin_memory: bool
-) -> DataLoader[Any]:
-    """Return a loader of (pixels (N, H, W, 3) uint8, labels (N,) int64) for these batches."""
-    return DataLoader(
-        images,
-        batch_sampler=batches,
-        num_workers=workers,
-        pin_memory=pin_memory,
+    images: TrainingImages, batches: Sequence[Sequence[int]], epoch: int, *, workers: int
+) -> Iterator[Batch]:
+    """Yield an epoch's batches, made by ``workers`` threads ahead of their use; 0 makes them here.
+
+    Raises:
+        TrainingError: a file is gone or cannot be decoded.
+    """
+    if workers == 0:
+        return (images.batch(batch, epoch) for batch in batches)
+    # Threads serve: decoding, resizing and encoding release the interpreter lock, and what has
+    # been decoded once is shared by all.
+    return map_ordered(
+        lambda batch: images.batch(batch, epoch), batches, workers=workers, ahead=workers
     )

@@ -50,11 +50,16 @@ class Predictor:
         self.model = checkpoint.model.to(device).to(memory_format=torch.channels_last).eval()
 
     def logits(self, batch: npt.NDArray[np.uint8]) -> Floats:
-        """Return logits, shape (N, kinds), of a batch, shape (N, image_size, image_size, 3)."""
+        """Return logits, shape (N, kinds), the mean over each image's crops.
+
+        Args:
+            batch: shape (N, crops, image_size, image_size, 3).
+        """
         with torch.inference_mode():
             pixels = torch.from_numpy(batch).to(self.device, non_blocking=True)
-            output = self.model(normalise(pixels, self.header.transform))
-            return np.asarray(output.float().cpu().numpy(), dtype=np.float64)
+            output = self.model(normalise(pixels.flatten(0, 1), self.header.transform))
+            mean = output.float().unflatten(0, batch.shape[:2]).mean(dim=1)
+            return np.asarray(mean.cpu().numpy(), dtype=np.float64)
 
     def predict(
         self, paths: Iterable[Path], *, batch_size: int = 32, workers: int | None = None

@@ -3,61 +3,57 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import timm
 import torch
 import yaml
-from torch.nn import functional
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 
 import facecheck
-from facecheck.core.errors import TrainingError
+from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import path_text, sha256_file, write_text
-from facecheck.core.kinds import KINDS, REAL
-from facecheck.core.manifest import Manifest, read_manifest
+from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
-from facecheck.core.workspace import BEST, LAST, RUNS, new_run_folder
-from facecheck.model.backbones import build, check_arch
-from facecheck.model.checkpoint import Checkpoint, Header, normalise, save_checkpoint
-from facecheck.model.dataset import TrainingImages, epoch_batches, epoch_loader
+from facecheck.core.workspace import BEST, LAST, RUNS, STATE, new_run_folder
+from facecheck.model.backbones import Backbone, build, check_arch
+from facecheck.model.checkpoint import (
+    Checkpoint,
+    Header,
+    kinds_of_weights,
+    normalise,
+    save_checkpoint,
+)
+from facecheck.model.dataset import Batch, TrainingImages, epoch_batches, epoch_loader
 from facecheck.model.device import choose_device
+from facecheck.model.distributed import Ranks, join_ranks
+from facecheck.model.loss import losses
 from facecheck.model.metrics import Summary, summarise
+from facecheck.model.optim import freeze_body, make_optimiser, rate_factor, set_rate, train_mode
+from facecheck.model.precision import Precision, choose_precision, compile_if_faster
 from facecheck.model.predict import Predictor
-from facecheck.model.recipe import Recipe
+from facecheck.model.recipe import Recipe, load_recipe
+from facecheck.model.state import Epoch, Tally, TrainingState, best_of
+from facecheck.model.training_data import TrainingData, training_data
 from facecheck.model.transforms import Transform
 
-
-@dataclass(frozen=True)
-class Epoch:
-    """One row of the log.
-
-    Attributes:
-        epoch: 1 for the first.
-        seconds: training and validation together.
-        lr: learning rate at the epoch's end.
-        train_loss: mean cross-entropy on the augmented training images, while they were learned.
-        train_top1: share right among them, 0 to 1.
-        train_top5: share whose kind was among the five most probable.
-        val_loss: mean cross-entropy on the validation split; None without one.
-        val_top1: as ``train_top1``; None without a validation split.
-        val_top5: as ``train_top5``; None without a validation split.
-    """
-
-    epoch: int
-    seconds: float
-    lr: float
-    train_loss: float
-    train_top1: float
-    train_top5: float
-    val_loss: float | None
-    val_top1: float | None
-    val_top5: float | None
+#: Seconds between two savings of the state within an epoch.
+SAVE_EVERY = 300.0
+#: On a GPU a loss is looked at every so many steps: each look waits for the GPU.
+LOOK_EVERY = 20
+#: Share of the free memory that decoded images may take.
+CACHE_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,11 +66,12 @@ class TrainResult:
         last: the checkpoint after the last epoch.
         kinds: what the model tells apart, in the order of its outputs.
         weights: where the initial weights came from.
-        device: what it was trained on.
+        device: what it was trained on, and in what precision.
         train_images: images trained on.
         val_images: images validated on.
         epochs: the log.
         best_epoch: the epoch ``best`` comes from.
+        stopped_early: whether the recipe's patience ended it.
     """
 
     run: Path
@@ -87,215 +84,505 @@ class TrainResult:
     val_images: int
     epochs: tuple[Epoch, ...]
     best_epoch: int
+    stopped_early: bool
 
 
 def _ignore_epoch(epoch: Epoch) -> None:
     """Ignore an epoch: the default of ``train``."""
 
 
-def train(
+def read_run(run: Path) -> tuple[Path, Recipe]:
+    """Return the manifest and the recipe of a run folder, to go on with it.
+
+    Raises:
+        UsageError: it is no run folder.
+        ConfigError: its recipe cannot be read.
+    """
+    try:
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        return Path(facts["manifest"]["path"]), load_recipe(run / "recipe.yaml")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path_text(run)}: not a run folder to go on with ({error}): pass one that `facecheck "
+            "train` made, such as runs/seresnet50"
+        ) from None
+
+
+def train(  # noqa: PLR0912
     manifest: Path,
     recipe: Recipe,
     *,
     name: str | None = None,
     runs: Path = RUNS,
+    resume: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    cache: bool = True,
+    compile_model: str = "auto",
+    log_test: bool = False,
+    tensorboard: bool = False,
+    save_every: float = SAVE_EVERY,
     progress: Progress = silent,
     on_epoch: Callable[[Epoch], None] = _ignore_epoch,
 ) -> TrainResult:
     """Train a classifier of kinds on a manifest's ``train`` split, judging by its ``val`` split.
 
-    Cross-entropy, Adam, and a one-cycle learning rate. A run never writes to an older run's
-    folder: a name that is taken gets a number.
+    A run never writes to an older run's folder: a name that is taken gets a number. A training
+    that was interrupted, even by ``kill -9``, goes on from its last saved step and ends with the
+    weights of an unbroken one. Under ``torchrun`` the processes share each batch.
 
     Args:
         manifest: a manifest by ``split``.
         recipe: how to train.
         name: of the run folder; None takes the architecture's name.
         runs: the folder that run folders are made in.
+        resume: a run folder to go on with; manifest and recipe must be its own (:func:`read_run`).
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        workers: decoding processes; None takes one per core, 0 decodes in this process.
-        progress: told images trained on in this epoch, and to train on.
+        workers: decoding threads; None takes one per core, 0 decodes in this one.
+        cache: keep decoded images in half of the free memory, so that later epochs only compute.
+        compile_model: ``auto``, ``yes`` or ``no``: torch.compile where it is faster.
+        log_test: log top-1 and top-5 on the test split as well; nothing is chosen by them.
+        tensorboard: write TensorBoard events to the run folder (extra ``tensorboard``).
+        save_every: seconds after which the state is saved within an epoch.
+        progress: told images trained on and to train on, over all epochs.
         on_epoch: told each finished epoch.
 
     Raises:
-        UsageError: the manifest is not there, or the architecture or device is unknown.
+        UsageError: the manifest is not there, or the architecture, a source or device is unknown.
         ManifestError: the manifest cannot be read, or files of it are gone.
-        CheckpointError: initial weights cannot be had, or a checkpoint cannot be written.
-        TrainingError: too little data, a file that turns bad, or a loss that is not finite.
+        CheckpointError: initial weights cannot be had, a checkpoint cannot be written, or a run
+            cannot be gone on with.
+        TrainingError: too little data, a file that turns bad, a loss that is not finite, or a
+            batch that the device has no memory for.
     """
     check_arch(recipe.arch)
     target = choose_device(device)
-    data = read_manifest(manifest)
-    training, validation, kinds = _training_data(data, manifest)
-    torch.manual_seed(recipe.seed)
-    backbone = build(recipe.arch, len(kinds), pretrained=recipe.pretrained, weights=recipe.weights)
-    transform = Transform.for_size(recipe.image_size, backbone.mean, backbone.std)
-    header = Header(
+    with join_ranks(target) as ranks:
+        if target.type == "cuda" and ranks.world > 1:
+            target = torch.device("cuda", ranks.local)
+            torch.cuda.set_device(target)
+        data = training_data(manifest, recipe)
+        torch.manual_seed(recipe.seed)
+        backbone = _build(recipe, data.kinds)
+        transform = Transform.for_size(
+            recipe.image_size,
+            backbone.mean,
+            backbone.std,
+            crops=5 if recipe.crop == "five" else 1,
+        )
+        network = backbone.model.to(target).to(memory_format=torch.channels_last)
+        precision = choose_precision(target, recipe.precision)
+        if recipe.batch_size == "auto":
+            size = ranks.share(_largest_batch(network, transform, recipe, precision, target))
+            recipe = recipe.changed({"batch_size": size * ranks.world})
+        header = Header(
+            recipe.arch,
+            data.kinds,
+            transform,
+            recipe=recipe.plain(),
+            manifest_sha256=sha256_file(manifest),
+        )
+        images = TrainingImages(
+            data.train.paths(),
+            data.labels(data.train),
+            transform,
+            recipe,
+            weights=data.weights.tolist(),
+            memory=_cache_memory(ranks) if cache else 0,
+        )
+        state = TrainingState(network, make_optimiser(network, recipe))
+        if recipe.ema:
+            state.ema = ModelEmaV3(network, decay=recipe.ema, use_warmup=True)
+        if precision.needs_scaler:
+            state.scaler = torch.amp.GradScaler(target.type)
+        identity = {
+            "recipe": recipe.plain(),
+            "manifest_sha256": header.manifest_sha256,
+            "kinds": list(data.kinds),
+        }
+        if resume is not None:
+            run = resume
+            state.load(run / STATE, identity, target)
+        else:
+            run = Path(ranks.share(str(_new_run(ranks, name or recipe.arch, runs))))
+            if ranks.is_first:
+                _write_run(run, recipe, header, manifest, backbone, target, precision, ranks)
+                state.save(run / STATE, identity)
+        model = _for_computing(network, recipe, transform, precision, target, ranks, compile_model)
+
+        batch_size = int(recipe.batch_size)
+        total = recipe.epochs * len(images)
+        steps_per_epoch = len(_batches(data, recipe, batch_size, 1, ranks))
+        steps = max(2, recipe.epochs * steps_per_epoch)
+        judge_on = {"val": data.val, **({"test": data.test} if log_test else {})}
+        saved_at = time.monotonic()
+        while state.epoch <= recipe.epochs and not _out_of_patience(state.log, recipe):
+            start, first_step = time.perf_counter(), state.step
+            batches = _batches(data, recipe, batch_size, state.epoch, ranks)
+            total_weights = [float(images.weights[batch].sum()) for batch in batches]
+            mine = [batch[ranks.rank :: ranks.world] for batch in batches[first_step:]]
+            train_mode(network, frozen=recipe.freeze)
+            unseen: list[torch.Tensor] = []
+            for batch in epoch_loader(
+                images, mine, state.epoch, workers=cpu_count() if workers is None else workers
+            ):
+                # Dropout and the like draw by the step's number, so that a resumed training draws
+                # what an unbroken one would.
+                torch.manual_seed(_step_seed(recipe.seed, state.updates, ranks.rank))
+                set_rate(state.optimiser, rate_factor(recipe.schedule, state.updates, steps))
+                weight = total_weights[state.step] / ranks.world
+                try:
+                    loss = _learn(model, state, batch, weight, recipe, transform, precision, target)
+                except torch.OutOfMemoryError:
+                    raise TrainingError(_too_large(recipe, target)) from None
+                unseen.append(loss)
+                state.step += 1
+                state.updates += 1
+                is_last = state.step == len(batches)
+                if target.type == "cpu" or len(unseen) == LOOK_EVERY or is_last:
+                    _require_finite(unseen, state, len(batches), recipe, run)
+                    unseen.clear()
+                progress((state.epoch - 1) * len(images) + state.seen.count * ranks.world, total)
+                is_due = not is_last and not unseen and time.monotonic() - saved_at > save_every
+                if _agreed(is_due, state, ranks):
+                    _save_state(state, run, identity, ranks)
+                    saved_at = time.monotonic()
+            trained = time.perf_counter() - start
+            fresh = sum(map(len, batches[first_step:]))
+            header = replace(header, epoch=state.epoch)
+            checkpoint = Checkpoint(state.judged, header)
+            judged = {
+                split: _judge(checkpoint, records, data, target, workers, ranks)
+                for split, records in judge_on.items()
+            }
+            row = _epoch_row(
+                state.epoch,
+                time.perf_counter() - start,
+                fresh / trained,
+                float(state.optimiser.param_groups[-1]["lr"]),
+                _gathered(state.seen, ranks).summary(),
+                judged,
+            )
+            state.log.append(row)
+            header = replace(header, metrics=_figures(row))
+            state.epoch, state.step, state.seen = state.epoch + 1, 0, Tally()
+            if ranks.is_first:
+                save_checkpoint(state.judged, header, run / LAST)
+                if best_of(state.log) == row.epoch:
+                    save_checkpoint(state.judged, header, run / BEST)
+                _write_log(run, state.log)
+                if tensorboard:
+                    _tell_tensorboard(run, row)
+                state.save(run / STATE, identity)
+                on_epoch(row)
+            saved_at = time.monotonic()
+        if ranks.is_first:
+            (run / STATE).unlink()  # it has served; checkpoints and log are what is kept
+        return TrainResult(
+            run=run,
+            best=run / BEST,
+            last=run / LAST,
+            kinds=data.kinds,
+            weights=backbone.weights,
+            device=f"{target}, {precision.name}",
+            train_images=len(data.train),
+            val_images=len(data.val),
+            epochs=tuple(state.log),
+            best_epoch=best_of(state.log),
+            stopped_early=len(state.log) < recipe.epochs,
+        )
+
+
+def _build(recipe: Recipe, kinds: tuple[str, ...]) -> Backbone:
+    """Build the recipe's network, its body frozen if it asks so."""
+    # A head of as many outputs for other kinds would be taken for ours.
+    same_kinds = recipe.weights is None or kinds_of_weights(recipe.weights) in {None, kinds}
+    backbone = build(
         recipe.arch,
-        kinds,
-        transform,
-        recipe=recipe.plain(),
-        manifest_sha256=sha256_file(manifest),
+        len(kinds),
+        pretrained=recipe.pretrained,
+        weights=recipe.weights,
+        keep_head=same_kinds,
     )
-    loop_workers = cpu_count() if workers is None else workers
-    images = TrainingImages(training.paths(), _labels(training, kinds), transform, recipe.seed)
-    model = backbone.model.to(target).to(memory_format=torch.channels_last)
-    steps_per_epoch = len(epoch_batches(len(images), int(recipe.batch_size), recipe.seed, 0))
-    optimiser = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, max_lr=recipe.lr, total_steps=max(2, recipe.epochs * steps_per_epoch)
-    )
-    run = new_run_folder(name or recipe.arch, runs)
-    _write_run(run, recipe, header, manifest, backbone.weights, target)
+    if recipe.freeze:
+        freeze_body(backbone.model)
+    return backbone
 
-    log: list[Epoch] = []
-    best_rank: tuple[float, float] | None = None
-    best_epoch = 0
-    for number in range(1, recipe.epochs + 1):
-        start = time.perf_counter()
-        model.train()
-        batches = epoch_batches(len(images), int(recipe.batch_size), recipe.seed, number)
-        loader = epoch_loader(
-            images, batches, workers=loop_workers, pin_memory=target.type == "cuda"
-        )
-        seen = _Tally()
-        for step, (pixels, labels) in enumerate(loader, 1):
-            inputs = normalise(pixels.to(target, non_blocking=True), transform)
-            wanted = labels.to(target, non_blocking=True)
-            logits = model(inputs)
-            loss = functional.cross_entropy(logits, wanted)
-            value = float(loss.detach())
-            if not np.isfinite(value):
-                raise TrainingError(
-                    f"the loss is {value} at epoch {number}, step {step} of {len(batches)}: "
-                    f"lower --lr (now {recipe.lr:g}); checkpoints of earlier epochs are in {run}"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            seen.add(logits, wanted)
-            progress(seen.count, len(images))
-        header = replace(header, epoch=number)
-        judged = _validate(Checkpoint(model, header), validation, kinds, target, workers)
-        row = _epoch_row(
-            number,
-            time.perf_counter() - start,
-            float(schedule.get_last_lr()[0]),
-            seen.summary(),
-            judged,
-        )
-        log.append(row)
-        header = replace(header, metrics=_figures(row))
-        save_checkpoint(model, header, run / LAST)
-        rank = (judged.top1, -judged.loss) if judged else (float(number), 0.0)
-        if best_rank is None or rank > best_rank:
-            best_rank, best_epoch = rank, number
-            save_checkpoint(model, header, run / BEST)
-        with (run / "log.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(row)) + "\n")
-        on_epoch(row)
-    return TrainResult(
-        run=run,
-        best=run / BEST,
-        last=run / LAST,
-        kinds=kinds,
-        weights=backbone.weights,
-        device=str(target),
-        train_images=len(training),
-        val_images=len(validation),
-        epochs=tuple(log),
-        best_epoch=best_epoch,
+
+def _cache_memory(ranks: Ranks) -> int:
+    return int(CACHE_SHARE * psutil.virtual_memory().available / ranks.local_world)
+
+
+def _new_run(ranks: Ranks, name: str, runs: Path) -> Path | None:
+    return new_run_folder(name, runs) if ranks.is_first else None
+
+
+def _batches(
+    data: TrainingData, recipe: Recipe, batch_size: int, epoch: int, ranks: Ranks
+) -> list[list[int]]:
+    return epoch_batches(
+        len(data.train),
+        batch_size,
+        recipe.seed,
+        epoch,
+        groups=data.groups,
+        smallest=2 * ranks.world,
     )
 
 
-def _training_data(data: Manifest, manifest: Path) -> tuple[Manifest, Manifest, tuple[str, ...]]:
-    """Return the train and val records and the kinds, or say what is wrong with them."""
-    name = path_text(manifest)
-    if not (data.frame["split"] != "").any():
-        raise TrainingError(f"{name}: no record has a split: run `facecheck split` first")
-    training, validation = data.in_split("train"), data.in_split("val")
-    found = set(training.frame["kind"])
-    kinds = tuple(kind for kind in KINDS if kind in found)
-    if REAL not in found or len(kinds) < 2:
+def _step_seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
+
+
+def _for_computing(
+    network: nn.Module,
+    recipe: Recipe,
+    transform: Transform,
+    precision: Precision,
+    device: torch.device,
+    ranks: Ranks,
+    compile_model: str,
+) -> nn.Module:
+    """Return the network as it computes: compiled where that pays, shared where there are ranks."""
+    if ranks.world == 1:
+        sample = torch.zeros(
+            int(recipe.batch_size), 3, transform.image_size, transform.image_size, device=device
+        ).to(memory_format=torch.channels_last)
+        return compile_if_faster(network, sample, wanted=compile_model, precision=precision)
+    if device.type == "cuda":
+        # One process with the whole batch would normalise over all of it.
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+    return DistributedDataParallel(
+        network, device_ids=[device.index] if device.type == "cuda" else None
+    )
+
+
+def _learn(
+    model: nn.Module,
+    state: TrainingState,
+    batch: Batch,
+    total_weight: float,
+    recipe: Recipe,
+    transform: Transform,
+    precision: Precision,
+    device: torch.device,
+) -> torch.Tensor:
+    """Take one step; return its mean loss, a scalar on the device.
+
+    Args:
+        model: the network as it computes.
+        state: whose weights are changed and whose tally is added to.
+        batch: this process's part of the step's images.
+        total_weight: of the whole step's images, over the number of processes (whose gradients
+            are averaged).
+        recipe: loss, parts and clipping.
+        transform: how pixels are normalised.
+        precision: of the arithmetic.
+        device: where.
+    """
+    pixels, labels, weights = (_to_device(part, device) for part in batch)
+    count = len(labels)
+    parts = max(1, min(recipe.accumulate, count // 2))  # one image alone breaks normalisation
+    total = torch.zeros((), device=device)
+    state.optimiser.zero_grad(set_to_none=True)
+    for number, chosen in enumerate(torch.arange(count).tensor_split(parts), 1):
+        part = slice(int(chosen[0]), int(chosen[-1]) + 1)
+        with _no_sync(model, is_last=number == parts):
+            with precision.autocast(device):
+                logits = model(normalise(pixels[part], transform))
+            loss = (losses(logits, labels[part], recipe) * weights[part]).sum() / total_weight
+            scaled = state.scaler.scale(loss) if state.scaler else loss
+            scaled.backward()  # type: ignore[no-untyped-call]
+        state.seen.add(logits, labels[part])
+        total += loss.detach()
+    if recipe.clip:
+        if state.scaler:
+            state.scaler.unscale_(state.optimiser)
+        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
+    if state.scaler:
+        state.scaler.step(state.optimiser)
+        state.scaler.update()
+    # A loss that is not finite is told by the caller; the weights stay as they were.
+    elif device.type != "cpu" or math.isfinite(float(total)):
+        state.optimiser.step()
+    if state.ema:
+        state.ema.update(state.model, state.updates)
+    return total
+
+
+def _to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def _no_sync(model: nn.Module, *, is_last: bool) -> AbstractContextManager[None]:
+    """Let processes exchange gradients once a step, with the last part of its batch."""
+    if is_last or not isinstance(model, DistributedDataParallel):
+        return nullcontext()
+    context: AbstractContextManager[None] = model.no_sync()
+    return context
+
+
+def _require_finite(
+    found: Sequence[torch.Tensor], state: TrainingState, steps: int, recipe: Recipe, run: Path
+) -> None:
+    values = torch.stack(list(found)).tolist()
+    bad = next((place for place, value in enumerate(values) if not math.isfinite(value)), None)
+    if bad is not None:
         raise TrainingError(
-            f"{name}: the train split holds {', '.join(kinds) or 'nothing'}: a classifier needs "
-            f"{REAL} and at least one other kind: index more folders, then split again"
+            f"the loss is {values[bad]} at epoch {state.epoch}, step "
+            f"{state.step - len(values) + bad + 1} of {steps}: lower --lr (now {recipe.lr:g}), or "
+            f"limit the gradient with --clip 1; earlier checkpoints are in {path_text(run)}"
         )
-    # A kind that was never learned cannot be validated.
-    validation = Manifest(validation.frame.filter(validation.frame["kind"].is_in(kinds)))
-    training.require_files(manifest)
-    validation.require_files(manifest)
-    return training, validation, kinds
 
 
-def _labels(records: Manifest, kinds: tuple[str, ...]) -> list[int]:
-    return [kinds.index(kind) for kind in records.frame["kind"]]
+def _too_large(recipe: Recipe, device: torch.device) -> str:
+    size = int(recipe.batch_size)
+    return (
+        f"a batch of {size} images of {recipe.image_size} px does not fit the memory of {device}: "
+        f"try --batch-size {max(1, size // 2)}, or --accumulate {2 * recipe.accumulate} for the "
+        "same result, or --batch-size auto"
+    )
 
 
-class _Tally:
-    """Logits and labels of an epoch, gathered as they come."""
+def _largest_batch(
+    network: nn.Module,
+    transform: Transform,
+    recipe: Recipe,
+    precision: Precision,
+    device: torch.device,
+) -> int:
+    """Return the largest power of 2 up to 512 that a step has memory for; 32 without a GPU."""
+    if device.type != "cuda":
+        return 32
+    size, fits = 8, 4
+    while size <= 512:
+        try:
+            pixels = torch.zeros(
+                size, transform.image_size, transform.image_size, 3, dtype=torch.uint8
+            ).to(device)
+            with precision.autocast(device):
+                logits = network(normalise(pixels, transform))
+            losses(
+                logits, torch.zeros(size, dtype=torch.int64, device=device), recipe
+            ).mean().backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            break
+        finally:
+            network.zero_grad(set_to_none=True)
+        size, fits = 2 * size, size
+    torch.cuda.empty_cache()
+    # Optimiser, average and fragmentation take their part as well.
+    return max(1, fits // 2)
 
-    def __init__(self) -> None:
-        self.count = 0
-        self._logits: list[torch.Tensor] = []
-        self._labels: list[torch.Tensor] = []
 
-    def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        self.count += len(labels)
-        self._logits.append(logits.detach().float())
-        self._labels.append(labels)
-
-    def summary(self) -> Summary:
-        logits = torch.cat(self._logits).cpu().numpy().astype(np.float64)
-        return summarise(logits, torch.cat(self._labels).cpu().numpy())
+def _out_of_patience(log: Sequence[Epoch], recipe: Recipe) -> bool:
+    best = best_of(list(log))
+    return bool(recipe.patience) and len(log) - best >= recipe.patience and bool(log)
 
 
-def _validate(
+def _gathered(seen: Tally, ranks: Ranks) -> Tally:
+    """Return the tally of all processes."""
+    if ranks.world == 1:
+        return seen
+    whole = Tally()
+    for part in ranks.gather(seen.tensors()):
+        whole.add(*part)
+    return whole
+
+
+def _agreed(is_due: bool, state: TrainingState, ranks: Ranks) -> bool:
+    """Return the first process's answer; several processes are asked every so many steps only."""
+    if ranks.world == 1:
+        return is_due
+    return state.step % LOOK_EVERY == 0 and bool(ranks.share(is_due))
+
+
+def _save_state(state: TrainingState, run: Path, identity: Mapping[str, Any], ranks: Ranks) -> None:
+    whole = _gathered(state.seen, ranks)
+    if ranks.is_first:
+        replace(state, seen=whole).save(run / STATE, identity)
+
+
+def _judge(
     checkpoint: Checkpoint,
-    validation: Manifest,
-    kinds: tuple[str, ...],
+    records: Manifest,
+    data: TrainingData,
     device: torch.device,
     workers: int | None,
+    ranks: Ranks,
 ) -> Summary | None:
-    if not len(validation):
+    """Summarise a checkpoint on some records, each process taking its share of them."""
+    if not len(records):
         return None
     rows = []
     predictor = Predictor(checkpoint, device)
-    for prediction in predictor.predict(validation.paths(), workers=workers or cpu_count()):
+    mine = records.paths()[ranks.rank :: ranks.world]
+    for prediction in predictor.predict(mine, workers=workers or cpu_count()):
         if prediction.logits is None:
             raise TrainingError(
-                f"{path_text(prediction.path)}: {prediction.message}: mend it, or run `facecheck "
-                "index` again"
+                f"{path_text(prediction.path)}: {prediction.message}: put it right, or run "
+                "`facecheck index` again without it"
             )
         rows.append(prediction.logits)
-    return summarise(np.stack(rows), np.array(_labels(validation, kinds)))
+    table = np.empty((len(records), len(data.kinds)))
+    for rank, part in enumerate(ranks.gather(rows)):
+        table[rank :: ranks.world] = part
+    return summarise(table, np.array(data.labels(records)))
 
 
 def _epoch_row(
-    number: int, seconds: float, lr: float, trained: Summary, judged: Summary | None
+    number: int,
+    seconds: float,
+    rate: float,
+    lr: float,
+    trained: Summary,
+    judged: Mapping[str, Summary | None],
 ) -> Epoch:
+    val, test = judged["val"], judged.get("test")
     return Epoch(
         epoch=number,
         seconds=round(seconds, 2),
+        images_per_second=round(rate, 1),
         lr=lr,
         train_loss=trained.loss,
         train_top1=trained.top1,
         train_top5=trained.top5,
-        val_loss=judged.loss if judged else None,
-        val_top1=judged.top1 if judged else None,
-        val_top5=judged.top5 if judged else None,
+        val_loss=val.loss if val else None,
+        val_top1=val.top1 if val else None,
+        val_top5=val.top5 if val else None,
+        test_top1=test.top1 if test else None,
+        test_top5=test.top5 if test else None,
     )
 
 
 def _figures(row: Epoch) -> dict[str, float]:
+    """Return what belongs to the weights: the same whenever the training is repeated."""
     return {
         name: value
         for name, value in asdict(row).items()
-        if name not in {"epoch", "seconds"} and value is not None
+        if name not in {"epoch", "seconds", "images_per_second"} and value is not None
     }
+
+
+def _write_log(run: Path, log: Sequence[Epoch]) -> None:
+    write_text(run / "log.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in log))
+
+
+def _tell_tensorboard(run: Path, row: Epoch) -> None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise TrainingError(
+            "--tensorboard needs the extra: pip install 'facecheck[tensorboard]'"
+        ) from None
+    with SummaryWriter(str(run)) as writer:
+        for name, value in asdict(row).items():
+            if name != "epoch" and value is not None:
+                part, _, figure = name.partition("_")
+                tag = f"{figure}/{part}" if part in {"train", "val", "test"} else name
+                writer.add_scalar(tag, value, row.epoch)
 
 
 def _write_run(
@@ -303,11 +590,14 @@ def _write_run(
     recipe: Recipe,
     header: Header,
     manifest: Path,
-    weights: str,
+    backbone: Backbone,
     device: torch.device,
+    precision: Precision,
+    ranks: Ranks,
 ) -> None:
     """Write what is needed to tell, and repeat, how the run was made."""
     write_text(run / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     facts: Mapping[str, Any] = {
         "facecheck": facecheck.__version__,
         "python": platform.python_version(),
@@ -315,7 +605,11 @@ def _write_run(
         "timm": timm.__version__,
         "machine": f"{platform.machine()} {platform.system()}, {cpu_count()} cores",
         "device": str(device),
-        "weights": weights,
+        "gpu": gpu,
+        "processes": ranks.world,
+        "threads": torch.get_num_threads(),
+        "precision": {"name": precision.name, "reason": precision.reason},
+        "weights": backbone.weights,
         "kinds": list(header.kinds),
         "manifest": {"path": path_text(manifest), "sha256": header.manifest_sha256},
     }

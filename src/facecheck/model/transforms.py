@@ -27,12 +27,14 @@ class Transform:
         resize: short side in pixels that the image is scaled to before the crop.
         mean: of each RGB channel, in units of 0 to 1, subtracted from the pixels.
         std: of each RGB channel, likewise, that the difference is divided by.
+        crops: 1 for the centre crop; 5 for the corners' too, whose logits are averaged.
     """
 
     image_size: int
     resize: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    crops: int = 1
 
     def __post_init__(self) -> None:
         if not 16 <= self.image_size <= self.resize <= 4096:
@@ -42,6 +44,8 @@ class Transform:
             )
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise ConfigError("mean and std must have three numbers each, std above 0")
+        if self.crops not in {1, 5}:
+            raise ConfigError(f"crops {self.crops}: must be 1 or 5")
 
     @classmethod
     def for_size(
@@ -49,18 +53,21 @@ class Transform:
         image_size: int,
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
+        crops: int = 1,
     ) -> Transform:
         """Return the transform whose crop keeps 7/8 of the resized side, as 224 of 256."""
-        return cls(image_size, round(image_size * 8 / 7), mean, std)
+        return cls(image_size, round(image_size * 8 / 7), mean, std, crops)
 
 
 def load_resized(source: Path | bytes, transform: Transform) -> Image.Image:
     """Decode an image and scale its short side to ``transform.resize``, antialiased bilinear.
 
+    Of an image more than twice as long as wide, only the middle is kept.
+
     Raises:
         ImageError: the file cannot be decoded.
     """
-    image = decode(source, short_side=transform.resize).image
+    image = _middle(decode(source, short_side=transform.resize).image)
     scale = transform.resize / min(image.size)
     size = (
         max(transform.resize, round(image.width * scale)),
@@ -69,16 +76,37 @@ def load_resized(source: Path | bytes, transform: Transform) -> Image.Image:
     return image.resize(size, Image.Resampling.BILINEAR)
 
 
+def _middle(image: Image.Image) -> Image.Image:
+    """Cut the ends off a strip, which would take gigabytes once scaled."""
+    longest = 2 * min(image.size)
+    width, height = min(image.width, longest), min(image.height, longest)
+    if (width, height) == image.size:
+        return image
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
+
+
+def crop_corners(width: int, height: int, side: int, crops: int) -> list[tuple[int, int]]:
+    """Return (left, top) of the centre crop, and with ``crops`` 5 of the corners' after it.
+
+    The five are those of torchvision's FiveCrop, the centre first.
+    """
+    right, bottom = width - side, height - side
+    centre = (right // 2, bottom // 2)
+    return [centre, (0, 0), (right, 0), (0, bottom), (right, bottom)][:crops]
+
+
 def load_input(source: Path | bytes, transform: Transform) -> npt.NDArray[np.uint8]:
-    """Decode, resize and centre-crop an image for evaluation or scanning.
+    """Decode, resize and crop an image for evaluation or scanning.
 
     Returns:
-        shape (image_size, image_size, 3), RGB, 0 to 255.
+        shape (transform.crops, image_size, image_size, 3), RGB, 0 to 255.
 
     Raises:
         ImageError: the file cannot be decoded.
     """
-    image = load_resized(source, transform)
+    pixels = np.asarray(load_resized(source, transform))
     side = transform.image_size
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return np.asarray(image.crop((left, top, left + side, top + side)))
+    height, width, _ = pixels.shape
+    corners = crop_corners(width, height, side, transform.crops)
+    return np.stack([pixels[top : top + side, left : left + side] for left, top in corners])

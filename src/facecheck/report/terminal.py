@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from facecheck.data.split import SplitResult
     from facecheck.model.evaluate import EvaluateResult
     from facecheck.model.metrics import Summary
-    from facecheck.model.train import Epoch, TrainResult
+    from facecheck.model.state import Epoch
+    from facecheck.model.train import TrainResult
     from facecheck.scanner.job import ScanResult
 
 _TEXT_COLUMNS = frozenset(
@@ -364,8 +365,8 @@ def _guess_cell(guess: Guess, warn_above: float) -> Text:
 
 
 EPOCH_HEADINGS = (
-    *("epoch", "seconds", "train loss", "train top-1", "train top-5"),
-    *("val loss", "val top-1", "val top-5"),
+    *("epoch", "seconds", "images/s", "train loss", "train top-1", "train top-5"),
+    *("val loss", "val top-1", "val top-5", "test top-1", "test top-5"),
 )
 
 
@@ -374,28 +375,43 @@ def epoch_cells(epoch: Epoch) -> list[str]:
     return [
         str(epoch.epoch),
         f"{epoch.seconds:.1f}",
+        f"{epoch.images_per_second:.0f}",
         f"{epoch.train_loss:.4f}",
         percent(epoch.train_top1),
         percent(epoch.train_top5),
         "-" if epoch.val_loss is None else f"{epoch.val_loss:.4f}",
         percent(epoch.val_top1),
         percent(epoch.val_top5),
+        percent(epoch.test_top1),
+        percent(epoch.test_top5),
     ]
+
+
+def epoch_table(epochs: Sequence[Epoch], best_epoch: int) -> Table:
+    """Return the log as a table, the best epoch bold; figures no epoch has are left out."""
+    rows = [epoch_cells(epoch) for epoch in epochs]
+    shown = [
+        place for place in range(len(EPOCH_HEADINGS)) if any(row[place] != "-" for row in rows)
+    ]
+    table = _table(*(EPOCH_HEADINGS[place] for place in shown))
+    for epoch, row in zip(epochs, rows, strict=True):
+        style = "bold" if epoch.epoch == best_epoch else ""
+        table.add_row(*(row[place] for place in shown), style=style)
+    return table
 
 
 def render_train(result: TrainResult) -> RenderableType:
     """Render the log and where the checkpoints are."""
-    table = _table(*EPOCH_HEADINGS)
-    for epoch in result.epochs:
-        style = "bold" if epoch.epoch == result.best_epoch else ""
-        table.add_row(*epoch_cells(epoch), style=style)
     return Group(
-        table,
+        epoch_table(result.epochs, result.best_epoch),
         _line(
             f"{result.train_images:,} training and {result.val_images:,} validation images of "
             f"{', '.join(result.kinds)}, on {result.device}, from weights: {result.weights}"
         ),
-        _line(f"best checkpoint: {result.best} (epoch {result.best_epoch})"),
+        _line(
+            f"best checkpoint: {result.best} (epoch {result.best_epoch})"
+            + ("; no better epoch came, so it stopped early" if result.stopped_early else "")
+        ),
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from facecheck.core.workspace import find_checkpoint
 from facecheck.model.checkpoint import load_checkpoint
 from facecheck.model.device import choose_device
@@ -37,4 +35,4 @@ class Checker:
         """
         source = image if isinstance(image, bytes) else Path(image)
         pixels = load_input(source, self._predictor.header.transform)
-        return judge(self._predictor.logits(np.stack([pixels]))[0], self._predictor.header)
+        return judge(self._predictor.logits(pixels[None])[0], self._predictor.header)
