@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from facecheck.data.interchange import convert as convert
     from facecheck.data.split import split as split
     from facecheck.model.evaluate import evaluate as evaluate
+    from facecheck.model.lr_find import lr_find as lr_find
     from facecheck.model.recipe import Recipe as Recipe
     from facecheck.model.train import train as train
     from facecheck.scanner.checker import Checker as Checker
@@ -46,6 +47,7 @@ _HOMES = {
     "audit": "data.audit",
     "convert": "data.interchange",
     "Recipe": "model.recipe",
+    "lr_find": "model.lr_find",
     "train": "model.train",
     "evaluate": "model.evaluate",
     "Checker": "scanner.checker",

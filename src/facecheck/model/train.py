@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -118,7 +118,7 @@ def train(  # noqa: PLR0912
     device: str = "auto",
     workers: int | None = None,
     cache: bool = True,
-    compile_model: str = "auto",
+    compile_model: Literal["auto", "yes", "no"] = "auto",
     log_test: bool = False,
     tensorboard: bool = False,
     save_every: float = SAVE_EVERY,
@@ -163,7 +163,7 @@ def train(  # noqa: PLR0912
             torch.cuda.set_device(target)
         data = training_data(manifest, recipe)
         torch.manual_seed(recipe.seed)
-        backbone = _build(recipe, data.kinds)
+        backbone = build_network(recipe, data.kinds)
         transform = Transform.for_size(
             recipe.image_size,
             backbone.mean,
@@ -173,7 +173,7 @@ def train(  # noqa: PLR0912
         network = backbone.model.to(target).to(memory_format=torch.channels_last)
         precision = choose_precision(target, recipe.precision)
         if recipe.batch_size == "auto":
-            size = ranks.share(_largest_batch(network, transform, recipe, precision, target))
+            size = ranks.share(largest_batch(network, transform, recipe, precision, target))
             recipe = recipe.changed({"batch_size": size * ranks.world})
         header = Header(
             recipe.arch,
@@ -208,12 +208,14 @@ def train(  # noqa: PLR0912
             if ranks.is_first:
                 _write_run(run, recipe, header, manifest, backbone, target, precision, ranks)
                 state.save(run / STATE, identity)
-        model = _for_computing(network, recipe, transform, precision, target, ranks, compile_model)
 
         batch_size = int(recipe.batch_size)
         total = recipe.epochs * len(images)
         steps_per_epoch = len(_batches(data, recipe, batch_size, 1, ranks))
         steps = max(2, recipe.epochs * steps_per_epoch)
+        model = _for_computing(
+            network, recipe, transform, precision, target, ranks, compile_model, steps
+        )
         judge_on = {"val": data.val, **({"test": data.test} if log_test else {})}
         saved_at = time.monotonic()
         while state.epoch <= recipe.epochs and not _out_of_patience(state.log, recipe):
@@ -232,9 +234,9 @@ def train(  # noqa: PLR0912
                 set_rate(state.optimiser, rate_factor(recipe.schedule, state.updates, steps))
                 weight = total_weights[state.step] / ranks.world
                 try:
-                    loss = _learn(model, state, batch, weight, recipe, transform, precision, target)
+                    loss = learn(model, state, batch, weight, recipe, transform, precision, target)
                 except torch.OutOfMemoryError:
-                    raise TrainingError(_too_large(recipe, target)) from None
+                    raise TrainingError(too_large(recipe, target)) from None
                 unseen.append(loss)
                 state.step += 1
                 state.updates += 1
@@ -293,7 +295,7 @@ def train(  # noqa: PLR0912
         )
 
 
-def _build(recipe: Recipe, kinds: tuple[str, ...]) -> Backbone:
+def build_network(recipe: Recipe, kinds: tuple[str, ...]) -> Backbone:
     """Build the recipe's network, its body frozen if it asks so."""
     # A head of as many outputs for other kinds would be taken for ours.
     same_kinds = recipe.weights is None or kinds_of_weights(recipe.weights) in {None, kinds}
@@ -341,14 +343,17 @@ def _for_computing(
     precision: Precision,
     device: torch.device,
     ranks: Ranks,
-    compile_model: str,
+    compile_model: Literal["auto", "yes", "no"],
+    steps: int,
 ) -> nn.Module:
     """Return the network as it computes: compiled where that pays, shared where there are ranks."""
     if ranks.world == 1:
         sample = torch.zeros(
             int(recipe.batch_size), 3, transform.image_size, transform.image_size, device=device
         ).to(memory_format=torch.channels_last)
-        return compile_if_faster(network, sample, wanted=compile_model, precision=precision)
+        return compile_if_faster(
+            network, sample, steps=steps, precision=precision, wanted=compile_model
+        ).forward
     if device.type == "cuda":
         # One process with the whole batch would normalise over all of it.
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
@@ -357,7 +362,7 @@ def _for_computing(
     )
 
 
-def _learn(
+def learn(
     model: nn.Module,
     state: TrainingState,
     batch: Batch,
@@ -437,7 +442,8 @@ def _require_finite(
         )
 
 
-def _too_large(recipe: Recipe, device: torch.device) -> str:
+def too_large(recipe: Recipe, device: torch.device) -> str:
+    """Say that a batch does not fit the device's memory, and what would."""
     size = int(recipe.batch_size)
     return (
         f"a batch of {size} images of {recipe.image_size} px does not fit the memory of {device}: "
@@ -446,7 +452,7 @@ def _too_large(recipe: Recipe, device: torch.device) -> str:
     )
 
 
-def _largest_batch(
+def largest_batch(
     network: nn.Module,
     transform: Transform,
     recipe: Recipe,

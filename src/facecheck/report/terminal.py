@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from facecheck.data.leaks import CheckResult, Proof
     from facecheck.data.split import SplitResult
     from facecheck.model.evaluate import EvaluateResult
+    from facecheck.model.lr_find import LrFindResult
     from facecheck.model.metrics import Summary
     from facecheck.model.state import Epoch
     from facecheck.model.train import TrainResult
@@ -411,6 +412,23 @@ def render_train(result: TrainResult) -> RenderableType:
         _line(
             f"best checkpoint: {result.best} (epoch {result.best_epoch})"
             + ("; no better epoch came, so it stopped early" if result.stopped_early else "")
+        ),
+    )
+
+
+def render_lr_find(result: LrFindResult) -> RenderableType:
+    """Render the two suggestions, and how the curve ended."""
+    ended = "the loss diverged" if result.diverged else "the loss had not diverged"
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row(Text("steepest fall", "bold"), Text(f"--lr {result.steep:.1e}", "green"))
+    table.add_row(Text("a tenth of the lowest loss's rate", "bold"), f"--lr {result.tenth:.1e}")
+    lowest = min(result.smoothed)
+    return Group(
+        table,
+        _line(
+            f"{len(result.rates)} steps from {result.rates[0]:.1e} to {result.rates[-1]:.1e}, "
+            f"where {ended}; lowest loss {lowest:.4f}; {result.arch} on {result.device}, from "
+            f"weights: {result.weights}"
         ),
     )
 
