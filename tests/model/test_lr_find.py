@@ -129,7 +129,7 @@ def test_a_quadratic_falls_as_its_formula_says_until_it_diverges() -> None:
     smoothed = smooth(losses)
     assert smoothed[-1] > 4 * min(smoothed)
     assert all(late <= 4 * min(smoothed[:place]) for place, late in enumerate(smoothed[1:-1], 1))
-    assert float(layer.weight) == 1
+    assert layer.weight.item() == 1
 
 
 def test_a_loss_that_is_not_finite_ends_the_sweep_and_an_error_restores_too() -> None:

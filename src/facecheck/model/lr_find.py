@@ -253,13 +253,13 @@ def suggest(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, flo
     """
     smoothed = np.asarray(smooth(losses))
     start = np.asarray(losses[: max(5, len(losses) // 10)])
-    lowest = int(smoothed.argmin()) if len(smoothed) else 0
-    # A lowest loss among the first is one of the losses of the weights it began from.
-    if lowest < len(start) or smoothed[lowest] >= start.mean() - start.std():
-        seen = f"began at {start.mean():.3g}, lowest {smoothed[lowest]:.3g}" if losses else "none"
+    # A lowest loss among the first is one of the weights it began from.
+    lowest = int(smoothed.argmin()) if len(losses) else 0
+    if not losses or lowest < len(start) or smoothed[lowest] >= start.mean() - start.std():
         raise TrainingError(
-            f"the loss never fell in {len(losses)} steps ({seen}): lower the first rate, take more "
-            "steps or larger batches, or check that the images show what their kinds say"
+            f"the loss never fell from where it began in {len(losses)} steps: lower the first "
+            "rate, take more steps or larger batches, or check that the images show what their "
+            "kinds say"
         )
     falling = np.asarray(losses[: lowest + 1])
     slope = gaussian_filter1d(falling, len(losses) / 20, order=1, mode="nearest")
