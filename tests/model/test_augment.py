@@ -83,9 +83,7 @@ def test_low_quality_changes_more_than_high() -> None:
     plain = varied().astype(float)
 
     def change(quality: int, form: str) -> float:
-        result = varied(
-            reencode=1.0, reencode_quality=(quality, quality), reencode_formats=(form,)
-        )
+        result = varied(reencode=1.0, reencode_quality=(quality, quality), reencode_formats=(form,))
         return float(np.abs(result.astype(float) - plain).mean())
 
     for form in ("jpeg", "webp"):

@@ -175,6 +175,11 @@ def train(  # noqa: PLR0912
         if recipe.batch_size == "auto":
             size = ranks.share(_largest_batch(network, transform, recipe, precision, target))
             recipe = recipe.changed({"batch_size": size * ranks.world})
+        if ranks.world > 1 and int(recipe.batch_size) < 4 * ranks.world:
+            raise UsageError(
+                f"a batch of {recipe.batch_size} images is too small for {ranks.world} processes: "
+                f"pass --batch-size {4 * ranks.world} or more"
+            )
         header = Header(
             recipe.arch,
             data.kinds,
@@ -212,13 +217,15 @@ def train(  # noqa: PLR0912
 
         batch_size = int(recipe.batch_size)
         total = recipe.epochs * len(images)
-        steps_per_epoch = len(_batches(data, recipe, batch_size, 1, ranks))
+        steps_per_epoch = len(epoch_batches(len(images), batch_size, recipe.seed, 1))
         steps = max(2, recipe.epochs * steps_per_epoch)
         judge_on = {"val": data.val, **({"test": data.test} if log_test else {})}
         saved_at = time.monotonic()
         while state.epoch <= recipe.epochs and not _out_of_patience(state.log, recipe):
             start, first_step = time.perf_counter(), state.step
-            batches = _batches(data, recipe, batch_size, state.epoch, ranks)
+            batches = epoch_batches(
+                len(images), batch_size, recipe.seed, state.epoch, groups=data.groups
+            )
             total_weights = [float(images.weights[batch].sum()) for batch in batches]
             mine = [batch[ranks.rank :: ranks.world] for batch in batches[first_step:]]
             train_mode(network, frozen=recipe.freeze)
@@ -315,19 +322,6 @@ def _cache_memory(ranks: Ranks) -> int:
 
 def _new_run(ranks: Ranks, name: str, runs: Path) -> Path | None:
     return new_run_folder(name, runs) if ranks.is_first else None
-
-
-def _batches(
-    data: TrainingData, recipe: Recipe, batch_size: int, epoch: int, ranks: Ranks
-) -> list[list[int]]:
-    return epoch_batches(
-        len(data.train),
-        batch_size,
-        recipe.seed,
-        epoch,
-        groups=data.groups,
-        smallest=2 * ranks.world,
-    )
 
 
 def _step_seed(*parts: int) -> int:
