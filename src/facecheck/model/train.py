@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -54,6 +54,9 @@ SAVE_EVERY = 300.0
 LOOK_EVERY = 20
 #: Share of the free memory that decoded images may take.
 CACHE_SHARE = 0.5
+
+#: A network as it computes logits of inputs: itself, compiled, or shared by processes.
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def train(  # noqa: PLR0912
     device: str = "auto",
     workers: int | None = None,
     cache: bool = True,
-    compile_model: str = "auto",
+    compile_model: Literal["auto", "yes", "no"] = "auto",
     log_test: bool = False,
     tensorboard: bool = False,
     save_every: float = SAVE_EVERY,
@@ -157,7 +160,8 @@ def train(  # noqa: PLR0912
     """
     check_arch(recipe.arch)
     target = choose_device(device)
-    with join_ranks(target) as ranks:
+    repeatable = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
+    with repeatable, join_ranks(target) as ranks:
         if target.type == "cuda" and ranks.world > 1:
             target = torch.device("cuda", ranks.local)
             torch.cuda.set_device(target)
@@ -213,13 +217,21 @@ def train(  # noqa: PLR0912
             if ranks.is_first:
                 _write_run(run, recipe, header, manifest, backbone, target, precision, ranks)
                 state.save(run / STATE, identity)
-        model = _for_computing(network, recipe, transform, precision, target, ranks, compile_model)
-
         batch_size = int(recipe.batch_size)
         total = recipe.epochs * len(images)
         steps_per_epoch = len(epoch_batches(len(images), batch_size, recipe.seed, 1))
         steps = max(2, recipe.epochs * steps_per_epoch)
         judge_on = {"val": data.val, **({"test": data.test} if log_test else {})}
+        model = _for_computing(
+            network,
+            recipe,
+            transform,
+            precision,
+            target,
+            ranks,
+            compile_model,
+            steps - state.updates,
+        )
         saved_at = time.monotonic()
         while state.epoch <= recipe.epochs and not _out_of_patience(state.log, recipe):
             start, first_step = time.perf_counter(), state.step
@@ -266,7 +278,7 @@ def train(  # noqa: PLR0912
                 state.epoch,
                 time.perf_counter() - start,
                 fresh / trained,
-                float(state.optimiser.param_groups[-1]["lr"]),
+                float(state.optimiser.param_groups[0]["lr"]),
                 _gathered(state.seen, ranks).summary(),
                 judged,
             )
@@ -335,14 +347,18 @@ def _for_computing(
     precision: Precision,
     device: torch.device,
     ranks: Ranks,
-    compile_model: str,
-) -> nn.Module:
+    wanted: Literal["auto", "yes", "no"],
+    steps: int,
+) -> Forward:
     """Return the network as it computes: compiled where that pays, shared where there are ranks."""
     if ranks.world == 1:
-        sample = torch.zeros(
-            int(recipe.batch_size), 3, transform.image_size, transform.image_size, device=device
-        ).to(memory_format=torch.channels_last)
-        return compile_if_faster(network, sample, wanted=compile_model, precision=precision)
+        train_mode(network, frozen=recipe.freeze)
+        side = transform.image_size
+        sample = torch.zeros(int(recipe.batch_size), 3, side, side, device=device)
+        sample = sample.to(memory_format=torch.channels_last)
+        return compile_if_faster(
+            network, sample, steps=steps, precision=precision, wanted=wanted
+        ).forward
     if device.type == "cuda":
         # One process with the whole batch would normalise over all of it.
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
@@ -352,7 +368,7 @@ def _for_computing(
 
 
 def _learn(
-    model: nn.Module,
+    model: Forward,
     state: TrainingState,
     batch: Batch,
     total_weight: float,
@@ -410,7 +426,7 @@ def _to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.to(device)
 
 
-def _no_sync(model: nn.Module, *, is_last: bool) -> AbstractContextManager[None]:
+def _no_sync(model: Forward, *, is_last: bool) -> AbstractContextManager[None]:
     """Let processes exchange gradients once a step, with the last part of its batch."""
     if is_last or not isinstance(model, DistributedDataParallel):
         return nullcontext()
@@ -602,7 +618,7 @@ def _write_run(
         "gpu": gpu,
         "processes": ranks.world,
         "threads": torch.get_num_threads(),
-        "precision": {"name": precision.name, "reason": precision.reason},
+        "precision": asdict(precision),
         "weights": backbone.weights,
         "kinds": list(header.kinds),
         "manifest": {"path": path_text(manifest), "sha256": header.manifest_sha256},
