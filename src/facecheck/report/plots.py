@@ -90,7 +90,14 @@ def _draw_lines(axes: Axes, result: StudyResult) -> None:
         label = ": ".join(part for part in (name, _mean_label(rows)) if part)
         places = [row.at or 0 for row in rows]
         axes.errorbar(
-            places, _means(rows), yerr=_reach(rows), fmt="o-", color=colour, capsize=4, label=label
+            places,
+            _means(rows),
+            yerr=_reach(rows),
+            fmt="o-",
+            color=colour,
+            capsize=4,
+            markersize=9,
+            label=label,
         )
         paper = [(row.at or 0, 100 * row.paper) for row in rows if row.paper is not None]
         _draw_paper(axes, paper, None if told else "the paper")
