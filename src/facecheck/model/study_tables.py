@@ -141,7 +141,7 @@ def _between(interval: tuple[float, float] | None) -> str:
 
 
 def write_tables(rows: Sequence[VariantRow], out: Path) -> None:
-    """Write ``table.csv`` (shares 0 to 1, unrounded) and ``table.md`` (for people) to ``out``."""
+    """Write ``table.csv`` (shares 0 to 1, six digits) and ``table.md`` (for people) to ``out``."""
     records = [_record(row, _kinds(rows)) for row in rows]
     write_table(pl.DataFrame(records, infer_schema_length=None), out / "table.csv")
     write_text(out / "table.md", _markdown(rows))
@@ -228,9 +228,10 @@ def _provenance(sha256: str) -> str:
         "timm": timm.__version__,
     }
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
+    cores = cpu_count()
     return (
-        f"On {platform.machine()} {platform.system()}, {cpu_count()} cores, with {told}; the "
+        f"On {platform.machine()} {platform.system()}, {cores} core{'s' * (cores > 1)}, with {told}; the "
         f"manifest's sha256 is `{sha256}`. `study.yaml` holds the recipes, `results.jsonl` each "
-        "run's figures, `table.csv` this table unrounded. The same command goes on with what is "
+        "run's figures, `table.csv` this table to six digits. The same command goes on with what is "
         "missing, and keeps what is done."
     )
