@@ -229,9 +229,9 @@ def _provenance(sha256: str) -> str:
     }
     told = ", ".join(f"{name} {version}" for name, version in versions.items())
     cores = cpu_count()
+    machine = f"{platform.machine()} {platform.system()}, {cores} core{'s' * (cores > 1)}"
     return (
-        f"On {platform.machine()} {platform.system()}, {cores} core{'s' * (cores > 1)}, with {told}; the "
-        f"manifest's sha256 is `{sha256}`. `study.yaml` holds the recipes, `results.jsonl` each "
-        "run's figures, `table.csv` this table to six digits. The same command goes on with what is "
-        "missing, and keeps what is done."
+        f"On {machine}, with {told}; the manifest's sha256 is `{sha256}`. `study.yaml` holds the "
+        "recipes, `results.jsonl` each run's figures, `table.csv` this table to six digits. The "
+        "same command goes on with what is missing, and keeps what is done."
     )
