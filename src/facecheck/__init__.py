@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from facecheck.data.split import split as split
     from facecheck.model.evaluate import evaluate as evaluate
     from facecheck.model.recipe import Recipe as Recipe
+    from facecheck.model.study import study as study
+    from facecheck.model.study_spec import load_study as load_study
     from facecheck.model.train import train as train
     from facecheck.scanner.checker import Checker as Checker
     from facecheck.scanner.job import scan as scan
@@ -48,6 +50,8 @@ _HOMES = {
     "Recipe": "model.recipe",
     "train": "model.train",
     "evaluate": "model.evaluate",
+    "load_study": "model.study_spec",
+    "study": "model.study",
     "Checker": "scanner.checker",
     "scan": "scanner.job",
 }
