@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from facecheck.model.evaluate import evaluate as evaluate
     from facecheck.model.lr_find import lr_find as lr_find
     from facecheck.model.recipe import Recipe as Recipe
+    from facecheck.model.study import study as study
+    from facecheck.model.study_spec import load_study as load_study
     from facecheck.model.train import train as train
     from facecheck.scanner.checker import Checker as Checker
     from facecheck.scanner.job import scan as scan
@@ -50,6 +52,8 @@ _HOMES = {
     "lr_find": "model.lr_find",
     "train": "model.train",
     "evaluate": "model.evaluate",
+    "load_study": "model.study_spec",
+    "study": "model.study",
     "Checker": "scanner.checker",
     "scan": "scanner.job",
 }

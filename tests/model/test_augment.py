@@ -69,11 +69,12 @@ def test_each_choice_varies_by_the_draw_alone(
 
 def test_forensic_variation_takes_fine_detail_and_keeps_the_picture() -> None:
     plain = varied().astype(float)
-    for changes in (
+    every: tuple[dict[str, Any], ...] = (
         {"rescale": 1.0, "rescale_to": (0.25, 0.25)},
         {"blur": 1.0, "blur_sigma": (8.0, 8.0)},
         {"reencode": 1.0, "reencode_quality": (5, 5)},
-    ):
+    )
+    for changes in every:
         result = varied(**changes).astype(float)
         assert 2 < np.abs(result - plain).mean() < 60, changes
         assert abs(result.mean() - plain.mean()) < 5, changes

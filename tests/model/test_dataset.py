@@ -27,11 +27,11 @@ def test_an_epoch_holds_every_image_once_in_another_order_each_time() -> None:
     first, second = (epoch_batches(21, 4, 0, epoch) for epoch in (1, 2))
     for batches in (first, second):
         assert sorted(position for batch in batches for position in batch) == list(range(21))
-        assert [len(batch) for batch in batches] == [4, 4, 4, 4, 5]  # no batch of one
+        assert [len(batch) for batch in batches] == [4, 4, 4, 3, 3, 3]
     assert first != second
     assert epoch_batches(21, 4, 0, 1) == first
     assert epoch_batches(1, 4, 0, 1) == [[0]]
-    assert [len(batch) for batch in epoch_batches(22, 4, 0, 1, smallest=4)] == [4, 4, 4, 4, 6]
+    assert [len(batch) for batch in epoch_batches(5, 4, 0, 1)] == [3, 2]  # no batch of one
 
 
 def test_a_balanced_epoch_draws_groups_and_their_images_evenly() -> None:

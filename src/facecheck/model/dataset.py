@@ -104,26 +104,24 @@ def epoch_batches(
     epoch: int,
     *,
     groups: npt.NDArray[np.int64] | None = None,
-    smallest: int = 2,
 ) -> list[list[int]]:
     """Return one epoch's batches of positions, shuffled by seed and epoch.
 
+    They are as equal as can be: a short last batch would weigh its images more, and one image alone
+    breaks batch normalisation.
+
     Args:
         count: images; an epoch has as many draws.
-        batch_size: images a batch.
+        batch_size: images a batch, at most.
         seed: of the training.
         epoch: its number.
         groups: each image's group, shape (count,): every group is then drawn equally often, and
             within a group every image equally often. None takes every image once.
-        smallest: a last batch of fewer joins the one before it: one image alone breaks batch
-            normalisation, and each process needs its part.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(count) if groups is None else _balanced(groups, random)
-    batches = [order[start : start + batch_size].tolist() for start in range(0, count, batch_size)]
-    if len(batches) > 1 and len(batches[-1]) < smallest:
-        batches[-2:] = [batches[-2] + batches[-1]]
-    return batches
+    parts = np.array_split(order, -(-count // batch_size))
+    return [part.tolist() for part in parts]
 
 
 def _balanced(groups: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.int64]:

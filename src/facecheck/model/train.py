@@ -55,6 +55,9 @@ LOOK_EVERY = 20
 #: Share of the free memory that decoded images may take.
 CACHE_SHARE = 0.5
 
+#: A network as it computes logits of inputs: itself, compiled, or shared by processes.
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -157,7 +160,8 @@ def train(  # noqa: PLR0912
     """
     check_arch(recipe.arch)
     target = choose_device(device)
-    with join_ranks(target) as ranks:
+    repeatable = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
+    with repeatable, join_ranks(target) as ranks:
         if target.type == "cuda" and ranks.world > 1:
             target = torch.device("cuda", ranks.local)
             torch.cuda.set_device(target)
@@ -175,6 +179,11 @@ def train(  # noqa: PLR0912
         if recipe.batch_size == "auto":
             size = ranks.share(largest_batch(network, transform, recipe, precision, target))
             recipe = recipe.changed({"batch_size": size * ranks.world})
+        if ranks.world > 1 and int(recipe.batch_size) < 4 * ranks.world:
+            raise UsageError(
+                f"a batch of {recipe.batch_size} images is too small for {ranks.world} processes: "
+                f"pass --batch-size {4 * ranks.world} or more"
+            )
         header = Header(
             recipe.arch,
             data.kinds,
@@ -208,19 +217,27 @@ def train(  # noqa: PLR0912
             if ranks.is_first:
                 _write_run(run, recipe, header, manifest, backbone, target, precision, ranks)
                 state.save(run / STATE, identity)
-
         batch_size = int(recipe.batch_size)
         total = recipe.epochs * len(images)
-        steps_per_epoch = len(_batches(data, recipe, batch_size, 1, ranks))
+        steps_per_epoch = len(epoch_batches(len(images), batch_size, recipe.seed, 1))
         steps = max(2, recipe.epochs * steps_per_epoch)
-        model = _for_computing(
-            network, recipe, transform, precision, target, ranks, compile_model, steps
-        )
         judge_on = {"val": data.val, **({"test": data.test} if log_test else {})}
+        model = _for_computing(
+            network,
+            recipe,
+            transform,
+            precision,
+            target,
+            ranks,
+            compile_model,
+            steps - state.updates,
+        )
         saved_at = time.monotonic()
         while state.epoch <= recipe.epochs and not _out_of_patience(state.log, recipe):
             start, first_step = time.perf_counter(), state.step
-            batches = _batches(data, recipe, batch_size, state.epoch, ranks)
+            batches = epoch_batches(
+                len(images), batch_size, recipe.seed, state.epoch, groups=data.groups
+            )
             total_weights = [float(images.weights[batch].sum()) for batch in batches]
             mine = [batch[ranks.rank :: ranks.world] for batch in batches[first_step:]]
             train_mode(network, frozen=recipe.freeze)
@@ -261,7 +278,7 @@ def train(  # noqa: PLR0912
                 state.epoch,
                 time.perf_counter() - start,
                 fresh / trained,
-                float(state.optimiser.param_groups[-1]["lr"]),
+                float(state.optimiser.param_groups[0]["lr"]),
                 _gathered(state.seen, ranks).summary(),
                 judged,
             )
@@ -319,19 +336,6 @@ def _new_run(ranks: Ranks, name: str, runs: Path) -> Path | None:
     return new_run_folder(name, runs) if ranks.is_first else None
 
 
-def _batches(
-    data: TrainingData, recipe: Recipe, batch_size: int, epoch: int, ranks: Ranks
-) -> list[list[int]]:
-    return epoch_batches(
-        len(data.train),
-        batch_size,
-        recipe.seed,
-        epoch,
-        groups=data.groups,
-        smallest=2 * ranks.world,
-    )
-
-
 def _step_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
 
@@ -343,16 +347,17 @@ def _for_computing(
     precision: Precision,
     device: torch.device,
     ranks: Ranks,
-    compile_model: Literal["auto", "yes", "no"],
+    wanted: Literal["auto", "yes", "no"],
     steps: int,
-) -> nn.Module:
+) -> Forward:
     """Return the network as it computes: compiled where that pays, shared where there are ranks."""
     if ranks.world == 1:
-        sample = torch.zeros(
-            int(recipe.batch_size), 3, transform.image_size, transform.image_size, device=device
-        ).to(memory_format=torch.channels_last)
+        train_mode(network, frozen=recipe.freeze)
+        side = transform.image_size
+        sample = torch.zeros(int(recipe.batch_size), 3, side, side, device=device)
+        sample = sample.to(memory_format=torch.channels_last)
         return compile_if_faster(
-            network, sample, steps=steps, precision=precision, wanted=compile_model
+            network, sample, steps=steps, precision=precision, wanted=wanted
         ).forward
     if device.type == "cuda":
         # One process with the whole batch would normalise over all of it.
@@ -363,7 +368,7 @@ def _for_computing(
 
 
 def learn(
-    model: nn.Module,
+    model: Forward,
     state: TrainingState,
     batch: Batch,
     total_weight: float,
@@ -421,7 +426,7 @@ def _to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.to(device)
 
 
-def _no_sync(model: nn.Module, *, is_last: bool) -> AbstractContextManager[None]:
+def _no_sync(model: Forward, *, is_last: bool) -> AbstractContextManager[None]:
     """Let processes exchange gradients once a step, with the last part of its batch."""
     if is_last or not isinstance(model, DistributedDataParallel):
         return nullcontext()
@@ -614,7 +619,7 @@ def _write_run(
         "gpu": gpu,
         "processes": ranks.world,
         "threads": torch.get_num_threads(),
-        "precision": {"name": precision.name, "reason": precision.reason},
+        "precision": asdict(precision),
         "weights": backbone.weights,
         "kinds": list(header.kinds),
         "manifest": {"path": path_text(manifest), "sha256": header.manifest_sha256},

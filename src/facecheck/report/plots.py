@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from facecheck.core.files import atomic_path
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from facecheck.model.lr_find import LrFindResult
+    from facecheck.model.study import StudyResult
+    from facecheck.model.study_tables import VariantRow
 
 #: Okabe and Ito 2008, "Color universal design": told apart by colour-blind people too.
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+_PAPER = "#000000"
 _STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 13,
@@ -25,6 +32,121 @@ _STYLE: Any = {
     "grid.color": "#DDDDDD",
     "text.parse_math": False,  # a variant's name may hold dollar signs
 }
+_TOP1 = "top-1 on the test split, %"
+
+
+def plot_study(result: StudyResult, path: Path) -> None:
+    """Draw a study as a PNG: each run a point, each variant its mean and 95 % interval.
+
+    The interval is over seeds (Student's t), or the Wilson interval where a variant has one run.
+    Variants lie below one another, or along a logarithmic axis where they differ in one number.
+    """
+    with rc_context(_STYLE):
+        height = 4.5 if result.axis else 1.9 + 0.5 * len(result.variants)
+        figure = Figure(figsize=(8, height), layout="constrained")
+        axes = figure.add_subplot()
+        if result.axis:
+            _draw_lines(axes, result)
+        else:
+            _draw_rows(axes, result)
+        axes.set_title(result.title, loc="left")
+        # Below the plot, where it hides no point.
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=150)
+
+
+def _draw_rows(axes: Axes, result: StudyResult) -> None:
+    rows = result.variants
+    places = np.arange(len(rows))
+    axes.errorbar(
+        _means(rows),
+        places,
+        xerr=_reach(rows),
+        fmt="o",
+        color=OKABE_ITO[0],
+        capsize=4,
+        markersize=7,
+        label=_mean_label(rows),
+    )
+    seeds = [(100 * run.top1, _place(rows, run.variant) + 0.22) for run in result.runs]
+    across, down = np.transpose(seeds)
+    axes.scatter(across, down, s=18, color=OKABE_ITO[1], label="one run")
+    paper = [(100 * row.paper, place) for place, row in enumerate(rows) if row.paper is not None]
+    _draw_paper(axes, paper, "the paper")
+    axes.set_yticks(places, [row.variant for row in rows])
+    axes.set_ylim(len(rows) - 0.5, -0.5)  # the first at the top, as in the table
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(_TOP1)
+
+
+def _draw_lines(axes: Axes, result: StudyResult) -> None:
+    series = list(dict.fromkeys(row.series for row in result.variants))
+    told = False  # the paper's figures have one line in the legend, whichever series come first
+    for number, name in enumerate(series):
+        rows = sorted(
+            (row for row in result.variants if row.series == name), key=lambda row: row.at or 0
+        )
+        colour = OKABE_ITO[number % len(OKABE_ITO)]
+        label = ": ".join(part for part in (name, _mean_label(rows)) if part)
+        places = [row.at or 0 for row in rows]
+        axes.errorbar(
+            places,
+            _means(rows),
+            yerr=_reach(rows),
+            fmt="o-",
+            color=colour,
+            capsize=4,
+            markersize=9,
+            label=label,
+        )
+        paper = [(row.at or 0, 100 * row.paper) for row in rows if row.paper is not None]
+        _draw_paper(axes, paper, None if told else "the paper")
+        told = told or bool(paper)
+    at = {row.variant: row.at or 0 for row in result.variants}
+    seeds = [(at[run.variant], 100 * run.top1) for run in result.runs]
+    across, down = np.transpose(seeds)
+    axes.scatter(across, down, s=18, color="#777777", label="one run", zorder=3)
+    axes.set_xscale("log", base=2)
+    values = sorted({row.at for row in result.variants if row.at is not None})
+    axes.set_xticks(values, [f"{value:g}" for value in values])
+    axes.set_xlabel((result.axis or "").replace("_", " "))
+    axes.set_ylabel(_TOP1)
+
+
+def _means(rows: Sequence[VariantRow]) -> list[float]:
+    return [100 * row.top1 for row in rows]
+
+
+def _reach(rows: Sequence[VariantRow]) -> list[list[float]]:
+    """Return how far each interval reaches below and above its mean, shape (2, rows)."""
+    bounds = [row.interval or row.pooled for row in rows]
+    below = [100 * max(0.0, row.top1 - low) for row, (low, _) in zip(rows, bounds, strict=True)]
+    above = [100 * max(0.0, high - row.top1) for row, (_, high) in zip(rows, bounds, strict=True)]
+    return [below, above]
+
+
+def _mean_label(rows: Sequence[VariantRow]) -> str:
+    return "mean, 95 % over seeds" if rows[0].interval else "top-1, 95 % Wilson"
+
+
+def _place(rows: Sequence[VariantRow], variant: str) -> int:
+    return next(place for place, row in enumerate(rows) if row.variant == variant)
+
+
+def _draw_paper(axes: Axes, points: Sequence[tuple[float, float]], label: str | None) -> None:
+    if points:
+        across, down = np.transpose(points)
+        axes.scatter(
+            across,
+            down,
+            marker="D",
+            s=55,
+            facecolors="none",
+            edgecolors=_PAPER,
+            label=label,
+            zorder=4,
+        )
 
 
 def plot_lr_find(result: LrFindResult, path: Path) -> None:

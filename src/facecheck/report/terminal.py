@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from facecheck.model.lr_find import LrFindResult
     from facecheck.model.metrics import Summary
     from facecheck.model.state import Epoch
+    from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
     from facecheck.scanner.job import ScanResult
 
@@ -34,7 +35,7 @@ _TEXT_COLUMNS = frozenset(
         *("kind", "source", "reason", "verdict", "status", "true \\ predicted"),
         *("other source", "kinds in conflict", "measure"),
         *("platform", "kinds", "licence", "where", "files", "group", "excluded"),
-        *("question", "split", "file", "in", "belongs with", "which is in"),
+        *("question", "split", "file", "in", "belongs with", "which is in", "variant"),
     )
 )
 
@@ -480,6 +481,23 @@ def _summary_cells(summary: Summary) -> list[str]:
         f"{100 * low:.1f} to {100 * high:.1f}",
         percent(summary.top5),
     ]
+
+
+def render_study(result: StudyResult) -> RenderableType:
+    """Render one row a variant, and where the rest is."""
+    from facecheck.model.study_tables import table_text
+
+    headings, rows = table_text(result.variants)
+    table = _table(*headings)
+    for cells in rows:
+        table.add_row(*map(Text, cells))
+    kept = len(result.runs) - result.trained
+    found = f"; {kept} of them were found finished" if kept else ""
+    return Group(
+        _line(f"{result.title}: {result.question}", "bold"),
+        table,
+        _line(f"figures in %, of the test split; {len(result.runs)} runs in {result.out}{found}"),
+    )
 
 
 def render_scan(result: ScanResult) -> RenderableType:
