@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from torch import nn
@@ -183,7 +183,7 @@ class Compiled:
         reason: why it is, or is not, compiled, in words, for the log.
     """
 
-    forward: nn.Module
+    forward: Callable[[torch.Tensor], torch.Tensor]
     ratio: float | None
     reason: str
 
@@ -214,7 +214,7 @@ def compile_if_faster(
     if wanted == "auto" and (inputs.device.type != "cuda" or steps < 3000):
         return Compiled(model, None, "not compiled: pays only on CUDA over 3,000 steps or more")
     # Sizes are few, and each gets its own code: code for any size is slower.
-    faster = cast(nn.Module, torch.compile(model, dynamic=False))
+    faster: Callable[[torch.Tensor], torch.Tensor] = torch.compile(model, dynamic=False)
     try:
         with _unchanged(model, inputs.device):
             eager, compiled = _step_seconds((model, faster), inputs, precision)
@@ -230,7 +230,7 @@ def compile_if_faster(
 
 
 def _step_seconds(
-    forwards: tuple[nn.Module, ...],
+    forwards: tuple[Callable[[torch.Tensor], torch.Tensor], ...],
     inputs: torch.Tensor,
     precision: Precision,
 ) -> list[float]:
@@ -241,7 +241,7 @@ def _step_seconds(
             start = time.perf_counter()
             with precision.autocast(inputs.device):
                 logits = forward(inputs)
-            logits.float().logsumexp(dim=1).mean().backward()
+            logits.float().logsumexp(dim=1).mean().backward()  # type: ignore[no-untyped-call]
             if inputs.device.type != "cpu":
                 torch.accelerator.synchronize(inputs.device)
             if turn >= 3:  # the first ones compile and choose algorithms
