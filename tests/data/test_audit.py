@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from facecheck.core.errors import FacecheckError, UsageError
@@ -22,6 +21,7 @@ from facecheck.data.cues import (
     normalise,
     sharpness,
 )
+from facecheck.model.recipe import load_recipe
 
 pytest.importorskip("sklearn")
 
@@ -131,11 +131,10 @@ def test_shortcuts_are_found_where_they_are_and_gone_once_normalised(manifest: P
     after = guess_at(result.normalised, "photo/a or cartoon/b", "metadata")
     assert after.balanced_accuracy < 0.75
     assert result.recipe is not None
-    assert yaml.safe_load(result.recipe.read_text()) == {
-        "reencode": {"formats": ["jpeg", "webp"], "quality": [40, 95]},
-        "size": 32,
-        "blur": [0, 2],
-    }
+    recipe = load_recipe(result.recipe)
+    assert recipe.image_size == 32
+    assert (recipe.reencode, recipe.reencode_quality) == (1, (40, 95))
+    assert (recipe.blur, recipe.blur_sigma) == (1, (0, 14))
     report = json.loads(result.report.read_text())
     assert report["by_source"]["photo/a"] == 40
     assert len(report["guesses"]) == len(result.guesses)

@@ -38,8 +38,8 @@ def audit(
     fix: Annotated[
         Fix | None,
         typer.Option(
-            help="normalise: write settings that take the container's cues away, and measure "
-            "again on images normalised in memory."
+            help="normalise: write a training recipe that takes the container's cues away, and "
+            "measure again on images normalised in memory."
         ),
     ] = None,
     out: Annotated[

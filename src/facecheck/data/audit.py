@@ -332,16 +332,20 @@ def _warnings(guesses: Sequence[Guess], level: float) -> Iterator[str]:
 
 
 def normalise_yaml(settings: Normalise) -> str:
-    """Return normalisation settings as the YAML that ``audit --fix normalise`` writes."""
+    """Return normalisation settings as a recipe: what ``audit --fix normalise`` writes."""
     stored = {
-        "reencode": {"formats": list(settings.formats), "quality": list(settings.quality)},
-        "size": settings.size,
-        "blur": list(settings.blur),
+        "image_size": settings.size,
+        "reencode": 1.0,
+        "reencode_formats": list(settings.formats),
+        "reencode_quality": list(settings.quality),
+        "blur": 1.0,
+        # A recipe counts in pixels of 224, whatever its size.
+        "blur_sigma": [round(sigma * 224 / settings.size, 3) for sigma in settings.blur],
     }
     head = (
-        "# Take away what tells images apart but is not in the face: every image, real or not, is\n"
-        "# cut to one size, blurred (standard deviation in pixels) and encoded anew at random,\n"
-        "# without EXIF.\n"
+        "# Take away what tells images apart but is not in the face: every training image, real\n"
+        "# or not, is cut to one size, blurred and encoded anew at random. Train with it by\n"
+        "# facecheck train --recipe THIS-FILE\n"
     )
     return head + yaml.safe_dump(stored, sort_keys=False, default_flow_style=None)
 

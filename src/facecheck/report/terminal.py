@@ -356,7 +356,9 @@ def render_audit(result: AuditResult) -> RenderableType:
         reasons = {f"{path}: {reason}": 1 for path, reason in result.errors}
         parts.append(_counts("reason", reasons))
     if result.recipe:
-        parts.append(_line(f"normalisation settings in {result.recipe}"))
+        parts.append(
+            _line(f"recipe that normalises, for `facecheck train --recipe`: {result.recipe}")
+        )
     parts.append(_line(f"{result.images:,} images; report in {result.report}"))
     return Group(*parts)
 
