@@ -41,7 +41,7 @@ from facecheck.model.distributed import Ranks, join_ranks
 from facecheck.model.loss import losses
 from facecheck.model.metrics import Summary, summarise
 from facecheck.model.optim import freeze_body, make_optimiser, rate_factor, set_rate, train_mode
-from facecheck.model.precision import Precision, choose_precision, compile_if_faster
+from facecheck.model.precision import Compiled, Precision, choose_precision, compile_if_faster
 from facecheck.model.predict import Predictor
 from facecheck.model.recipe import Recipe, load_recipe
 from facecheck.model.state import Epoch, Tally, TrainingState, best_of
@@ -209,20 +209,12 @@ def train(  # noqa: PLR0912
             "manifest_sha256": header.manifest_sha256,
             "kinds": list(data.kinds),
         }
-        if resume is not None:
-            run = resume
-            state.load(run / STATE, identity, target)
-        else:
-            run = Path(ranks.share(str(_new_run(ranks, name or recipe.arch, runs))))
-            if ranks.is_first:
-                _write_run(run, recipe, header, manifest, backbone, target, precision, ranks)
-                state.save(run / STATE, identity)
         batch_size = int(recipe.batch_size)
         total = recipe.epochs * len(images)
         steps_per_epoch = len(epoch_batches(len(images), batch_size, recipe.seed, 1))
         steps = max(2, recipe.epochs * steps_per_epoch)
         judge_on = {"val": data.val, **({"test": data.test} if log_test else {})}
-        model = _for_computing(
+        computing = _for_computing(
             network,
             recipe,
             transform,
@@ -232,6 +224,17 @@ def train(  # noqa: PLR0912
             compile_model,
             steps - state.updates,
         )
+        if resume is not None:
+            run = resume
+            state.load(run / STATE, identity, target)
+        else:
+            run = Path(ranks.share(str(_new_run(ranks, name or recipe.arch, runs))))
+            if ranks.is_first:
+                _write_run(
+                    run, recipe, header, manifest, backbone, target, precision, computing, ranks
+                )
+                state.save(run / STATE, identity)
+        model = computing.forward
         saved_at = time.monotonic()
         while state.epoch <= recipe.epochs and not _out_of_patience(state.log, recipe):
             start, first_step = time.perf_counter(), state.step
@@ -349,22 +352,21 @@ def _for_computing(
     ranks: Ranks,
     wanted: Literal["auto", "yes", "no"],
     steps: int,
-) -> Forward:
+) -> Compiled:
     """Return the network as it computes: compiled where that pays, shared where there are ranks."""
     if ranks.world == 1:
         train_mode(network, frozen=recipe.freeze)
         side = transform.image_size
         sample = torch.zeros(int(recipe.batch_size), 3, side, side, device=device)
         sample = sample.to(memory_format=torch.channels_last)
-        return compile_if_faster(
-            network, sample, steps=steps, precision=precision, wanted=wanted
-        ).forward
+        return compile_if_faster(network, sample, steps=steps, precision=precision, wanted=wanted)
     if device.type == "cuda":
         # One process with the whole batch would normalise over all of it.
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-    return DistributedDataParallel(
+    shared = DistributedDataParallel(
         network, device_ids=[device.index] if device.type == "cuda" else None
     )
+    return Compiled(shared, None, "not compiled: shared by several processes")
 
 
 def learn(
@@ -604,6 +606,7 @@ def _write_run(
     backbone: Backbone,
     device: torch.device,
     precision: Precision,
+    computing: Compiled,
     ranks: Ranks,
 ) -> None:
     """Write what is needed to tell, and repeat, how the run was made."""
@@ -620,6 +623,7 @@ def _write_run(
         "processes": ranks.world,
         "threads": torch.get_num_threads(),
         "precision": asdict(precision),
+        "compiling": computing.reason,
         "weights": backbone.weights,
         "kinds": list(header.kinds),
         "manifest": {"path": path_text(manifest), "sha256": header.manifest_sha256},
