@@ -105,7 +105,7 @@ def test_a_loss_that_is_not_finite_stops_and_says_where(
         factor = math.nan if next(steps) == 3 else 1
         return losses(logits, labels, recipe) * factor
 
-    monkeypatch.setattr("facecheck.model.train.losses", explode)
+    monkeypatch.setattr("facecheck.model.step.losses", explode)
     with pytest.raises(TrainingError, match=r"the loss is nan at epoch 2, step 1 of 3"):
         train(trained[0], SMALL, runs=tmp_path, device="cpu", workers=0)
 
@@ -116,7 +116,7 @@ def test_a_batch_that_has_no_memory_names_the_next_size(
     def explode(*_: object) -> torch.Tensor:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr("facecheck.model.train.losses", explode)
+    monkeypatch.setattr("facecheck.model.step.losses", explode)
     with pytest.raises(TrainingError, match="--batch-size 4, or --accumulate 2"):
         train(trained[0], SMALL, runs=tmp_path, device="cpu", workers=0)
     recipe = replace(SMALL, batch_size="auto", epochs=1)

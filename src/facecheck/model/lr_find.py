@@ -25,11 +25,11 @@ from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.model.backbones import check_arch
 from facecheck.model.dataset import Batch, TrainingImages, epoch_batches, epoch_loader
 from facecheck.model.device import choose_device
+from facecheck.model.distributed import Ranks
 from facecheck.model.optim import make_optimiser, set_rate, train_mode
-from facecheck.model.precision import choose_precision
 from facecheck.model.recipe import Recipe
 from facecheck.model.state import TrainingState
-from facecheck.model.train import build_network, largest_batch, learn, too_large
+from facecheck.model.step import learn, make_ready, too_large
 from facecheck.model.training_data import TrainingData, training_data
 from facecheck.model.transforms import Transform
 
@@ -117,21 +117,10 @@ def lr_find(
     check_arch(recipe.arch)
     target = choose_device(device)
     data = training_data(manifest, recipe)
-    torch.manual_seed(recipe.seed)
-    backbone = build_network(recipe, data.kinds)
-    transform = Transform.for_size(
-        recipe.image_size,
-        backbone.mean,
-        backbone.std,
-        crops=5 if recipe.crop == "five" else 1,
-    )
-    network = backbone.model.to(target).to(memory_format=torch.channels_last)
-    precision = choose_precision(target, recipe.precision)
-    if recipe.batch_size == "auto":
-        size = largest_batch(network, transform, recipe, precision, target)
-        recipe = recipe.changed({"batch_size": size})
+    ready = make_ready(recipe, data.kinds, target, Ranks())
+    recipe, network, transform = ready.recipe, ready.network, ready.transform
     state = TrainingState(network, make_optimiser(network, recipe))
-    if precision.needs_scaler:
+    if ready.precision.needs_scaler:
         state.scaler = torch.amp.GradScaler(target.type)
     train_mode(network, frozen=recipe.freeze)
     batches = _endless(data, recipe, transform, cpu_count() if workers is None else workers)
@@ -139,12 +128,9 @@ def lr_find(
     def step() -> float:
         batch = next(batches)
         try:
-            loss = learn(
-                *(network, state, batch, float(batch[2].sum())),
-                *(recipe, transform, precision, target),
-            )
+            loss = learn(network, state, batch, float(batch[2].sum()), ready)
         except torch.OutOfMemoryError:
-            raise TrainingError(too_large(recipe, target)) from None
+            raise TrainingError(too_large(ready)) from None
         return float(loss)
 
     rates = np.geomspace(lowest, highest, steps).tolist()
@@ -164,8 +150,8 @@ def lr_find(
             curve.write_csv(temporary)
     return LrFindResult(
         arch=recipe.arch,
-        weights=backbone.weights,
-        device=f"{target}, {precision.name}",
+        weights=ready.weights,
+        device=f"{target}, {ready.precision.name}",
         rates=tuple(rates),
         losses=tuple(losses),
         smoothed=tuple(smoothed),

@@ -177,18 +177,26 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> R
         ConfigError: there is no such recipe, or it cannot be read, or has an unknown field or a
             wrong value; the message names the file.
     """
-    path = Path(name)
-    if not path.is_file():
-        path = RECIPES / f"{name}.yaml"
-    if not path.is_file():
-        names = recipe_names()
-        near = did_you_mean(str(name), names) or f": there are {', '.join(names)}, or pass a file"
-        raise ConfigError(f"no recipe {str(name)!r}{near}")
+    path = find_yaml(name, RECIPES, "recipe")
     stored = read_mapping(path)
     try:
         return Recipe().changed({**stored, **(changes or {})})
     except ConfigError as error:
         raise ConfigError(f"{path_text(path)}: {error}") from None
+
+
+def find_yaml(name: str | Path, folder: Path, what: str) -> Path:
+    """Return the file ``name``, or else the one of that name that the package has in ``folder``.
+
+    Raises:
+        ConfigError: there is neither; the message names ``what`` is missing and near names.
+    """
+    for path in (Path(name), folder / f"{name}.yaml"):
+        if path.is_file():
+            return path
+    names = sorted(file.stem for file in folder.glob("*.yaml"))
+    near = did_you_mean(str(name), names) or f": there are {', '.join(names)}, or pass a file"
+    raise ConfigError(f"no {what} {str(name)!r}{near}")
 
 
 def recipe_names() -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from facecheck.core.errors import ConfigError, did_you_mean
 from facecheck.core.files import path_text
-from facecheck.model.recipe import Recipe, load_recipe, read_mapping
+from facecheck.model.recipe import Recipe, find_yaml, load_recipe, read_mapping
 
 #: The studies that come with the package, by name.
 STUDIES = Path(str(files("facecheck"))) / "configs" / "studies"
@@ -114,13 +114,7 @@ def load_study(name: str | Path) -> Study:
         ConfigError: there is no such study, it cannot be read, has an unknown key or field (the
             message names the nearest), or one of its recipes cannot be.
     """
-    path = Path(name)
-    if not path.is_file():
-        path = STUDIES / f"{name}.yaml"
-    if not path.is_file():
-        names = study_names()
-        near = did_you_mean(str(name), names) or f": there are {', '.join(names)}, or pass a file"
-        raise ConfigError(f"no study {str(name)!r}{near}")
+    path = find_yaml(name, STUDIES, "study")
     try:
         return _study(str(name), read_mapping(path))
     except ConfigError as error:

@@ -7,7 +7,6 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +17,6 @@ import timm
 import torch
 import yaml
 from timm.utils.model_ema import ModelEmaV3
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 import facecheck
 from facecheck.core.errors import TrainingError, UsageError
@@ -27,26 +24,19 @@ from facecheck.core.files import path_text, sha256_file, write_text
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.workspace import BEST, LAST, RUNS, STATE, new_run_folder
-from facecheck.model.backbones import Backbone, build, check_arch
-from facecheck.model.checkpoint import (
-    Checkpoint,
-    Header,
-    kinds_of_weights,
-    normalise,
-    save_checkpoint,
-)
-from facecheck.model.dataset import Batch, TrainingImages, epoch_batches, epoch_loader
+from facecheck.model.backbones import check_arch
+from facecheck.model.checkpoint import Checkpoint, Header, save_checkpoint
+from facecheck.model.dataset import TrainingImages, epoch_batches, epoch_loader
 from facecheck.model.device import choose_device
 from facecheck.model.distributed import Ranks, join_ranks
-from facecheck.model.loss import losses
 from facecheck.model.metrics import Summary, summarise
-from facecheck.model.optim import freeze_body, make_optimiser, rate_factor, set_rate, train_mode
-from facecheck.model.precision import Compiled, Precision, choose_precision, compile_if_faster
+from facecheck.model.optim import make_optimiser, rate_factor, set_rate, train_mode
+from facecheck.model.precision import Compiled
 from facecheck.model.predict import Predictor
 from facecheck.model.recipe import Recipe, load_recipe
 from facecheck.model.state import Epoch, Tally, TrainingState, best_of
+from facecheck.model.step import Ready, for_computing, learn, make_ready, too_large
 from facecheck.model.training_data import TrainingData, training_data
-from facecheck.model.transforms import Transform
 
 #: Seconds between two savings of the state within an epoch.
 SAVE_EVERY = 300.0
@@ -54,9 +44,6 @@ SAVE_EVERY = 300.0
 LOOK_EVERY = 20
 #: Share of the free memory that decoded images may take.
 CACHE_SHARE = 0.5
-
-#: A network as it computes logits of inputs: itself, compiled, or shared by processes.
-Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -166,19 +153,8 @@ def train(  # noqa: PLR0912
             target = torch.device("cuda", ranks.local)
             torch.cuda.set_device(target)
         data = training_data(manifest, recipe)
-        torch.manual_seed(recipe.seed)
-        backbone = build_network(recipe, data.kinds)
-        transform = Transform.for_size(
-            recipe.image_size,
-            backbone.mean,
-            backbone.std,
-            crops=5 if recipe.crop == "five" else 1,
-        )
-        network = backbone.model.to(target).to(memory_format=torch.channels_last)
-        precision = choose_precision(target, recipe.precision)
-        if recipe.batch_size == "auto":
-            size = ranks.share(largest_batch(network, transform, recipe, precision, target))
-            recipe = recipe.changed({"batch_size": size * ranks.world})
+        ready = make_ready(recipe, data.kinds, target, ranks)
+        recipe, network, transform = ready.recipe, ready.network, ready.transform
         if ranks.world > 1 and int(recipe.batch_size) < 4 * ranks.world:
             raise UsageError(
                 f"a batch of {recipe.batch_size} images is too small for {ranks.world} processes: "
@@ -202,7 +178,7 @@ def train(  # noqa: PLR0912
         state = TrainingState(network, make_optimiser(network, recipe))
         if recipe.ema:
             state.ema = ModelEmaV3(network, decay=recipe.ema, use_warmup=True)
-        if precision.needs_scaler:
+        if ready.precision.needs_scaler:
             state.scaler = torch.amp.GradScaler(target.type)
         identity = {
             "recipe": recipe.plain(),
@@ -214,25 +190,14 @@ def train(  # noqa: PLR0912
         steps_per_epoch = len(epoch_batches(len(images), batch_size, recipe.seed, 1))
         steps = max(2, recipe.epochs * steps_per_epoch)
         judge_on = {"val": data.val, **({"test": data.test} if log_test else {})}
-        computing = _for_computing(
-            network,
-            recipe,
-            transform,
-            precision,
-            target,
-            ranks,
-            compile_model,
-            steps - state.updates,
-        )
+        computing = for_computing(ready, ranks, compile_model, steps)
         if resume is not None:
             run = resume
             state.load(run / STATE, identity, target)
         else:
             run = Path(ranks.share(str(_new_run(ranks, name or recipe.arch, runs))))
             if ranks.is_first:
-                _write_run(
-                    run, recipe, header, manifest, backbone, target, precision, computing, ranks
-                )
+                _write_run(run, header, manifest, ready, computing, ranks)
                 state.save(run / STATE, identity)
         model = computing.forward
         saved_at = time.monotonic()
@@ -254,9 +219,9 @@ def train(  # noqa: PLR0912
                 set_rate(state.optimiser, rate_factor(recipe.schedule, state.updates, steps))
                 weight = total_weights[state.step] / ranks.world
                 try:
-                    loss = learn(model, state, batch, weight, recipe, transform, precision, target)
+                    loss = learn(model, state, batch, weight, ready)
                 except torch.OutOfMemoryError:
-                    raise TrainingError(too_large(recipe, target)) from None
+                    raise TrainingError(too_large(ready)) from None
                 unseen.append(loss)
                 state.step += 1
                 state.updates += 1
@@ -305,30 +270,14 @@ def train(  # noqa: PLR0912
             best=run / BEST,
             last=run / LAST,
             kinds=data.kinds,
-            weights=backbone.weights,
-            device=f"{target}, {precision.name}",
+            weights=ready.weights,
+            device=f"{target}, {ready.precision.name}",
             train_images=len(data.train),
             val_images=len(data.val),
             epochs=tuple(state.log),
             best_epoch=best_of(state.log),
             stopped_early=len(state.log) < recipe.epochs,
         )
-
-
-def build_network(recipe: Recipe, kinds: tuple[str, ...]) -> Backbone:
-    """Build the recipe's network, its body frozen if it asks so."""
-    # A head of as many outputs for other kinds would be taken for ours.
-    same_kinds = recipe.weights is None or kinds_of_weights(recipe.weights) in {None, kinds}
-    backbone = build(
-        recipe.arch,
-        len(kinds),
-        pretrained=recipe.pretrained,
-        weights=recipe.weights,
-        keep_head=same_kinds,
-    )
-    if recipe.freeze:
-        freeze_body(backbone.model)
-    return backbone
 
 
 def _cache_memory(ranks: Ranks) -> int:
@@ -343,99 +292,6 @@ def _step_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
 
 
-def _for_computing(
-    network: nn.Module,
-    recipe: Recipe,
-    transform: Transform,
-    precision: Precision,
-    device: torch.device,
-    ranks: Ranks,
-    wanted: Literal["auto", "yes", "no"],
-    steps: int,
-) -> Compiled:
-    """Return the network as it computes: compiled where that pays, shared where there are ranks."""
-    if ranks.world == 1:
-        train_mode(network, frozen=recipe.freeze)
-        side = transform.image_size
-        sample = torch.zeros(int(recipe.batch_size), 3, side, side, device=device)
-        sample = sample.to(memory_format=torch.channels_last)
-        return compile_if_faster(network, sample, steps=steps, precision=precision, wanted=wanted)
-    if device.type == "cuda":
-        # One process with the whole batch would normalise over all of it.
-        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-    shared = DistributedDataParallel(
-        network, device_ids=[device.index] if device.type == "cuda" else None
-    )
-    return Compiled(shared, None, "not compiled: shared by several processes")
-
-
-def learn(
-    model: Forward,
-    state: TrainingState,
-    batch: Batch,
-    total_weight: float,
-    recipe: Recipe,
-    transform: Transform,
-    precision: Precision,
-    device: torch.device,
-) -> torch.Tensor:
-    """Take one step; return its mean loss, a scalar on the device.
-
-    Args:
-        model: the network as it computes.
-        state: whose weights are changed and whose tally is added to.
-        batch: this process's part of the step's images.
-        total_weight: of the whole step's images, over the number of processes (whose gradients
-            are averaged).
-        recipe: loss, parts and clipping.
-        transform: how pixels are normalised.
-        precision: of the arithmetic.
-        device: where.
-    """
-    pixels, labels, weights = (_to_device(part, device) for part in batch)
-    count = len(labels)
-    parts = max(1, min(recipe.accumulate, count // 2))  # one image alone breaks normalisation
-    total = torch.zeros((), device=device)
-    state.optimiser.zero_grad(set_to_none=True)
-    for number, chosen in enumerate(torch.arange(count).tensor_split(parts), 1):
-        part = slice(int(chosen[0]), int(chosen[-1]) + 1)
-        with _no_sync(model, is_last=number == parts):
-            with precision.autocast(device):
-                logits = model(normalise(pixels[part], transform))
-            loss = (losses(logits, labels[part], recipe) * weights[part]).sum() / total_weight
-            scaled = state.scaler.scale(loss) if state.scaler else loss
-            scaled.backward()  # type: ignore[no-untyped-call]
-        state.seen.add(logits, labels[part])
-        total += loss.detach()
-    if recipe.clip:
-        if state.scaler:
-            state.scaler.unscale_(state.optimiser)
-        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
-    if state.scaler:
-        state.scaler.step(state.optimiser)
-        state.scaler.update()
-    # A loss that is not finite is told by the caller; the weights stay as they were.
-    elif device.type != "cpu" or math.isfinite(float(total)):
-        state.optimiser.step()
-    if state.ema:
-        state.ema.update(state.model, state.updates)
-    return total
-
-
-def _to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
-
-
-def _no_sync(model: Forward, *, is_last: bool) -> AbstractContextManager[None]:
-    """Let processes exchange gradients once a step, with the last part of its batch."""
-    if is_last or not isinstance(model, DistributedDataParallel):
-        return nullcontext()
-    context: AbstractContextManager[None] = model.no_sync()
-    return context
-
-
 def _require_finite(
     found: Sequence[torch.Tensor], state: TrainingState, steps: int, recipe: Recipe, run: Path
 ) -> None:
@@ -447,47 +303,6 @@ def _require_finite(
             f"{state.step - len(values) + bad + 1} of {steps}: lower --lr (now {recipe.lr:g}), or "
             f"limit the gradient with --clip 1; earlier checkpoints are in {path_text(run)}"
         )
-
-
-def too_large(recipe: Recipe, device: torch.device) -> str:
-    """Say that a batch does not fit the device's memory, and what would."""
-    size = int(recipe.batch_size)
-    return (
-        f"a batch of {size} images of {recipe.image_size} px does not fit the memory of {device}: "
-        f"try --batch-size {max(1, size // 2)}, or --accumulate {2 * recipe.accumulate} for the "
-        "same result, or --batch-size auto"
-    )
-
-
-def largest_batch(
-    network: nn.Module,
-    transform: Transform,
-    recipe: Recipe,
-    precision: Precision,
-    device: torch.device,
-) -> int:
-    """Return the largest power of 2 up to 512 that a step has memory for; 32 without a GPU."""
-    if device.type != "cuda":
-        return 32
-    size, fits = 8, 4
-    while size <= 512:
-        try:
-            pixels = torch.zeros(
-                size, transform.image_size, transform.image_size, 3, dtype=torch.uint8
-            ).to(device)
-            with precision.autocast(device):
-                logits = network(normalise(pixels, transform))
-            losses(
-                logits, torch.zeros(size, dtype=torch.int64, device=device), recipe
-            ).mean().backward()  # type: ignore[no-untyped-call]
-        except torch.OutOfMemoryError:
-            break
-        finally:
-            network.zero_grad(set_to_none=True)
-        size, fits = 2 * size, size
-    torch.cuda.empty_cache()
-    # Optimiser, average and fragmentation take their part as well.
-    return max(1, fits // 2)
 
 
 def _out_of_patience(log: Sequence[Epoch], recipe: Recipe) -> bool:
@@ -599,32 +414,24 @@ def _tell_tensorboard(run: Path, row: Epoch) -> None:
 
 
 def _write_run(
-    run: Path,
-    recipe: Recipe,
-    header: Header,
-    manifest: Path,
-    backbone: Backbone,
-    device: torch.device,
-    precision: Precision,
-    computing: Compiled,
-    ranks: Ranks,
+    run: Path, header: Header, manifest: Path, ready: Ready, computing: Compiled, ranks: Ranks
 ) -> None:
     """Write what is needed to tell, and repeat, how the run was made."""
-    write_text(run / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    write_text(run / "recipe.yaml", yaml.safe_dump(ready.recipe.plain(), sort_keys=False))
+    on_gpu = ready.device.type == "cuda"
     facts: Mapping[str, Any] = {
         "facecheck": facecheck.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "timm": timm.__version__,
         "machine": f"{platform.machine()} {platform.system()}, {cpu_count()} cores",
-        "device": str(device),
-        "gpu": gpu,
+        "device": str(ready.device),
+        "gpu": torch.cuda.get_device_name(ready.device) if on_gpu else None,
         "processes": ranks.world,
         "threads": torch.get_num_threads(),
-        "precision": asdict(precision),
+        "precision": asdict(ready.precision),
         "compiling": computing.reason,
-        "weights": backbone.weights,
+        "weights": ready.weights,
         "kinds": list(header.kinds),
         "manifest": {"path": path_text(manifest), "sha256": header.manifest_sha256},
     }
