@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from facecheck.data.index import index as index
     from facecheck.data.interchange import convert as convert
     from facecheck.data.split import split as split
+    from facecheck.model.calibrate import calibrate as calibrate
     from facecheck.model.evaluate import evaluate as evaluate
     from facecheck.model.recipe import Recipe as Recipe
     from facecheck.model.train import train as train
@@ -47,6 +48,7 @@ _HOMES = {
     "convert": "data.interchange",
     "Recipe": "model.recipe",
     "train": "model.train",
+    "calibrate": "model.calibrate",
     "evaluate": "model.evaluate",
     "Checker": "scanner.checker",
     "scan": "scanner.job",

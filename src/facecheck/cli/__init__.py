@@ -42,7 +42,7 @@ app = typer.Typer(
 for command in (
     *(curate.sources, curate.fetch, curate.index, curate.dedup, curate.split),
     *(audit.audit, convert.convert),
-    *(learn.train, learn.evaluate),
+    *(learn.train, learn.calibrate, learn.evaluate),
     scan.scan,
 ):
     app.command(cls=Command)(command)
