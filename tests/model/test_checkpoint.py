@@ -59,6 +59,8 @@ def test_a_checkpoint_comes_back_as_it_was(saved: Path) -> None:
         ("thresholds", "wide", "damaged header"),
         ("decode_policy", 99, "field 'decode_policy'"),
         ("transform", {"image_size": 4}, "damaged header"),
+        ("guard", {"centres": [[1, 0], [1]], "limit": 0.5}, "field 'guard'"),
+        ("guard", {"centres": "many"}, "damaged header"),
         ("colour", "blue", "unknown field 'colour'"),
     ],
 )

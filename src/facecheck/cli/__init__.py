@@ -42,7 +42,7 @@ app = typer.Typer(
 for command in (
     *(curate.sources, curate.fetch, curate.index, curate.dedup, curate.split),
     *(audit.audit, convert.convert),
-    *(lr_find.lr_find, learn.train, learn.evaluate, study.study),
+    *(lr_find.lr_find, learn.train, learn.calibrate, learn.evaluate, study.study),
     scan.scan,
 ):
     app.command(cls=Command)(command)

@@ -23,6 +23,7 @@ from facecheck.core.files import atomic_path, path_text
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.kinds import KINDS, REAL
 from facecheck.model.backbones import build
+from facecheck.model.guard import Guard
 from facecheck.model.transforms import Transform
 
 _HEADER_KEY = "facecheck"
@@ -39,6 +40,8 @@ class Header:
         temperature: the logits are divided by it before the softmax; above 0.
         thresholds: a score up to the first is real, from the second on artificial, and between
             them uncertain; 0 <= first <= second <= 1.
+        guard: what sends images unlike every kind to uncertain; None lets all through.
+        calibration: how temperature, thresholds and guard were found; empty when they were not.
         recipe: the recipe it was trained by.
         manifest_sha256: of the manifest it was trained on.
         epoch: epochs it was trained for.
@@ -52,6 +55,8 @@ class Header:
     transform: Transform
     temperature: float = 1.0
     thresholds: tuple[float, float] = (0.5, 0.5)
+    guard: Guard | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     manifest_sha256: str = ""
     epoch: int = 0
@@ -137,6 +142,7 @@ def read_header(path: Path) -> Header:
                 "kinds": tuple(stored["kinds"]),
                 "transform": _transform(stored["transform"]),
                 "thresholds": (float(low), float(high)),
+                "guard": _guard(stored.get("guard")),
             }
         )
     except FacecheckError as error:
@@ -159,6 +165,15 @@ def _transform(stored: Mapping[str, Any]) -> Transform:
         red, green, blue = map(float, stored[name])
         channels[name] = (red, green, blue)
     return Transform(**{**stored, **channels})
+
+
+def _guard(stored: Mapping[str, Any] | None) -> Guard | None:
+    if stored is None:
+        return None
+    centres = tuple(tuple(map(float, row)) for row in stored["centres"])
+    if not centres or len({len(row) for row in centres}) != 1:
+        raise CheckpointError("checkpoint field 'guard' has centres of several widths, or none")
+    return Guard(**{**stored, "centres": centres, "limit": float(stored["limit"])})
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -35,4 +35,6 @@ class Checker:
         """
         source = image if isinstance(image, bytes) else Path(image)
         pixels = load_input(source, self._predictor.header.transform)
-        return judge(self._predictor.logits(pixels[None])[0], self._predictor.header)
+        logits, features = self._predictor.outputs(pixels[None])
+        seen = None if features is None else features[0]
+        return judge(logits[0], self._predictor.header, seen)

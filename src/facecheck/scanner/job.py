@@ -159,7 +159,7 @@ def _row(prediction: Prediction, header: Header) -> list[str]:
     if prediction.logits is None:
         empty = [""] * (3 + len(KINDS))
         return [name, prediction.status, *empty, prediction.message]
-    verdict = judge(prediction.logits, header)
+    verdict = judge(prediction.logits, header, prediction.features)
     shares = [
         f"{verdict.probabilities[kind]:.6f}" if kind in verdict.probabilities else ""
         for kind in KINDS
