@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 import facecheck
-from facecheck.cli import audit, convert, curate, learn, scan
+from facecheck.cli import audit, benchmark, convert, curate, learn, scan
 from facecheck.core.errors import FacecheckError
 
 
@@ -42,7 +42,7 @@ app = typer.Typer(
 for command in (
     *(curate.sources, curate.fetch, curate.index, curate.dedup, curate.split),
     *(audit.audit, convert.convert),
-    *(learn.train, learn.evaluate),
+    *(learn.train, learn.evaluate, benchmark.benchmark_model),
     scan.scan,
 ):
     app.command(cls=Command)(command)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from facecheck.data.interchange import ConvertResult
     from facecheck.data.leaks import CheckResult, Proof
     from facecheck.data.split import SplitResult
+    from facecheck.model.benchmark_model import BenchmarkResult, Case, Share
     from facecheck.model.evaluate import EvaluateResult
     from facecheck.model.metrics import Summary
     from facecheck.model.train import Epoch, TrainResult
@@ -33,6 +34,7 @@ _TEXT_COLUMNS = frozenset(
         *("other source", "kinds in conflict", "measure"),
         *("platform", "kinds", "licence", "where", "files", "group", "excluded"),
         *("question", "split", "file", "in", "belongs with", "which is in"),
+        *("change", "line", "left out", "model"),
     )
 )
 
@@ -361,6 +363,63 @@ def render_audit(result: AuditResult) -> RenderableType:
 def _guess_cell(guess: Guess, warn_above: float) -> Text:
     warns = guess.balanced_accuracy > warn_above
     return Text(f"{100 * guess.balanced_accuracy:.1f}", "yellow" if warns else "")
+
+
+def render_benchmark(result: BenchmarkResult) -> RenderableType:
+    """Render both sides under every change, the lines by source, the format test, the sizes."""
+    headings = ("photos", "right", "95 % interval", "artificial", "right", "95 % interval", "both")
+    changes = _table("change", *headings)
+    for row in result.cases:
+        changes.add_row(row.name, *_case_cells(row))
+    changes.add_section()
+    for row in result.lines:
+        changes.add_row(row.name, *_case_cells(row), style="bold")
+    changes.add_section()
+    for row in result.sizes:
+        changes.add_row(row.name, *_case_cells(row))
+    lines = [row.name for row in result.lines]
+    sources = _table("kind", "source", "images", *lines)
+    shares = {(row.kind, row.source, row.name): row.share for row in result.by_source}
+    for kind, source in dict.fromkeys((row.kind, row.source) for row in result.by_source):
+        found = [shares[kind, source, name] for name in lines]
+        cells = (percent(share.right) for share in found)
+        sources.add_row(kind, Text(source), f"{found[0].count:,}", *cells)
+    formats = _table("kind", "images", "recall", "as a real", "95 % interval", "lost")
+    for test in result.format_test:
+        low, high = test.as_a_real.interval
+        formats.add_row(
+            *(test.kind, f"{test.as_it_is.count:,}", percent(test.as_it_is.right)),
+            *(percent(test.as_a_real.right), f"{100 * low:.1f} to {100 * high:.1f}"),
+            f"{100 * test.lost:+.1f}",
+        )
+    parts: list[RenderableType] = [
+        _line(f"{result.checkpoint} on split {result.split} of {result.manifest}", "bold"),
+        changes,
+        _line(
+            f"clean to hard: {100 * result.clean_to_hard:.1f} points lost; a score from "
+            f"{result.threshold:.3f} counts as artificial"
+        ),
+        sources,
+    ]
+    if result.format_test:
+        parts += [_line("Artificial faces stored exactly as the real photos are", "bold"), formats]
+    if result.errors:
+        parts.append(_counts("reason", {f"{path}: {why}": 1 for path, why in result.errors}))
+    where = f"; written to {result.folder}" if result.folder else ""
+    parts.append(_line(f"{result.images:,} images{where}"))
+    return Group(*parts)
+
+
+def _case_cells(case: Case) -> list[str]:
+    sides = (*_share_cells(case.photo), *_share_cells(case.artificial))
+    return [*sides, percent(case.accuracy)]
+
+
+def _share_cells(share: Share | None) -> list[str]:
+    if share is None:
+        return ["-"] * 3
+    low, high = share.interval
+    return [f"{share.count:,}", percent(share.right), f"{100 * low:.1f} to {100 * high:.1f}"]
 
 
 EPOCH_HEADINGS = (
