@@ -16,8 +16,7 @@ from facecheck.core.image import decode
 from facecheck.core.kinds import KINDS, REAL
 from facecheck.core.manifest import SPLITS, Manifest, Record, read_manifest, write_table
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
-from facecheck.model.checkpoint import load_checkpoint
-from facecheck.model.device import choose_device
+from facecheck.model.engine import load_predictor
 from facecheck.model.metrics import wilson
 from facecheck.model.perturb import (
     CLEAN,
@@ -176,7 +175,7 @@ def benchmark_model(
         for name in (RESULT, TABLE):
             refuse_to_overwrite(out / name, overwrite=overwrite)
     records = records_to_judge(manifest, split, sources, per_source)
-    predictor = Predictor(load_checkpoint(checkpoint), choose_device(device))
+    predictor = load_predictor(checkpoint, device)
     threshold = sum(predictor.header.thresholds) / 2
     answers, errors = _answers(predictor, records, workers or cpu_count(), progress)
     if not answers.height:

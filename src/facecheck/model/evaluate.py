@@ -14,10 +14,9 @@ from facecheck.core.files import path_text, refuse_to_overwrite
 from facecheck.core.kinds import REAL
 from facecheck.core.manifest import SPLITS, check_table_suffix, read_manifest, write_table
 from facecheck.core.parallel import Progress, silent
-from facecheck.model.checkpoint import load_checkpoint
-from facecheck.model.device import choose_device
+from facecheck.model.engine import load_predictor
 from facecheck.model.metrics import Floats, Labels, Summary, confusion, softmax, summarise, wilson
-from facecheck.model.predict import ARTIFICIAL, ERROR, REAL_VERDICT, Predictor, judge
+from facecheck.model.predict import ARTIFICIAL, ERROR, REAL_VERDICT, judge
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def evaluate(
         raise FacecheckError(
             f"{path_text(manifest)}: no records in split {split!r}: run `facecheck split` first"
         )
-    predictor = Predictor(load_checkpoint(checkpoint), choose_device(device))
+    predictor = load_predictor(checkpoint, device)
     kinds = predictor.header.kinds
     unknown = sorted(set(records.frame["kind"]) - set(kinds))
     if unknown:

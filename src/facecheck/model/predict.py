@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from facecheck.core.errors import ImageError
 from facecheck.core.kinds import REAL
@@ -16,6 +16,9 @@ from facecheck.core.parallel import chunked, cpu_count, map_ordered
 from facecheck.model.checkpoint import Checkpoint, Header, normalise
 from facecheck.model.metrics import Floats, softmax
 from facecheck.model.transforms import Transform, load_input
+
+if TYPE_CHECKING:
+    import torch
 
 OK = "ok"
 ERROR = "error"
@@ -45,12 +48,16 @@ class Predictor:
     """A model on a device, applied to files."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        import torch
+
         self.header: Header = checkpoint.header
-        self.device = device
+        self.device: torch.device | str = device
         self.model = checkpoint.model.to(device).to(memory_format=torch.channels_last).eval()
 
     def logits(self, batch: npt.NDArray[np.uint8]) -> Floats:
         """Return logits, shape (N, kinds), of a batch, shape (N, image_size, image_size, 3)."""
+        import torch
+
         with torch.inference_mode():
             pixels = torch.from_numpy(batch).to(self.device, non_blocking=True)
             output = self.model(normalise(pixels, self.header.transform))

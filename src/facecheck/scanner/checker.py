@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from facecheck.core.workspace import find_checkpoint
-from facecheck.model.checkpoint import load_checkpoint
-from facecheck.model.device import choose_device
-from facecheck.model.predict import Predictor, Verdict, judge
+from facecheck.model.engine import load_predictor
+from facecheck.model.predict import Verdict, judge
 from facecheck.model.transforms import load_input
 
 
@@ -27,7 +26,7 @@ class Checker:
 
     def __init__(self, checkpoint: Path | str | None = None, *, device: str = "auto") -> None:
         path = find_checkpoint(None if checkpoint is None else Path(checkpoint))
-        self._predictor = Predictor(load_checkpoint(path), choose_device(device))
+        self._predictor = load_predictor(path, device)
 
     def check(self, image: Path | str | bytes) -> Verdict:
         """Return the verdict on one file, or on the bytes of one.

@@ -14,9 +14,9 @@ from facecheck.core.image import DECODE_POLICY, is_image_name
 from facecheck.core.kinds import KINDS
 from facecheck.core.parallel import Progress, chunked, silent
 from facecheck.core.tree import walk_files
-from facecheck.model.checkpoint import Header, load_checkpoint
-from facecheck.model.device import choose_device
-from facecheck.model.predict import Prediction, Predictor, judge
+from facecheck.model.checkpoint import Header
+from facecheck.model.engine import load_predictor
+from facecheck.model.predict import Prediction, judge
 from facecheck.scanner.sink import CsvSink
 
 
@@ -86,7 +86,7 @@ def scan(
             f"no images in {', '.join(map(path_text, inputs))} ({ignored:,} other files): check "
             "the folder, or the endings of its files"
         )
-    predictor = Predictor(load_checkpoint(checkpoint), choose_device(device))
+    predictor = load_predictor(checkpoint, device)
     facts = {
         "facecheck": facecheck.__version__,
         "decode_policy": DECODE_POLICY,
