@@ -127,7 +127,7 @@ def train(
     """
     check_arch(recipe.arch)
     target = choose_device(device)
-    data = read_manifest(manifest)
+    data = read_manifest(manifest).of_sources(recipe.sources)
     training, validation, kinds = _training_data(data, manifest)
     torch.manual_seed(recipe.seed)
     backbone = build(recipe.arch, len(kinds), pretrained=recipe.pretrained, weights=recipe.weights)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from facecheck.data.split import SplitResult
     from facecheck.model.benchmark_model import BenchmarkResult, Case, Share
     from facecheck.model.evaluate import EvaluateResult
+    from facecheck.model.leave_one_out import LeaveOneOutResult
     from facecheck.model.metrics import Summary
     from facecheck.model.train import Epoch, TrainResult
     from facecheck.scanner.job import ScanResult
@@ -420,6 +421,30 @@ def _share_cells(share: Share | None) -> list[str]:
         return ["-"] * 3
     low, high = share.interval
     return [f"{share.count:,}", percent(share.right), f"{100 * low:.1f} to {100 * high:.1f}"]
+
+
+def render_leave_one_out(result: LeaveOneOutResult) -> RenderableType:
+    """Render each source left out: whether its kind was seen, and how it was told."""
+    headings = ("images", "AUC", "accuracy", "at best", "gap", "wrong", "95 % interval")
+    table = _table("kind", "left out", "model", *headings)
+    for row in result.rows:
+        low, high = row.interval
+        table.add_row(
+            *(row.kind, Text(row.source), "never saw the kind" if row.kind_unseen else ""),
+            *(f"{row.images:,}", f"{row.auc:.3f}", percent(row.accuracy)),
+            *(percent(row.best_accuracy), f"{100 * row.gap:.1f}", percent(row.wrong_share)),
+            f"{100 * low:.1f} to {100 * high:.1f}",
+        )
+    resumed = f", {result.resumed:,} of them from an earlier run" if result.resumed else ""
+    return Group(
+        table,
+        _line(
+            "accuracy: balanced, against the other side, at the threshold that is best on the "
+            "validation images of the sources left; wrong: false alarms among photos, else misses"
+        ),
+        *(_line(f"{name} not left out: {why}", "yellow") for name, why in result.skipped),
+        _line(f"{len(result.rows):,} sources left out{resumed}; in {result.folder}"),
+    )
 
 
 EPOCH_HEADINGS = (
