@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from facecheck.data.index import index as index
     from facecheck.data.interchange import convert as convert
     from facecheck.data.split import split as split
+    from facecheck.model.benchmark_model import benchmark_model as benchmark_model
     from facecheck.model.calibrate import calibrate as calibrate
     from facecheck.model.evaluate import evaluate as evaluate
     from facecheck.model.lr_find import lr_find as lr_find
@@ -54,6 +55,7 @@ _HOMES = {
     "train": "model.train",
     "calibrate": "model.calibrate",
     "evaluate": "model.evaluate",
+    "benchmark_model": "model.benchmark_model",
     "load_study": "model.study_spec",
     "study": "model.study",
     "Checker": "scanner.checker",

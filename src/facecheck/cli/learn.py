@@ -14,6 +14,7 @@ import typer
 from facecheck.cli.options import (
     Bars,
     BatchSize,
+    CheckpointArgument,
     Device,
     Json,
     ManifestOption,
@@ -35,11 +36,6 @@ from facecheck.model.recipe import Recipe
 
 if TYPE_CHECKING:
     from facecheck.model.state import Epoch
-
-CheckpointArgument = Annotated[
-    Path | None,
-    typer.Argument(help="A checkpoint or run folder.", show_default="the newest run"),
-]
 
 
 @takes_recipe
@@ -130,16 +126,14 @@ def training_table(*, quiet: bool) -> Iterator[tuple[Progress, Callable[[Epoch],
     On a terminal it is drawn live, with the time left; elsewhere each epoch is one line.
     """
     from facecheck.model.state import best_of
-    from facecheck.report.terminal import EPOCH_HEADINGS, epoch_cells, epoch_table
+    from facecheck.report.terminal import epoch_line, epoch_table
 
     log: list[Epoch] = []
     if quiet or not sys.stderr.isatty():
 
         def write_line(epoch: Epoch) -> None:
-            cells = zip(EPOCH_HEADINGS, epoch_cells(epoch), strict=True)
-            text = ", ".join(f"{heading} {cell}" for heading, cell in cells if cell != "-")
             if not quiet:
-                sys.stderr.write(f"{text}\n")
+                sys.stderr.write(f"{epoch_line(epoch)}\n")
 
         yield silent, write_line
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -138,7 +137,7 @@ def audit(
     if fix is not None:
         recipe = out or manifest.with_name(f"{manifest.stem}.normalise.yaml")
         refuse_to_overwrite(recipe, overwrite=overwrite)
-    frame = _sample(read_manifest(manifest).frame, per_source)
+    frame = read_manifest(manifest).where(pl.col("excluded") == "").sampled(per_source).frame
     folds = _folds(frame, duplicates_of(manifest)[1], seed)
     read, errors = _read(frame["path"].to_list(), fix, workers or cpu_count(), progress)
     asked = _Asked(
@@ -217,15 +216,6 @@ def _need_sklearn() -> None:
         import sklearn  # noqa: F401
     except ImportError:
         raise FacecheckError("audit needs scikit-learn: pip install scikit-learn") from None
-
-
-def _sample(frame: pl.DataFrame, per_source: int) -> pl.DataFrame:
-    """Return the records that take part, in an order of their own and so many of each source."""
-    used = frame.filter(pl.col("excluded") == "")
-    by_path = pl.Series([hashlib.sha256(path.encode()).hexdigest() for path in used["path"]])
-    by_hash = pl.when(pl.col("sha256") != "").then("sha256").otherwise(by_path)
-    used = used.sort(by_hash, "path")
-    return used.group_by("kind", "source", maintain_order=True).head(per_source or used.height)
 
 
 def _folds(frame: pl.DataFrame, pairs: pl.DataFrame, seed: int) -> npt.NDArray[np.int64]:

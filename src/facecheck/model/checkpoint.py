@@ -10,23 +10,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
 
 import facecheck
 from facecheck.core.errors import CheckpointError, FacecheckError
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.kinds import KINDS, REAL
-from facecheck.model.backbones import build
 from facecheck.model.guard import Guard
 from facecheck.model.transforms import Transform
 
-_HEADER_KEY = "facecheck"
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+#: Where the header is in a file's metadata, in ours and in an ONNX export's.
+HEADER_KEY = "facecheck"
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,16 @@ def save_checkpoint(model: nn.Module, header: Header, path: Path) -> None:
     Raises:
         CheckpointError: the file cannot be written.
     """
+    from safetensors.torch import save_file
+
     tensors = {
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in model.state_dict().items()
     }
-    text = json.dumps(asdict(header), default=str)
+    text = header_text(header)
     try:
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={_HEADER_KEY: text})
+            save_file(tensors, temporary, metadata={HEADER_KEY: text})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path_text(path)}: cannot be written ({error}): free some space; an earlier "
@@ -122,14 +125,32 @@ def read_header(path: Path) -> Header:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {name}: check the path")
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_HEADER_KEY)
+        with safe_open(path, framework="np") as file:
+            text = (file.metadata() or {}).get(HEADER_KEY)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{name}: not a whole safetensors file ({error})") from None
     if text is None:
         raise CheckpointError(
             f"{name}: holds weights but no facecheck header: train from it with --weights"
         )
+    return parse_header(text, name)
+
+
+def header_text(header: Header) -> str:
+    """Return a header as the JSON that a file carries."""
+    return json.dumps(asdict(header), default=str)
+
+
+def parse_header(text: str, name: str) -> Header:
+    """Return the header that a file's JSON describes.
+
+    Args:
+        text: by :func:`header_text`.
+        name: of the file, for messages.
+
+    Raises:
+        CheckpointError: it is damaged, or says something this version cannot use.
+    """
     try:
         stored = json.loads(text)
         unknown = stored.keys() - {item.name for item in fields(Header)}
@@ -182,6 +203,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: as :func:`read_header`, or the weights do not fit the architecture.
     """
+    from facecheck.model.backbones import build
+
     header = read_header(path)
     try:
         model = build(header.arch, len(header.kinds), pretrained=False).model
@@ -207,6 +230,8 @@ def normalise(batch: torch.Tensor, transform: Transform) -> torch.Tensor:
     Returns:
         shape (N, 3, H, W), float32, channels-last in memory, on the same device.
     """
+    import torch
+
     mean = torch.tensor(transform.mean, device=batch.device)
     std = torch.tensor(transform.std, device=batch.device)
     return ((batch.float() / 255 - mean) / std).permute(0, 3, 1, 2)

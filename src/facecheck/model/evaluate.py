@@ -15,8 +15,7 @@ from facecheck.core.kinds import REAL
 from facecheck.core.manifest import check_table_suffix, write_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.data.audit import metadata_shares
-from facecheck.model.checkpoint import load_checkpoint
-from facecheck.model.device import choose_device
+from facecheck.model.engine import load_predictor
 from facecheck.model.metrics import (
     Calibration,
     Figure,
@@ -37,7 +36,7 @@ from facecheck.model.metrics import (
     wilson,
 )
 from facecheck.model.outputs import SplitOutputs, predict_split
-from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, Predictor
+from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT
 
 
 @dataclass(frozen=True)
@@ -177,9 +176,7 @@ def evaluate(
         refuse_to_overwrite(predictions, overwrite=overwrite)
     if features is not None:
         refuse_to_overwrite(_npz(features), overwrite=overwrite)
-    predictor = Predictor(
-        load_checkpoint(checkpoint), choose_device(device), features=features is not None
-    )
+    predictor = load_predictor(checkpoint, device, features=features is not None)
     header = predictor.header
     kinds = header.kinds
     found = predict_split(

@@ -11,11 +11,11 @@ import polars as pl
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import path_text
-from facecheck.core.manifest import SPLITS, read_manifest
+from facecheck.core.manifest import SPLITS, Manifest, read_manifest
 from facecheck.core.parallel import Progress
 from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import Floats, Labels
-from facecheck.model.predict import Predictor, Verdict, judge
+from facecheck.model.predict import Predictor, Verdict, judge_all
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,25 @@ class SplitOutputs:
 
     def verdicts(self, header: Header) -> list[Verdict]:
         """Return every image's verdict by this header."""
-        seen = [None] * len(self.logits) if self.features is None else self.features
-        return [judge(row, header, one) for row, one in zip(self.logits, seen, strict=True)]
+        return judge_all(self.logits, self.features, header)
+
+
+def split_records(manifest: Path, split: str, sources: Sequence[str]) -> Manifest:
+    """Return the records of a split, of these kinds, sources or ``kind/source`` pairs if any.
+
+    Raises:
+        UsageError: there is no such split, source or manifest.
+        ManifestError: the manifest cannot be read.
+        FacecheckError: no records are in it.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
+    records = read_manifest(manifest).of_sources(sources).in_split(split)
+    if not len(records):
+        raise FacecheckError(
+            f"{path_text(manifest)}: no records in split {split!r}: run `facecheck split` first"
+        )
+    return records
 
 
 def predict_split(
@@ -61,13 +78,7 @@ def predict_split(
         FacecheckError: the split has no images, holds a kind the checkpoint does not know, or
             none of its files can be read.
     """
-    if split not in SPLITS:
-        raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
-    records = read_manifest(manifest).of_sources(sources).in_split(split)
-    if not len(records):
-        raise FacecheckError(
-            f"{path_text(manifest)}: no records in split {split!r}: run `facecheck split` first"
-        )
+    records = split_records(manifest, split, sources)
     kinds = predictor.header.kinds
     unknown = sorted(set(records.frame["kind"]) - set(kinds))
     if unknown:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from facecheck.core.errors import ImageError
 from facecheck.core.kinds import REAL
@@ -17,6 +17,10 @@ from facecheck.core.parallel import chunked, cpu_count, map_ordered
 from facecheck.model.checkpoint import Checkpoint, Header, normalise
 from facecheck.model.metrics import Floats, softmax
 from facecheck.model.transforms import Transform, load_input
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 OK = "ok"
 ERROR = "error"
@@ -56,8 +60,10 @@ class Predictor:
     def __init__(
         self, checkpoint: Checkpoint, device: torch.device, *, features: bool = False
     ) -> None:
+        import torch
+
         self.header: Header = checkpoint.header
-        self.device = device
+        self.device: torch.device | str = device
         self.model = checkpoint.model.to(device).to(memory_format=torch.channels_last).eval()
         self.gives_features = features or self.header.guard is not None
 
@@ -74,30 +80,24 @@ class Predictor:
         seen = None if features is None else _over_crops(features, len(batch))
         return _over_crops(logits, len(batch)), seen
 
+    def verdicts(self, batch: npt.NDArray[np.uint8]) -> list[Verdict]:
+        """Return each image's verdict, for a batch as :meth:`outputs` takes it."""
+        return judge_all(*self.outputs(batch), self.header)
+
     def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
         """Return logits and features of each crop, pixels of shape (M, image_size, image_size, 3).
 
         What an engine does its own way.
         """
-        with torch.inference_mode(), self._features() as seen:
+        import torch
+
+        watched: AbstractContextManager[list[torch.Tensor]] = (
+            seen_by_head(self.model) if self.gives_features else nullcontext([])
+        )
+        with torch.inference_mode(), watched as seen:
             inputs = torch.from_numpy(pixels).to(self.device, non_blocking=True)
             output = self.model(normalise(inputs, self.header.transform))
             return _numbers(output), _numbers(seen[0].flatten(1)) if seen else None
-
-    @contextmanager
-    def _features(self) -> Iterator[list[torch.Tensor]]:
-        """Yield a list that receives what the head sees, the same in every architecture."""
-        seen: list[torch.Tensor] = []
-        if not self.gives_features:
-            yield seen
-            return
-        head = self.model.get_classifier()  # type: ignore[operator]
-        head = head[0] if isinstance(head, tuple) else head
-        hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        try:
-            yield seen
-        finally:
-            hook.remove()
 
     def predict(
         self, paths: Iterable[Path], *, batch_size: int = 32, workers: int | None = None
@@ -127,6 +127,19 @@ class Predictor:
                 row = next(rows)
                 seen = None if features is None else features[row]
                 yield Prediction(item.path, OK, logits[row], features=seen)
+
+
+@contextmanager
+def seen_by_head(model: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Yield a list that receives what the head sees, the same in every architecture."""
+    seen: list[torch.Tensor] = []
+    head = model.get_classifier()  # type: ignore[operator]
+    head = head[0] if isinstance(head, tuple) else head
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def _over_crops(rows: Floats, images: int) -> Floats:
@@ -187,6 +200,18 @@ def judge(logits: Floats, header: Header, features: Floats | None = None) -> Ver
     by_kind = {kind: float(p) for kind, p in zip(header.kinds, probabilities, strict=True)}
     verdict = UNCERTAIN if low < score < high or _refused(features, header) else sure
     return Verdict(verdict, max(by_kind, key=lambda kind: by_kind[kind]), score, by_kind)
+
+
+def judge_all(logits: Floats, features: Floats | None, header: Header) -> list[Verdict]:
+    """Return :func:`judge`'s verdict on each of n images.
+
+    Args:
+        logits: shape (n, kinds).
+        features: shape (n, width), or None.
+        header: of the checkpoint that gave them.
+    """
+    seen = [None] * len(logits) if features is None else features
+    return [judge(row, header, one) for row, one in zip(logits, seen, strict=True)]
 
 
 def _refused(features: Floats | None, header: Header) -> bool:

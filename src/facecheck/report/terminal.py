@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from facecheck.data.interchange import ConvertResult
     from facecheck.data.leaks import CheckResult, Proof
     from facecheck.data.split import SplitResult
+    from facecheck.model.benchmark_model import BenchmarkResult, Case, Share
     from facecheck.model.calibrate import CalibrateResult, ErrorRate
     from facecheck.model.evaluate import EvaluateResult
+    from facecheck.model.leave_one_out import LeaveOneOutResult
     from facecheck.model.lr_find import LrFindResult
     from facecheck.model.metrics import Calibration, Figure, Ranking, Summary
     from facecheck.model.state import Epoch
@@ -37,6 +39,7 @@ _TEXT_COLUMNS = frozenset(
         *("other source", "kinds in conflict", "measure"),
         *("platform", "kinds", "licence", "where", "files", "group", "excluded"),
         *("question", "figure", "split", "file", "in", "belongs with", "which is in", "variant"),
+        *("change", "line", "left out", "model"),
     )
 )
 
@@ -314,7 +317,7 @@ def render_convert(result: ConvertResult) -> RenderableType:
         table.add_row(split or "(none)", f"{count:,}")
     parts: list[RenderableType] = [table]
     if result.errors:
-        parts.append(_counts("reason", {f"{path}: {reason}": 1 for path, reason in result.errors}))
+        parts.append(_counts("reason", _tally_errors(result.errors)))
     left_out = f"; {result.left_out:,} records left out" if result.left_out else ""
     parts.append(_line(f"{result.records:,} images in {result.target} ({result.layout}){left_out}"))
     return Group(*parts)
@@ -354,8 +357,7 @@ def render_audit(result: AuditResult) -> RenderableType:
     else:
         parts.append(_line(f"no guess is right above {percent(result.warn_above)}", "green"))
     if result.errors:
-        reasons = {f"{path}: {reason}": 1 for path, reason in result.errors}
-        parts.append(_counts("reason", reasons))
+        parts.append(_counts("reason", _tally_errors(result.errors)))
     if result.recipe:
         parts.append(
             _line(f"recipe that normalises, for `facecheck train --recipe`: {result.recipe}")
@@ -367,6 +369,87 @@ def render_audit(result: AuditResult) -> RenderableType:
 def _guess_cell(guess: Guess, warn_above: float) -> Text:
     warns = guess.balanced_accuracy > warn_above
     return Text(f"{100 * guess.balanced_accuracy:.1f}", "yellow" if warns else "")
+
+
+def render_benchmark(result: BenchmarkResult) -> RenderableType:
+    """Render both sides under every change, the lines by source, the format test, the sizes."""
+    headings = ("photos", "right", "95 % interval", "artificial", "right", "95 % interval", "both")
+    changes = _table("change", *headings)
+    for row in result.cases:
+        changes.add_row(row.name, *_case_cells(row))
+    changes.add_section()
+    for row in result.lines:
+        changes.add_row(row.name, *_case_cells(row), style="bold")
+    changes.add_section()
+    for row in result.sizes:
+        changes.add_row(row.name, *_case_cells(row))
+    lines = [row.name for row in result.lines]
+    sources = _table("kind", "source", "images", *lines)
+    shares = {(row.kind, row.source, row.name): row.share for row in result.by_source}
+    for kind, source in dict.fromkeys((row.kind, row.source) for row in result.by_source):
+        found = [shares[kind, source, name] for name in lines]
+        cells = (percent(share.right) for share in found)
+        sources.add_row(kind, Text(source), f"{found[0].count:,}", *cells)
+    formats = _table("kind", "images", "recall", "as a real", "95 % interval", "lost")
+    for test in result.format_test:
+        low, high = test.as_a_real.interval
+        formats.add_row(
+            *(test.kind, f"{test.as_it_is.count:,}", percent(test.as_it_is.right)),
+            *(percent(test.as_a_real.right), f"{100 * low:.1f} to {100 * high:.1f}"),
+            f"{100 * test.lost:+.1f}",
+        )
+    parts: list[RenderableType] = [
+        _line(f"{result.checkpoint} on split {result.split} of {result.manifest}", "bold"),
+        changes,
+        _line(
+            f"clean to hard: {100 * result.clean_to_hard:.1f} points lost; a score from "
+            f"{result.threshold:.3f} counts as artificial"
+        ),
+        sources,
+    ]
+    if result.format_test:
+        parts += [_line("Artificial faces stored exactly as the real photos are", "bold"), formats]
+    if result.errors:
+        parts.append(_counts("reason", _tally_errors(result.errors)))
+    where = f"; written to {result.folder}" if result.folder else ""
+    parts.append(_line(f"{result.images:,} images{where}"))
+    return Group(*parts)
+
+
+def _case_cells(case: Case) -> list[str]:
+    sides = (*_share_cells(case.photo), *_share_cells(case.artificial))
+    return [*sides, percent(case.accuracy)]
+
+
+def _share_cells(share: Share | None) -> list[str]:
+    if share is None:
+        return ["-"] * 3
+    low, high = share.interval
+    return [f"{share.count:,}", percent(share.right), f"{100 * low:.1f} to {100 * high:.1f}"]
+
+
+def render_leave_one_out(result: LeaveOneOutResult) -> RenderableType:
+    """Render each source left out: whether its kind was seen, and how it was told."""
+    headings = ("images", "AUC", "accuracy", "at best", "gap", "wrong", "95 % interval")
+    table = _table("kind", "left out", "model", *headings)
+    for row in result.rows:
+        low, high = row.interval
+        table.add_row(
+            *(row.kind, Text(row.source), "never saw the kind" if row.kind_unseen else ""),
+            *(f"{row.images:,}", f"{row.auc:.3f}", percent(row.accuracy)),
+            *(percent(row.best_accuracy), f"{100 * row.gap:.1f}", percent(row.wrong_share)),
+            f"{100 * low:.1f} to {100 * high:.1f}",
+        )
+    resumed = f", {result.resumed:,} of them from an earlier run" if result.resumed else ""
+    return Group(
+        table,
+        _line(
+            "accuracy: balanced, against the other side, at the threshold that is best on the "
+            "validation images of the sources left; wrong: false alarms among photos, else misses"
+        ),
+        *(_line(f"{name} not left out: {why}", "yellow") for name, why in result.skipped),
+        _line(f"{len(result.rows):,} sources left out{resumed}; in {result.folder}"),
+    )
 
 
 EPOCH_HEADINGS = (
@@ -390,6 +473,12 @@ def epoch_cells(epoch: Epoch) -> list[str]:
         percent(epoch.test_top1),
         percent(epoch.test_top5),
     ]
+
+
+def epoch_line(epoch: Epoch) -> str:
+    """Return one epoch as a line of text, without the figures that it has not."""
+    cells = zip(EPOCH_HEADINGS, epoch_cells(epoch), strict=True)
+    return ", ".join(f"{heading} {cell}" for heading, cell in cells if cell != "-")
 
 
 def epoch_table(epochs: Sequence[Epoch], best_epoch: int) -> Table:
