@@ -88,7 +88,7 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("train", "--manifest", "i.csv", *QUICK): [
             "run", "best", "last", "kinds", "weights", "device", "train_images", "val_images",
-            "epochs", "best_epoch",
+            "epochs", "best_epoch", "stopped_early",
         ],
         ("evaluate", str(checkpoint), "--manifest", str(manifest)): [
             "checkpoint", "manifest", "split", "kinds", "overall", "balanced_accuracy", "by_kind",
