@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from facecheck.data.index import index as index
     from facecheck.data.interchange import convert as convert
     from facecheck.data.split import split as split
+    from facecheck.model.benchmark_model import benchmark_model as benchmark_model
+    from facecheck.model.calibrate import calibrate as calibrate
     from facecheck.model.evaluate import evaluate as evaluate
     from facecheck.model.lr_find import lr_find as lr_find
     from facecheck.model.recipe import Recipe as Recipe
@@ -51,7 +53,9 @@ _HOMES = {
     "Recipe": "model.recipe",
     "lr_find": "model.lr_find",
     "train": "model.train",
+    "calibrate": "model.calibrate",
     "evaluate": "model.evaluate",
+    "benchmark_model": "model.benchmark_model",
     "load_study": "model.study_spec",
     "study": "model.study",
     "Checker": "scanner.checker",

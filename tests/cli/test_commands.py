@@ -43,6 +43,9 @@ def test_the_whole_road_in_an_empty_folder(command: Run, drawn: Path, tmp_path: 
     assert learned.code == 0
     assert learned.err.count("epoch ") == 2
     assert "val top-1" in learned.out
+    calibrated = command("calibrate", "--budget", "0.05")
+    assert calibrated.code == 0
+    assert "temperature" in calibrated.out
     judged = command("evaluate")
     assert judged.code == 0
     assert "true \\ predicted" in judged.out
@@ -89,7 +92,14 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("evaluate", str(checkpoint), "--manifest", str(manifest)): [
             "checkpoint", "manifest", "split", "kinds", "overall", "balanced_accuracy", "by_kind",
-            "by_source", "verdicts", "verdicts_by_source", "confusion", "errors", "predictions",
+            "by_source", "verdicts", "verdicts_by_source", "ranking", "ranking_by_source",
+            "calibration", "calibration_by_source", "risk_coverage", "baseline", "confusion",
+            "errors", "predictions", "features",
+        ],
+        ("calibrate", str(checkpoint), "--manifest", str(manifest), "--out", "c.safetensors"): [
+            "checkpoint", "out", "manifest", "budget", "images", "temperature", "loss_before",
+            "loss", "ece_before", "ece", "thresholds", "real", "artificial", "guard", "guarded",
+            "errors",
         ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint)): [
             "out", "checkpoint", "files", "resumed", "ignored", "statuses", "verdicts", "kinds",
@@ -177,6 +187,9 @@ def test_an_evaluation_with_vanished_files_ends_with_three(
         (["train", "--manifest", "m.csv", "--image-size", "3"], 2, "image size 3"),
         (["train", "--manifest", "m.csv", "--device", "abacus"], 2, "--device auto"),
         (["evaluate"], 2, "facecheck train"),
+        (["calibrate"], 2, "facecheck train"),
+        (["calibrate", "{checkpoint}", "--manifest", "m.csv"], 1, "no records in split 'val'"),
+        (["calibrate", "{checkpoint}", "--manifest", "m.csv", "--budget", "1"], 2, "--budget 1"),
         (["scan", "empty"], 2, "facecheck train"),
         (["scan", "nothing", "--checkpoint", "{checkpoint}"], 2, "nothing to scan at nothing"),
         (["scan", "empty", "--checkpoint", "{checkpoint}"], 1, "no images in empty"),
@@ -235,7 +248,17 @@ def test_version_help_and_completion(command: Run) -> None:
     assert command("--version").out == f"facecheck {facecheck.__version__}\n"
     overview = command("--help")
     assert overview.code == 0
-    for name in ("sources", "fetch", "index", "dedup", "split", "train", "evaluate", "scan"):
+    for name in (
+        "sources",
+        "fetch",
+        "index",
+        "dedup",
+        "split",
+        "train",
+        "calibrate",
+        "evaluate",
+        "scan",
+    ):
         assert name in overview.out
         helped = command(name, "--help")
         assert helped.code == 0

@@ -11,10 +11,9 @@ from torchvision.transforms.v2 import functional
 
 from facecheck.model.augment import Pixels, augment
 from facecheck.model.recipe import Recipe
-from facecheck.model.transforms import Transform, crop_corners
+from facecheck.model.transforms import crop_corners
 
-TRANSFORM = Transform(56, 64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-PLAIN = replace(Recipe(), flip=False, crop="centre")
+PLAIN = replace(Recipe(), image_size=56, flip=False, crop="centre")
 
 
 def noise(height: int = 64, width: int = 80) -> Pixels:
@@ -24,7 +23,7 @@ def noise(height: int = 64, width: int = 80) -> Pixels:
 
 
 def varied(seed: int = 0, **changes: Any) -> Pixels:
-    return augment(noise(), TRANSFORM, replace(PLAIN, **changes), np.random.default_rng(seed))
+    return augment(noise(), replace(PLAIN, **changes), np.random.default_rng(seed))
 
 
 def test_the_centre_crop_is_what_evaluation_sees() -> None:
@@ -52,6 +51,8 @@ def test_the_five_crops_are_torchvisions() -> None:
         ({"crop": "resized"}, 30, 30),
         ({"rotation": 20.0}, 30, 30),
         ({"jitter": 0.3}, 30, 30),
+        ({"grey": 0.5}, 2, 2),
+        ({"crop": "random", "train_size": 56}, 20, 30),
         ({"reencode": 1.0}, 20, 30),
         ({"rescale": 1.0}, 30, 30),
         ({"blur": 1.0}, 8, 30),
@@ -65,6 +66,18 @@ def test_each_choice_varies_by_the_draw_alone(
     assert all(result.shape == (56, 56, 3) and result.dtype == np.uint8 for result in results)
     assert least <= len({result.tobytes() for result in results}) <= most
     assert np.array_equal(varied(7, **changes), results[7])
+
+
+def test_training_may_see_less_of_an_image_at_the_same_scale() -> None:
+    left, top = crop_corners(80, 64, 32, 1)[0]
+    small = varied(train_size=32)
+    assert np.array_equal(small, noise()[top : top + 32, left : left + 32])
+
+
+def test_grey_images_keep_their_brightness() -> None:
+    grey = varied(grey=1.0)
+    assert (grey == grey[..., :1]).all()
+    assert np.array_equal(grey, np.asarray(Image.fromarray(varied()).convert("L").convert("RGB")))
 
 
 def test_forensic_variation_takes_fine_detail_and_keeps_the_picture() -> None:

@@ -59,6 +59,8 @@ def test_a_checkpoint_comes_back_as_it_was(saved: Path) -> None:
         ("thresholds", "wide", "damaged header"),
         ("decode_policy", 99, "field 'decode_policy'"),
         ("transform", {"image_size": 4}, "damaged header"),
+        ("guard", {"centres": [[1, 0], [1]], "limit": 0.5}, "field 'guard'"),
+        ("guard", {"centres": "many"}, "damaged header"),
         ("colour", "blue", "unknown field 'colour'"),
     ],
 )
@@ -90,7 +92,7 @@ def test_a_failed_save_leaves_the_old_checkpoint_whole(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facecheck.model.checkpoint.save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     model = load_checkpoint(saved).model
     with pytest.raises(CheckpointError, match="No space left.*earlier checkpoint there is whole"):
         save_checkpoint(model, replace(HEADER, epoch=4), saved)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facecheck.model.checkpoint import Header
+from facecheck.model.guard import Guard
 from facecheck.model.predict import judge
 from facecheck.model.transforms import Transform
 
@@ -32,3 +33,14 @@ def test_the_temperature_softens() -> None:
     soft = judge(logits, replace(HEADER, temperature=4.0))
     assert soft.probabilities["photo"] == pytest.approx(1 / (1 + np.exp(-1)))
     assert judge(logits, HEADER).probabilities["photo"] == pytest.approx(1 / (1 + np.exp(-4)))
+
+
+def test_the_guard_sends_what_it_refuses_to_uncertain() -> None:
+    guarded = replace(HEADER, guard=Guard(((1.0, 0.0),), 0.1))
+    logits = np.array([-5.0, 5.0])
+    assert judge(logits, guarded, np.array([9.0, 0.1])).verdict == "artificial"
+    refused = judge(logits, guarded, np.array([0.0, 9.0]))
+    assert (refused.verdict, refused.kind) == ("uncertain", "sketch")
+    assert refused.score == judge(logits, HEADER).score
+    with pytest.raises(ValueError, match="needs features"):
+        judge(logits, guarded)

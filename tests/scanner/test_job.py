@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.model.engine import load_predictor
 from facecheck.model.evaluate import evaluate
+from facecheck.model.stability import stability
 from facecheck.scanner.checker import Checker
 from facecheck.scanner.job import scan
-from facecheck.scanner.sink import COLUMNS
+from facecheck.scanner.sink import COLUMNS, STABILITY_COLUMNS
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -51,6 +53,51 @@ def test_the_columns_are_pinned() -> None:
         "path", "status", "verdict", "kind", "score", "p_photo", "p_cartoon", "p_sketch",
         "p_painting", "p_sculpture", "p_generated", "message",
     )  # fmt: skip
+
+
+def test_stability_adds_one_column_and_makes_what_flips_uncertain(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    assert (*COLUMNS[:5], "spread", *COLUMNS[5:]) == STABILITY_COLUMNS
+    checkpoint = trained[1]
+    shutil.copytree(drawn / "photo" / "drawn-photo", tmp_path / "in")
+    (tmp_path / "in" / "bad.png").write_text("bad")
+    scan([tmp_path / "in"], tmp_path / "plain.csv", checkpoint, device="cpu")
+    scan([tmp_path / "in"], tmp_path / "stable.csv", checkpoint, stability=3, device="cpu")
+    plain, stable = rows_of(tmp_path / "plain.csv"), rows_of(tmp_path / "stable.csv")
+    assert tuple(plain[0]) == COLUMNS
+    assert tuple(stable[0]) == STABILITY_COLUMNS
+    predictor = load_predictor(checkpoint, "cpu")
+    for before, after in zip(plain, stable, strict=True):
+        assert before["path"] == after["path"]
+        assert before["status"] == after["status"]
+        assert before["message"] == after["message"]
+        if after["status"] == "error":
+            assert after["spread"] == after["score"] == ""
+            continue
+        told = stability(Path(after["path"]), predictor, 3)
+        assert float(after["spread"]) == pytest.approx(told.spread, abs=2e-6)
+        assert float(after["score"]) == pytest.approx(float(before["score"]), abs=2e-6)
+        assert after["verdict"] == told.verdict
+    assert any(float(row["spread"] or 0) > 0 for row in stable)
+
+
+def test_an_interrupted_stable_scan_continues_to_the_same_bytes(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    whole, cut = tmp_path / "whole.csv", tmp_path / "cut.csv"
+    folder = drawn / "sketch"
+    scan([folder], whole, trained[1], stability=2, device="cpu", batch_size=4)
+
+    def interrupt(done: int, total: int | None) -> None:
+        if done >= 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan([folder], cut, trained[1], stability=2, device="cpu", batch_size=4, progress=interrupt)
+    result = scan([folder], cut, trained[1], stability=2, device="cpu", batch_size=4)
+    assert result.resumed == 8
+    assert cut.read_bytes() == whole.read_bytes()
 
 
 def test_a_score_is_its_own_files_whatever_surrounds_it(

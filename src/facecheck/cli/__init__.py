@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 import facecheck
-from facecheck.cli import audit, convert, curate, learn, lr_find, scan, study
+from facecheck.cli import audit, benchmark, convert, curate, learn, lr_find, scan, study
 from facecheck.core.errors import FacecheckError
 
 
@@ -42,7 +42,8 @@ app = typer.Typer(
 for command in (
     *(curate.sources, curate.fetch, curate.index, curate.dedup, curate.split),
     *(audit.audit, convert.convert),
-    *(lr_find.lr_find, learn.train, learn.evaluate, study.study),
+    *(lr_find.lr_find, learn.train, learn.calibrate, learn.evaluate),
+    *(benchmark.benchmark_model, study.study),
     scan.scan,
 ):
     app.command(cls=Command)(command)

@@ -29,6 +29,12 @@ Workers = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu; auto takes the first there is.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images in one step.")]
+CheckpointArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A checkpoint, its .onnx export, or a run folder.", show_default="the newest run"
+    ),
+]
 ManifestArgument = Annotated[
     Path | None, typer.Argument(help="The manifest.", show_default="data/manifest.csv")
 ]

@@ -25,8 +25,19 @@ def scan(
     out: Annotated[Path, typer.Option(help="The results, .csv.")] = Path("results.csv"),
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="A checkpoint or run folder.", show_default="the newest run"),
+        typer.Option(
+            help="A checkpoint, its .onnx export, or a run folder.", show_default="the newest run"
+        ),
     ] = None,
+    stability: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Judge N variants of each image too, scaled and encoded anew: a verdict that "
+            "flips becomes uncertain, and the column spread tells how far the score moves.",
+        ),
+    ] = 0,
     overwrite: Overwrite = False,
     device: Device = "auto",
     batch_size: BatchSize = 32,
@@ -48,6 +59,7 @@ def scan(
             inputs,
             out,
             found,
+            stability=stability,
             overwrite=overwrite,
             device=device,
             batch_size=batch_size,

@@ -8,6 +8,7 @@ can be moved; all others are absolute.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -141,6 +142,20 @@ class Manifest:
         return self.where(
             pl.col("kind").is_in(wanted) | pl.col("source").is_in(wanted) | pair.is_in(wanted)
         )
+
+    def sampled(self, per_source: int) -> Manifest:
+        """Return at most so many records of each source, drawn by their hashes; with 0, all.
+
+        The draw depends on the records alone, not on the order of the file, and a smaller one is
+        part of a larger. The records come in an order of their own.
+        """
+        by_path = pl.Series(
+            [hashlib.sha256(path.encode()).hexdigest() for path in self.frame["path"]],
+            dtype=pl.String,
+        )
+        by_hash = pl.when(pl.col("sha256") != "").then("sha256").otherwise(by_path)
+        ordered = self.frame.sort(by_hash, "path").group_by("kind", "source", maintain_order=True)
+        return Manifest(ordered.head(per_source or self.frame.height))
 
     def with_columns(self, **columns: Iterable[str]) -> Manifest:
         """Return the manifest with these text columns replaced or added."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 from facecheck.core.errors import UsageError
@@ -12,6 +13,8 @@ RUNS = Path("runs")
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 STATE = "state.pt"
+#: The model that comes with the package, where the build has one.
+BUILTIN = Path(str(files("facecheck"))) / "models" / "builtin.onnx"
 
 
 def find_manifest(path: Path | None) -> Path:
@@ -34,11 +37,15 @@ def find_manifest(path: Path | None) -> Path:
 def find_checkpoint(path: Path | None, runs: Path = RUNS) -> Path:
     """Return the checkpoint at ``path`` (a file or a run folder), or the newest run's best one.
 
+    Without a path and without a run it is the model that comes with the package.
+
     Raises:
         UsageError: there is none.
     """
     if path is None:
         found = sorted(runs.glob(f"*/{BEST}"), key=lambda file: (file.stat().st_mtime_ns, file))
+        if not found and BUILTIN.is_file():
+            return BUILTIN
         if not found:
             raise UsageError(
                 f"no checkpoint under {runs}/: run `facecheck train` first, or name a checkpoint"
@@ -46,7 +53,9 @@ def find_checkpoint(path: Path | None, runs: Path = RUNS) -> Path:
         return found[-1]
     checkpoint = path / BEST if path.is_dir() else path
     if not checkpoint.is_file():
-        raise UsageError(f"no checkpoint at {checkpoint}: pass a .safetensors file or a run folder")
+        raise UsageError(
+            f"no checkpoint at {checkpoint}: pass a .safetensors or .onnx file or a run folder"
+        )
     return checkpoint
 
 

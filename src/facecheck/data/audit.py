@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +15,13 @@ import polars as pl
 import yaml
 
 from facecheck.core.errors import FacecheckError, ImageError, UsageError
-from facecheck.core.files import path_text, refuse_to_overwrite, write_json, write_text
+from facecheck.core.files import (
+    path_text,
+    refuse_to_overwrite,
+    sha256_file,
+    write_json,
+    write_text,
+)
 from facecheck.core.kinds import KINDS, REAL
 from facecheck.core.manifest import input_meta, read_manifest
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
@@ -46,6 +52,7 @@ class Guess:
         auc: area under the ROC curve, 0 to 1, mean over sides; chance is 0.5.
         shortcut: the one cue that tells most by itself, in words.
         shortcut_accuracy: balanced accuracy of that cue alone, on the images it was chosen on.
+        by_source: share guessed right of each ``kind/source``.
     """
 
     question: str
@@ -56,6 +63,7 @@ class Guess:
     auc: float
     shortcut: str
     shortcut_accuracy: float
+    by_source: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,7 @@ def audit(
     if fix is not None:
         recipe = out or manifest.with_name(f"{manifest.stem}.normalise.yaml")
         refuse_to_overwrite(recipe, overwrite=overwrite)
-    frame = _sample(read_manifest(manifest).frame, per_source)
+    frame = read_manifest(manifest).where(pl.col("excluded") == "").sampled(per_source).frame
     folds = _folds(frame, duplicates_of(manifest)[1], seed)
     read, errors = _read(frame["path"].to_list(), fix, workers or cpu_count(), progress)
     asked = _Asked(
@@ -147,7 +155,7 @@ def audit(
     normalised = tuple(asked.guesses([after for _, after in read.values() if after is not None]))
     result = AuditResult(
         manifest=manifest,
-        report=manifest.with_name(f"{manifest.stem}.audit.json"),
+        report=_report(manifest),
         images=len(read),
         by_source=Counter(zip(asked.kinds, frame["source"].to_numpy()[list(read)], strict=True)),
         errors=tuple(errors),
@@ -163,20 +171,51 @@ def audit(
     return result
 
 
+def metadata_shares(
+    manifest: Path, question: str, *, workers: int | None = None
+) -> dict[tuple[str, str], float]:
+    """Return the share of each (kind, source) that metadata alone answers a question right for.
+
+    From the manifest's ``.audit.json``; where that is missing or of an older manifest, ``audit``
+    makes it first. A question that had too few images to be asked gives nothing.
+
+    Args:
+        manifest: a manifest.
+        question: ``kind`` or ``real or artificial``.
+        workers: as in :func:`audit`.
+
+    Raises:
+        FacecheckError: as :func:`audit`.
+    """
+    saved = _saved_guesses(manifest)
+    guesses = asdict(audit(manifest, workers=workers))["guesses"] if saved is None else saved
+    for guess in guesses:
+        if (guess["question"], guess["cues"]) == (question, "metadata"):
+            parted = {tuple(name.split("/", 1)): part for name, part in guess["by_source"].items()}
+            return {(kind, source): part for (kind, source), part in parted.items()}
+    return {}
+
+
+def _saved_guesses(manifest: Path) -> list[dict[str, Any]] | None:
+    """Return the guesses of the saved report, or None where it is not of this manifest."""
+    try:
+        saved = json.loads(_report(manifest).read_text(encoding="utf-8"))
+        current = saved["input"]["sha256"] == sha256_file(manifest)
+        guesses: list[dict[str, Any]] = saved["guesses"]
+        return guesses if current and all("by_source" in guess for guess in guesses) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _report(manifest: Path) -> Path:
+    return manifest.with_name(f"{manifest.stem}.audit.json")
+
+
 def _need_sklearn() -> None:
     try:
         import sklearn  # noqa: F401
     except ImportError:
         raise FacecheckError("audit needs scikit-learn: pip install scikit-learn") from None
-
-
-def _sample(frame: pl.DataFrame, per_source: int) -> pl.DataFrame:
-    """Return the records that take part, in an order of their own and so many of each source."""
-    used = frame.filter(pl.col("excluded") == "")
-    by_path = pl.Series([hashlib.sha256(path.encode()).hexdigest() for path in used["path"]])
-    by_hash = pl.when(pl.col("sha256") != "").then("sha256").otherwise(by_path)
-    used = used.sort(by_hash, "path")
-    return used.group_by("kind", "source", maintain_order=True).head(per_source or used.height)
 
 
 def _folds(frame: pl.DataFrame, pairs: pl.DataFrame, seed: int) -> npt.NDArray[np.int64]:
@@ -245,11 +284,18 @@ class _Asked:
                 continue
             for cues, (columns, table) in tables.items():
                 values, sides = table[taken], answers[taken]
-                accuracy, auc = _cross_validated(values, sides, self.folds[taken], self.seed)
+                guessed, auc = _cross_validated(values, sides, self.folds[taken], self.seed)
+                right = guessed == sides
+                sources = self.sources[taken]
                 told, told_accuracy = shortcut(columns, values, sides)
                 yield Guess(
                     *(question, cues, int(taken.sum()), len(enough)),
-                    *(round(accuracy, 4), round(auc, 4), told, round(told_accuracy, 4)),
+                    *(round(_balanced(right, sides), 4), round(auc, 4)),
+                    *(told, round(told_accuracy, 4)),
+                    by_source={
+                        str(name): round(float(right[sources == name].mean()), 4)
+                        for name in np.unique(sources)
+                    },
                 )
 
 
@@ -262,9 +308,9 @@ def _cross_validated(
     sides: npt.NDArray[Any],
     folds: npt.NDArray[np.int64],
     seed: int,
-) -> tuple[float, float]:
-    """Return balanced accuracy and AUC of guesses at images that the guesser never saw."""
-    from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+) -> tuple[npt.NDArray[Any], float]:
+    """Return the guesses at images that the guesser never saw, and their AUC."""
+    from sklearn.metrics import roc_auc_score
 
     names = np.unique(sides)
     chances = np.zeros((len(sides), len(names)))
@@ -277,7 +323,11 @@ def _cross_validated(
         auc = roc_auc_score(sides == names[1], chances[:, 1])
     else:
         auc = roc_auc_score(sides, chances, multi_class="ovr", labels=names)
-    return float(balanced_accuracy_score(sides, names[chances.argmax(axis=1)])), float(auc)
+    return names[chances.argmax(axis=1)], float(auc)
+
+
+def _balanced(right: npt.NDArray[np.bool_], sides: npt.NDArray[Any]) -> float:
+    return float(np.mean([right[sides == name].mean() for name in np.unique(sides)]))
 
 
 def _forest(seed: int) -> ExtraTreesClassifier:

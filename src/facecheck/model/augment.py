@@ -14,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image, ImageEnhance, ImageFilter
 
 from facecheck.model.recipe import Recipe
-from facecheck.model.transforms import Transform, crop_corners
+from facecheck.model.transforms import crop_corners
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,19 +23,16 @@ RESIZED_AREA = 0.5
 RESIZED_RATIO = 4 / 3
 
 
-def augment(
-    pixels: Pixels, transform: Transform, recipe: Recipe, random: np.random.Generator
-) -> Pixels:
+def augment(pixels: Pixels, recipe: Recipe, random: np.random.Generator) -> Pixels:
     """Return one variation of an image, as the recipe asks.
 
     Args:
-        pixels: shape (height, width, 3), RGB, 0 to 255, its short side ``transform.resize``.
-        transform: whose ``image_size`` is the side of the result.
-        recipe: how much to vary.
+        pixels: shape (height, width, 3), RGB, 0 to 255, its short side the transform's ``resize``.
+        recipe: how much to vary, and the side of the result.
         random: decides everything that is left to chance.
 
     Returns:
-        shape (image_size, image_size, 3), RGB, 0 to 255.
+        shape (train_side, train_side, 3), RGB, 0 to 255.
     """
     image = _forensic(Image.fromarray(pixels), recipe, random) if _is_forensic(recipe) else None
     if recipe.rotation:
@@ -43,9 +40,11 @@ def augment(
         angle = random.uniform(-recipe.rotation, recipe.rotation)
         image = image.rotate(angle, Image.Resampling.BILINEAR)
     # Most recipes end here, with nothing but a view of the pixels: that keeps epochs fast.
-    result = _crop(pixels if image is None else np.asarray(image), transform, recipe, random)
+    result = _crop(pixels if image is None else np.asarray(image), recipe, random)
     if recipe.jitter:
         result = _jitter(result, recipe.jitter, random)
+    if recipe.grey and random.random() < recipe.grey:
+        result = np.asarray(Image.fromarray(result).convert("L").convert("RGB"))
     if recipe.flip and random.random() < 0.5:
         result = result[:, ::-1]
     return result
@@ -81,10 +80,8 @@ def _rescaled(image: Image.Image, scale: float, random: np.random.Generator) -> 
     return image.resize(small, down).resize(image.size, up)
 
 
-def _crop(
-    pixels: Pixels, transform: Transform, recipe: Recipe, random: np.random.Generator
-) -> Pixels:
-    side = transform.image_size
+def _crop(pixels: Pixels, recipe: Recipe, random: np.random.Generator) -> Pixels:
+    side = recipe.train_side
     height, width, _ = pixels.shape
     if recipe.crop == "resized":
         return _resized_crop(pixels, side, random)

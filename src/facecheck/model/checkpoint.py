@@ -10,22 +10,24 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
 
 import facecheck
 from facecheck.core.errors import CheckpointError, FacecheckError
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.kinds import KINDS, REAL
-from facecheck.model.backbones import build
+from facecheck.model.guard import Guard
 from facecheck.model.transforms import Transform
 
-_HEADER_KEY = "facecheck"
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+#: Where the header is in a file's metadata, in ours and in an ONNX export's.
+HEADER_KEY = "facecheck"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Header:
         temperature: the logits are divided by it before the softmax; above 0.
         thresholds: a score up to the first is real, from the second on artificial, and between
             them uncertain; 0 <= first <= second <= 1.
+        guard: what sends images unlike every kind to uncertain; None lets all through.
+        calibration: how temperature, thresholds and guard were found; empty when they were not.
         recipe: the recipe it was trained by.
         manifest_sha256: of the manifest it was trained on.
         epoch: epochs it was trained for.
@@ -52,6 +56,8 @@ class Header:
     transform: Transform
     temperature: float = 1.0
     thresholds: tuple[float, float] = (0.5, 0.5)
+    guard: Guard | None = None
+    calibration: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     manifest_sha256: str = ""
     epoch: int = 0
@@ -91,14 +97,16 @@ def save_checkpoint(model: nn.Module, header: Header, path: Path) -> None:
     Raises:
         CheckpointError: the file cannot be written.
     """
+    from safetensors.torch import save_file
+
     tensors = {
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in model.state_dict().items()
     }
-    text = json.dumps(asdict(header), default=str)
+    text = header_text(header)
     try:
         with atomic_path(path) as temporary:
-            save_file(tensors, temporary, metadata={_HEADER_KEY: text})
+            save_file(tensors, temporary, metadata={HEADER_KEY: text})
     except (OSError, SafetensorError) as error:
         raise CheckpointError(
             f"{path_text(path)}: cannot be written ({error}): free some space; an earlier "
@@ -117,14 +125,32 @@ def read_header(path: Path) -> Header:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {name}: check the path")
     try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(_HEADER_KEY)
+        with safe_open(path, framework="np") as file:
+            text = (file.metadata() or {}).get(HEADER_KEY)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{name}: not a whole safetensors file ({error})") from None
     if text is None:
         raise CheckpointError(
             f"{name}: holds weights but no facecheck header: train from it with --weights"
         )
+    return parse_header(text, name)
+
+
+def header_text(header: Header) -> str:
+    """Return a header as the JSON that a file carries."""
+    return json.dumps(asdict(header), default=str)
+
+
+def parse_header(text: str, name: str) -> Header:
+    """Return the header that a file's JSON describes.
+
+    Args:
+        text: by :func:`header_text`.
+        name: of the file, for messages.
+
+    Raises:
+        CheckpointError: it is damaged, or says something this version cannot use.
+    """
     try:
         stored = json.loads(text)
         unknown = stored.keys() - {item.name for item in fields(Header)}
@@ -137,6 +163,7 @@ def read_header(path: Path) -> Header:
                 "kinds": tuple(stored["kinds"]),
                 "transform": _transform(stored["transform"]),
                 "thresholds": (float(low), float(high)),
+                "guard": _guard(stored.get("guard")),
             }
         )
     except FacecheckError as error:
@@ -161,12 +188,23 @@ def _transform(stored: Mapping[str, Any]) -> Transform:
     return Transform(**{**stored, **channels})
 
 
+def _guard(stored: Mapping[str, Any] | None) -> Guard | None:
+    if stored is None:
+        return None
+    centres = tuple(tuple(map(float, row)) for row in stored["centres"])
+    if not centres or len({len(row) for row in centres}) != 1:
+        raise CheckpointError("checkpoint field 'guard' has centres of several widths, or none")
+    return Guard(**{**stored, "centres": centres, "limit": float(stored["limit"])})
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Load a checkpoint, ready to be used.
 
     Raises:
         CheckpointError: as :func:`read_header`, or the weights do not fit the architecture.
     """
+    from facecheck.model.backbones import build
+
     header = read_header(path)
     try:
         model = build(header.arch, len(header.kinds), pretrained=False).model
@@ -192,6 +230,8 @@ def normalise(batch: torch.Tensor, transform: Transform) -> torch.Tensor:
     Returns:
         shape (N, 3, H, W), float32, channels-last in memory, on the same device.
     """
+    import torch
+
     mean = torch.tensor(transform.mean, device=batch.device)
     std = torch.tensor(transform.std, device=batch.device)
     return ((batch.float() / 255 - mean) / std).permute(0, 3, 1, 2)

@@ -82,9 +82,9 @@ class TrainingImages:
         return pixels
 
     def varied(self, position: int, epoch: int) -> Pixels:
-        """Return what an epoch makes of an image, shape (image_size, image_size, 3)."""
+        """Return what an epoch makes of an image, shape (train_side, train_side, 3)."""
         random = np.random.default_rng([self.recipe.seed, epoch, position])
-        return augment(self.pixels(position), self.transform, self.recipe, random)
+        return augment(self.pixels(position), self.recipe, random)
 
     def batch(self, positions: Sequence[int], epoch: int) -> Batch:
         """Return an epoch's variations of some images."""

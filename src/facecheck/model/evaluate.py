@@ -9,15 +9,34 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, UsageError
-from facecheck.core.files import path_text, refuse_to_overwrite
+from facecheck.core.errors import FacecheckError
+from facecheck.core.files import atomic_path, refuse_to_overwrite
 from facecheck.core.kinds import REAL
-from facecheck.core.manifest import SPLITS, check_table_suffix, read_manifest, write_table
+from facecheck.core.manifest import check_table_suffix, write_table
 from facecheck.core.parallel import Progress, silent
-from facecheck.model.checkpoint import load_checkpoint
-from facecheck.model.device import choose_device
-from facecheck.model.metrics import Floats, Labels, Summary, confusion, softmax, summarise, wilson
-from facecheck.model.predict import ARTIFICIAL, ERROR, REAL_VERDICT, Predictor, judge
+from facecheck.data.audit import metadata_shares
+from facecheck.model.engine import load_predictor
+from facecheck.model.metrics import (
+    Calibration,
+    Figure,
+    Flags,
+    Floats,
+    Labels,
+    Ranking,
+    RiskCoverage,
+    Summary,
+    balanced_top1,
+    calibration,
+    confusion,
+    ranking,
+    risk_coverage,
+    share,
+    softmax,
+    summarise,
+    wilson,
+)
+from facecheck.model.outputs import SplitOutputs, predict_split
+from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,8 @@ class VerdictSummary:
         wrong: verdicts that are wrong.
         uncertain: images without a verdict either way.
         interval: 95 % Wilson interval of the share that is right.
+        coverage: share that has a verdict, with a Wilson interval.
+        accuracy: share right of those, with a Wilson interval; not defined where there is none.
     """
 
     count: int
@@ -37,6 +58,25 @@ class VerdictSummary:
     wrong: int
     uncertain: int
     interval: tuple[float, float]
+    coverage: Figure
+    accuracy: Figure
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """How many images of one source are guessed right from their files' headers alone.
+
+    By the forests of ``audit``, which never saw the image that they guess at, and weigh every kind
+    alike; so on a sample of the whole manifest, whatever the split.
+
+    Attributes:
+        kind: share whose kind is guessed right, to be held against top-1, 0 to 1; None where the
+            audit had too few images to ask.
+        side: share guessed right to be real or artificial, to be held against the verdicts.
+    """
+
+    kind: float | None
+    side: float | None
 
 
 @dataclass(frozen=True)
@@ -54,9 +94,18 @@ class EvaluateResult:
         by_source: each (kind, source).
         verdicts: real against artificial, overall.
         verdicts_by_source: real against artificial, each (kind, source).
+        ranking: real against artificial by score alone; its ``accuracy`` is at the middle of the
+            checkpoint's two thresholds.
+        ranking_by_source: each (kind, source) against all images of the other side.
+        calibration: all images.
+        calibration_by_source: each (kind, source).
+        risk_coverage: of the answer real or artificial, by its probability, without the guard.
+        baseline: what metadata alone gets right of each (kind, source); empty when not asked for,
+            or when the manifest is too small to be audited.
         confusion: counts by true kind (rows) and predicted kind (columns).
         errors: (path, reason) of files that could not be decoded; they count nowhere above.
         predictions: where the table of every prediction was written, if asked for.
+        features: where the features were written, if asked for.
     """
 
     checkpoint: Path
@@ -64,14 +113,21 @@ class EvaluateResult:
     split: str
     kinds: tuple[str, ...]
     overall: Summary
-    balanced_accuracy: float
+    balanced_accuracy: Figure
     by_kind: Mapping[str, Summary]
     by_source: Mapping[tuple[str, str], Summary]
     verdicts: VerdictSummary
     verdicts_by_source: Mapping[tuple[str, str], VerdictSummary]
+    ranking: Ranking
+    ranking_by_source: Mapping[tuple[str, str], Ranking]
+    calibration: Calibration
+    calibration_by_source: Mapping[tuple[str, str], Calibration]
+    risk_coverage: RiskCoverage
+    baseline: Mapping[tuple[str, str], Baseline]
     confusion: tuple[tuple[int, ...], ...]
     errors: tuple[tuple[str, str], ...]
     predictions: Path | None
+    features: Path | None
 
 
 def evaluate(
@@ -81,6 +137,8 @@ def evaluate(
     split: str = "test",
     sources: Sequence[str] = (),
     predictions: Path | None = None,
+    features: Path | None = None,
+    baseline: bool = True,
     overwrite: bool = False,
     device: str = "auto",
     batch_size: int = 32,
@@ -95,7 +153,12 @@ def evaluate(
         split: ``train``, ``val`` or ``test``.
         sources: judge only these kinds, sources or ``kind/source`` pairs.
         predictions: write a table of every prediction here, ``.csv`` or ``.parquet``.
-        overwrite: replace an existing ``predictions``.
+        features: write what the head sees of every image here, ``.npz``, for PCA or t-SNE:
+            ``features`` (n, width), ``logits`` (n, kinds), ``classes`` (their order), ``paths``,
+            ``kinds`` and ``sources`` (n,).
+        baseline: say beside each source how far metadata alone would get, from the manifest's
+            ``.audit.json``, or by making that first.
+        overwrite: replace existing ``predictions`` and ``features``.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
         batch_size: images a step, 1 or more.
         workers: decoding threads; None takes one per core.
@@ -108,69 +171,123 @@ def evaluate(
         FacecheckError: the split has no images, holds a kind the checkpoint does not know, or
             none of its files can be read.
     """
-    if split not in SPLITS:
-        raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
     if predictions is not None:
         check_table_suffix(predictions)
         refuse_to_overwrite(predictions, overwrite=overwrite)
-    records = read_manifest(manifest).of_sources(sources).in_split(split)
-    if not len(records):
-        raise FacecheckError(
-            f"{path_text(manifest)}: no records in split {split!r}: run `facecheck split` first"
-        )
-    predictor = Predictor(load_checkpoint(checkpoint), choose_device(device))
-    kinds = predictor.header.kinds
-    unknown = sorted(set(records.frame["kind"]) - set(kinds))
-    if unknown:
-        raise FacecheckError(
-            f"{path_text(checkpoint)} knows {', '.join(kinds)}, but the split holds "
-            f"{', '.join(unknown)}: evaluate on a manifest without it, or train with it"
-        )
-    found = []
-    stream = predictor.predict(records.paths(), batch_size=batch_size, workers=workers)
-    for prediction in stream:
-        found.append(prediction)
-        progress(len(found), len(records))
-    errors = tuple((path_text(row.path), row.message) for row in found if row.status == ERROR)
-    frame = records.frame.select("path", "source", "kind").with_columns(
-        pl.Series("ok", [row.status != ERROR for row in found])
+    if features is not None:
+        refuse_to_overwrite(_npz(features), overwrite=overwrite)
+    predictor = load_predictor(checkpoint, device, features=features is not None)
+    header = predictor.header
+    kinds = header.kinds
+    found = predict_split(
+        *(predictor, checkpoint, manifest, split, sources),
+        batch_size=batch_size,
+        workers=workers,
+        progress=progress,
     )
-    frame = frame.filter("ok").drop("ok")
-    logits = [row.logits for row in found if row.logits is not None]
-    if not logits:
-        raise FacecheckError(f"none of {len(found):,} images could be read, the first: {errors[0]}")
-    table = np.stack(logits)
-    labels = np.array([kinds.index(kind) for kind in frame["kind"]])
-    judged = [judge(row, predictor.header) for row in table]
+    frame, table, labels = found.frame, found.logits, found.labels
+    judged = found.verdicts(header)
     frame = frame.with_columns(
         pl.Series("verdict", [answer.verdict for answer in judged]),
         pl.Series("predicted_kind", [answer.kind for answer in judged]),
         pl.Series("score", [round(answer.score, 6) for answer in judged]),
     )
+    probabilities = softmax(table / header.temperature)
     if predictions is not None:
-        _write_predictions(frame, table / predictor.header.temperature, kinds, predictions)
+        _write_predictions(frame, probabilities, kinds, predictions)
+    if features is not None and found.features is not None:
+        _write_features(found, kinds, _npz(features))
+    scores = 1 - probabilities[:, kinds.index(REAL)]
+    judgement = _Judged(
+        probabilities, labels, scores, labels != kinds.index(REAL), sum(header.thresholds) / 2
+    )
+    everything = np.arange(len(labels))
+    places = {
+        (str(kind), str(source)): part["row"].to_numpy()
+        for (kind, source), part in _parts(frame.with_row_index("row"), ["kind", "source"])
+    }
     by_kind = _summaries(frame, table, labels, ["kind"])
+    balanced = balanced_top1(table.argmax(axis=1) == labels, labels, len(kinds))
     return EvaluateResult(
         checkpoint=checkpoint,
         manifest=manifest,
         split=split,
         kinds=kinds,
         overall=summarise(table, labels),
-        balanced_accuracy=float(np.mean([part.top1 for part in by_kind.values()])),
+        balanced_accuracy=balanced,
         by_kind={kind: by_kind[kind,] for kind in kinds if (kind,) in by_kind},
-        by_source={
-            (kind, source): part
-            for (kind, source), part in _summaries(frame, table, labels, ["kind", "source"]).items()
-        },
+        by_source={key: summarise(table[rows], labels[rows]) for key, rows in places.items()},
         verdicts=_verdicts(frame),
-        verdicts_by_source={
-            (str(kind), str(source)): _verdicts(part)
-            for (kind, source), part in _parts(frame, ["kind", "source"])
+        verdicts_by_source={key: _verdicts(frame[rows]) for key, rows in places.items()},
+        ranking=judgement.ranking(everything),
+        ranking_by_source={
+            key: judgement.ranking(judgement.against(rows)) for key, rows in places.items()
         },
+        calibration=judgement.calibration(everything),
+        calibration_by_source={key: judgement.calibration(rows) for key, rows in places.items()},
+        risk_coverage=judgement.risk_coverage(),
+        baseline=_baseline(manifest, workers) if baseline else {},
         confusion=confusion(table.argmax(axis=1), labels, len(kinds)),
-        errors=errors,
+        errors=found.errors,
         predictions=predictions,
+        features=None if features is None else _npz(features),
     )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Every image's probabilities (n, kinds), label, score and side, and the one threshold."""
+
+    probabilities: Floats
+    labels: Labels
+    scores: Floats
+    artificial: Flags
+    threshold: float
+
+    def against(self, rows: Labels) -> Labels:
+        """Return the rows of one source and those of the other side of real and artificial."""
+        return np.union1d(rows, np.flatnonzero(self.artificial != self.artificial[rows[0]]))
+
+    def ranking(self, rows: Labels) -> Ranking:
+        return ranking(self.scores[rows], self.artificial[rows], self.threshold)
+
+    def calibration(self, rows: Labels) -> Calibration:
+        return calibration(
+            *(self.probabilities[rows], self.labels[rows]),
+            *(self.scores[rows], self.artificial[rows]),
+        )
+
+    def risk_coverage(self) -> RiskCoverage:
+        confidence = np.maximum(self.scores, 1 - self.scores)
+        return risk_coverage(confidence, (self.scores >= 0.5) != self.artificial)
+
+
+def _npz(path: Path) -> Path:
+    """Return the path that NumPy would write to."""
+    return path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
+
+
+def _write_features(found: SplitOutputs, kinds: tuple[str, ...], path: Path) -> None:
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            features=np.asarray(found.features, np.float32),
+            logits=found.logits.astype(np.float32),
+            classes=np.array(kinds),
+            paths=found.frame["path"].to_numpy().astype(str),
+            kinds=found.frame["kind"].to_numpy().astype(str),
+            sources=found.frame["source"].to_numpy().astype(str),
+        )
+
+
+def _baseline(manifest: Path, workers: int | None) -> dict[tuple[str, str], Baseline]:
+    """Return what metadata alone gets right of each source; nothing where it cannot be asked."""
+    try:
+        kind = metadata_shares(manifest, "kind", workers=workers)
+        side = metadata_shares(manifest, "real or artificial", workers=workers)
+    except FacecheckError:  # too few images of two sides, or none that can be read
+        return {}
+    return {key: Baseline(kind.get(key), side.get(key)) for key in sorted(kind | side)}
 
 
 def _parts(
@@ -203,14 +320,16 @@ def _verdicts(frame: pl.DataFrame) -> VerdictSummary:
         wrong=given - right,
         uncertain=frame.height - given,
         interval=wilson(right, frame.height),
+        coverage=share(given, frame.height),
+        accuracy=share(right, given),
     )
 
 
 def _write_predictions(
-    frame: pl.DataFrame, scaled: Floats, kinds: tuple[str, ...], path: Path
+    frame: pl.DataFrame, probabilities: Floats, kinds: tuple[str, ...], path: Path
 ) -> None:
     columns = [
         pl.Series(f"p_{kind}", np.round(values, 6))
-        for kind, values in zip(kinds, softmax(scaled).T, strict=True)
+        for kind, values in zip(kinds, probabilities.T, strict=True)
     ]
     write_table(frame.with_columns(columns), path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from facecheck.core.errors import ImageError
 from facecheck.core.kinds import REAL
@@ -16,6 +17,10 @@ from facecheck.core.parallel import chunked, cpu_count, map_ordered
 from facecheck.model.checkpoint import Checkpoint, Header, normalise
 from facecheck.model.metrics import Floats, softmax
 from facecheck.model.transforms import Transform, load_input
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 OK = "ok"
 ERROR = "error"
@@ -33,33 +38,66 @@ class Prediction:
         status: ``ok`` or ``error``.
         logits: shape (kinds,), in the checkpoint's order; None on error.
         message: why there is an error, or empty.
+        features: shape (width,), what the head sees; None on error, or where nobody needs them.
     """
 
     path: Path
     status: str
     logits: Floats | None
     message: str = ""
+    features: Floats | None = None
 
 
 class Predictor:
-    """A model on a device, applied to files."""
+    """A model on a device, applied to files.
 
-    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+    Args:
+        checkpoint: the model.
+        device: where it computes.
+        features: give the features too, even where the checkpoint has no guard that needs them.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, device: torch.device, *, features: bool = False
+    ) -> None:
+        import torch
+
         self.header: Header = checkpoint.header
-        self.device = device
+        self.device: torch.device | str = device
         self.model = checkpoint.model.to(device).to(memory_format=torch.channels_last).eval()
+        self.gives_features = features or self.header.guard is not None
 
-    def logits(self, batch: npt.NDArray[np.uint8]) -> Floats:
-        """Return logits, shape (N, kinds), the mean over each image's crops.
+    def outputs(self, batch: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
+        """Return logits, shape (N, kinds), and features, shape (N, width), of a batch.
+
+        Both are the mean over each image's crops. The features are None unless they were asked
+        for, or the checkpoint has a guard.
 
         Args:
             batch: shape (N, crops, image_size, image_size, 3).
         """
-        with torch.inference_mode():
-            pixels = torch.from_numpy(batch).to(self.device, non_blocking=True)
-            output = self.model(normalise(pixels.flatten(0, 1), self.header.transform))
-            mean = output.float().unflatten(0, batch.shape[:2]).mean(dim=1)
-            return np.asarray(mean.cpu().numpy(), dtype=np.float64)
+        logits, features = self._run(batch.reshape(-1, *batch.shape[2:]))
+        seen = None if features is None else _over_crops(features, len(batch))
+        return _over_crops(logits, len(batch)), seen
+
+    def verdicts(self, batch: npt.NDArray[np.uint8]) -> list[Verdict]:
+        """Return each image's verdict, for a batch as :meth:`outputs` takes it."""
+        return judge_all(*self.outputs(batch), self.header)
+
+    def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
+        """Return logits and features of each crop, pixels of shape (M, image_size, image_size, 3).
+
+        What an engine does its own way.
+        """
+        import torch
+
+        watched: AbstractContextManager[list[torch.Tensor]] = (
+            seen_by_head(self.model) if self.gives_features else nullcontext([])
+        )
+        with torch.inference_mode(), watched as seen:
+            inputs = torch.from_numpy(pixels).to(self.device, non_blocking=True)
+            output = self.model(normalise(inputs, self.header.transform))
+            return _numbers(output), _numbers(seen[0].flatten(1)) if seen else None
 
     def predict(
         self, paths: Iterable[Path], *, batch_size: int = 32, workers: int | None = None
@@ -80,12 +118,37 @@ class Predictor:
 
     def _predict_batch(self, batch: tuple[_Loaded, ...]) -> Iterator[Prediction]:
         pixels = [item.pixels for item in batch if item.pixels is not None]
-        rows = iter(self.logits(np.stack(pixels)) if pixels else ())
+        logits, features = self.outputs(np.stack(pixels)) if pixels else ((), None)
+        rows = iter(range(len(logits)))
         for item in batch:
             if item.pixels is None:
                 yield Prediction(item.path, ERROR, None, item.message)
             else:
-                yield Prediction(item.path, OK, next(rows))
+                row = next(rows)
+                seen = None if features is None else features[row]
+                yield Prediction(item.path, OK, logits[row], features=seen)
+
+
+@contextmanager
+def seen_by_head(model: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """Yield a list that receives what the head sees, the same in every architecture."""
+    seen: list[torch.Tensor] = []
+    head = model.get_classifier()  # type: ignore[operator]
+    head = head[0] if isinstance(head, tuple) else head
+    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def _over_crops(rows: Floats, images: int) -> Floats:
+    """Return the mean over each image's crops, shape (images, width), of a row for each crop."""
+    return np.asarray(rows.reshape(images, -1, rows.shape[1]).mean(axis=1))
+
+
+def _numbers(tensor: torch.Tensor) -> Floats:
+    return np.asarray(tensor.float().cpu().numpy(), dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -119,12 +182,41 @@ class Verdict:
     probabilities: dict[str, float]
 
 
-def judge(logits: Floats, header: Header) -> Verdict:
-    """Turn one file's logits into a verdict by the checkpoint's temperature and thresholds."""
+def judge(logits: Floats, header: Header, features: Floats | None = None) -> Verdict:
+    """Turn one file's logits into a verdict by temperature, thresholds and guard.
+
+    Args:
+        logits: shape (kinds,).
+        header: of the checkpoint that gave them.
+        features: shape (width,); needed where the checkpoint has a guard.
+
+    Raises:
+        ValueError: there is a guard, and no features for it.
+    """
     probabilities = softmax(logits / header.temperature)
     score = float(1 - probabilities[header.kinds.index(REAL)])
     low, high = header.thresholds
     sure = ARTIFICIAL if score >= high else REAL_VERDICT
     by_kind = {kind: float(p) for kind, p in zip(header.kinds, probabilities, strict=True)}
-    verdict = UNCERTAIN if low < score < high else sure
+    verdict = UNCERTAIN if low < score < high or _refused(features, header) else sure
     return Verdict(verdict, max(by_kind, key=lambda kind: by_kind[kind]), score, by_kind)
+
+
+def judge_all(logits: Floats, features: Floats | None, header: Header) -> list[Verdict]:
+    """Return :func:`judge`'s verdict on each of n images.
+
+    Args:
+        logits: shape (n, kinds).
+        features: shape (n, width), or None.
+        header: of the checkpoint that gave them.
+    """
+    seen = [None] * len(logits) if features is None else features
+    return [judge(row, header, one) for row, one in zip(logits, seen, strict=True)]
+
+
+def _refused(features: Floats | None, header: Header) -> bool:
+    if header.guard is None:
+        return False
+    if features is None:
+        raise ValueError("the checkpoint's guard needs features")
+    return header.guard.refuses(features)

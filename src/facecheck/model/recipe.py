@@ -51,6 +51,11 @@ class Recipe:
         0, "Stop after so many epochs without a better validation top-1; 0: never."
     )
     image_size: int = _choice(224, "Side of the model's input in pixels, 16 to 4096.")
+    train_size: int = _choice(
+        0,
+        "Side of the smaller squares that training cuts from images scaled as ever: less work, "
+        "more variation; 0: image-size.",
+    )
     batch_size: int | Literal["auto"] = _choice(
         32, "Images a step, over all devices; auto: the largest that fits the GPU's memory."
     )
@@ -92,6 +97,7 @@ class Recipe:
     jitter: float = _choice(
         0.0, "Change brightness, contrast and saturation by up to this share, 0 to 1."
     )
+    grey: float = _choice(0.0, "Share of training images without their colours, 0 to 1.")
     reencode: float = _choice(0.0, "Share of training images encoded anew, 0 to 1.")
     reencode_formats: tuple[str, ...] = _choice(
         ("jpeg", "webp"), "Formats they are encoded in. Repeatable."
@@ -118,6 +124,10 @@ class Recipe:
             "epochs": (self.epochs >= 1, "1 or more"),
             "patience": (self.patience >= 0, "0 or more"),
             "image_size": (16 <= self.image_size <= 4096, "16 to 4096 pixels"),
+            "train_size": (
+                self.train_size == 0 or 16 <= self.train_size <= self.image_size,
+                "0, or 16 pixels to the image size",
+            ),
             "batch_size": (self.batch_size == "auto" or self.batch_size >= 1, "auto, or 1 or more"),
             "accumulate": (self.accumulate >= 1, "1 or more"),
             "lr": (0 < self.lr < 10, "above 0 and below 10"),
@@ -133,6 +143,7 @@ class Recipe:
             ),
             "rotation": (0 <= self.rotation <= 180, "0 to 180 degrees"),
             "jitter": (0 <= self.jitter <= 1, "0 to 1"),
+            "grey": (0 <= self.grey <= 1, "0 to 1"),
             "reencode": (0 <= self.reencode <= 1, "0 to 1"),
             "reencode_formats": (
                 bool(self.reencode_formats) and set(self.reencode_formats) <= {"jpeg", "webp"},
@@ -150,6 +161,11 @@ class Recipe:
                 raise ConfigError(
                     f"{name.replace('_', ' ')} {getattr(self, name)}: must be {wanted}"
                 )
+
+    @property
+    def train_side(self) -> int:
+        """The side of the squares that training sees, in pixels."""
+        return self.train_size or self.image_size
 
     def plain(self) -> dict[str, Any]:
         """Return the fields as YAML and JSON values, every one of them."""

@@ -100,9 +100,8 @@ def _largest_batch(
     size, fits = 8, 4
     while size <= 512:
         try:
-            pixels = torch.zeros(
-                size, transform.image_size, transform.image_size, 3, dtype=torch.uint8
-            ).to(device)
+            side = recipe.train_side
+            pixels = torch.zeros(size, side, side, 3, dtype=torch.uint8).to(device)
             with precision.autocast(device):
                 logits = network(normalise(pixels, transform))
             losses(
@@ -131,7 +130,7 @@ def for_computing(
     """
     if ranks.world == 1:
         train_mode(ready.network, frozen=ready.recipe.freeze)
-        side = ready.transform.image_size
+        side = ready.recipe.train_side
         sample = torch.zeros(int(ready.recipe.batch_size), 3, side, side, device=ready.device)
         return compile_if_faster(
             ready.network,
@@ -215,7 +214,7 @@ def too_large(ready: Ready) -> str:
     """Say that a batch does not fit the device's memory, and what would."""
     size = int(ready.recipe.batch_size)
     return (
-        f"a batch of {size} images of {ready.recipe.image_size} px does not fit the memory of "
+        f"a batch of {size} images of {ready.recipe.train_side} px does not fit the memory of "
         f"{ready.device}: try --batch-size {max(1, size // 2)}, or --accumulate "
         f"{2 * ready.recipe.accumulate} for the same result, or --batch-size auto"
     )

@@ -70,7 +70,7 @@ class Run:
     right: int
     top1: float
     top5: float
-    balanced_accuracy: float
+    balanced_accuracy: float | None
     loss: float
     by_kind: Mapping[str, float]
     by_source: Mapping[str, tuple[int, int]]
@@ -263,6 +263,7 @@ def _run(
             trained.best,
             manifest,
             sources=recipe.sources,
+            baseline=False,
             device=device,
             workers=workers or None,
         )
@@ -305,7 +306,7 @@ def _figures(
         right=round(overall.top1 * overall.count),
         top1=overall.top1,
         top5=overall.top5,
-        balanced_accuracy=judged.balanced_accuracy,
+        balanced_accuracy=judged.balanced_accuracy.value,
         loss=overall.loss,
         by_kind={kind: part.top1 for kind, part in judged.by_kind.items()},
         by_source=by_source,

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
     from facecheck.data.interchange import ConvertResult
     from facecheck.data.leaks import CheckResult, Proof
     from facecheck.data.split import SplitResult
+    from facecheck.model.benchmark_model import BenchmarkResult, Case, Share
+    from facecheck.model.calibrate import CalibrateResult, ErrorRate
     from facecheck.model.evaluate import EvaluateResult
+    from facecheck.model.leave_one_out import LeaveOneOutResult
     from facecheck.model.lr_find import LrFindResult
-    from facecheck.model.metrics import Summary
+    from facecheck.model.metrics import Calibration, Figure, Ranking, Summary
     from facecheck.model.state import Epoch
     from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
@@ -35,7 +38,8 @@ _TEXT_COLUMNS = frozenset(
         *("kind", "source", "reason", "verdict", "status", "true \\ predicted"),
         *("other source", "kinds in conflict", "measure"),
         *("platform", "kinds", "licence", "where", "files", "group", "excluded"),
-        *("question", "split", "file", "in", "belongs with", "which is in", "variant"),
+        *("question", "figure", "split", "file", "in", "belongs with", "which is in", "variant"),
+        *("change", "line", "left out", "model"),
     )
 )
 
@@ -313,7 +317,7 @@ def render_convert(result: ConvertResult) -> RenderableType:
         table.add_row(split or "(none)", f"{count:,}")
     parts: list[RenderableType] = [table]
     if result.errors:
-        parts.append(_counts("reason", {f"{path}: {reason}": 1 for path, reason in result.errors}))
+        parts.append(_counts("reason", _tally_errors(result.errors)))
     left_out = f"; {result.left_out:,} records left out" if result.left_out else ""
     parts.append(_line(f"{result.records:,} images in {result.target} ({result.layout}){left_out}"))
     return Group(*parts)
@@ -353,8 +357,7 @@ def render_audit(result: AuditResult) -> RenderableType:
     else:
         parts.append(_line(f"no guess is right above {percent(result.warn_above)}", "green"))
     if result.errors:
-        reasons = {f"{path}: {reason}": 1 for path, reason in result.errors}
-        parts.append(_counts("reason", reasons))
+        parts.append(_counts("reason", _tally_errors(result.errors)))
     if result.recipe:
         parts.append(
             _line(f"recipe that normalises, for `facecheck train --recipe`: {result.recipe}")
@@ -366,6 +369,87 @@ def render_audit(result: AuditResult) -> RenderableType:
 def _guess_cell(guess: Guess, warn_above: float) -> Text:
     warns = guess.balanced_accuracy > warn_above
     return Text(f"{100 * guess.balanced_accuracy:.1f}", "yellow" if warns else "")
+
+
+def render_benchmark(result: BenchmarkResult) -> RenderableType:
+    """Render both sides under every change, the lines by source, the format test, the sizes."""
+    headings = ("photos", "right", "95 % interval", "artificial", "right", "95 % interval", "both")
+    changes = _table("change", *headings)
+    for row in result.cases:
+        changes.add_row(row.name, *_case_cells(row))
+    changes.add_section()
+    for row in result.lines:
+        changes.add_row(row.name, *_case_cells(row), style="bold")
+    changes.add_section()
+    for row in result.sizes:
+        changes.add_row(row.name, *_case_cells(row))
+    lines = [row.name for row in result.lines]
+    sources = _table("kind", "source", "images", *lines)
+    shares = {(row.kind, row.source, row.name): row.share for row in result.by_source}
+    for kind, source in dict.fromkeys((row.kind, row.source) for row in result.by_source):
+        found = [shares[kind, source, name] for name in lines]
+        cells = (percent(share.right) for share in found)
+        sources.add_row(kind, Text(source), f"{found[0].count:,}", *cells)
+    formats = _table("kind", "images", "recall", "as a real", "95 % interval", "lost")
+    for test in result.format_test:
+        low, high = test.as_a_real.interval
+        formats.add_row(
+            *(test.kind, f"{test.as_it_is.count:,}", percent(test.as_it_is.right)),
+            *(percent(test.as_a_real.right), f"{100 * low:.1f} to {100 * high:.1f}"),
+            f"{100 * test.lost:+.1f}",
+        )
+    parts: list[RenderableType] = [
+        _line(f"{result.checkpoint} on split {result.split} of {result.manifest}", "bold"),
+        changes,
+        _line(
+            f"clean to hard: {100 * result.clean_to_hard:.1f} points lost; a score from "
+            f"{result.threshold:.3f} counts as artificial"
+        ),
+        sources,
+    ]
+    if result.format_test:
+        parts += [_line("Artificial faces stored exactly as the real photos are", "bold"), formats]
+    if result.errors:
+        parts.append(_counts("reason", _tally_errors(result.errors)))
+    where = f"; written to {result.folder}" if result.folder else ""
+    parts.append(_line(f"{result.images:,} images{where}"))
+    return Group(*parts)
+
+
+def _case_cells(case: Case) -> list[str]:
+    sides = (*_share_cells(case.photo), *_share_cells(case.artificial))
+    return [*sides, percent(case.accuracy)]
+
+
+def _share_cells(share: Share | None) -> list[str]:
+    if share is None:
+        return ["-"] * 3
+    low, high = share.interval
+    return [f"{share.count:,}", percent(share.right), f"{100 * low:.1f} to {100 * high:.1f}"]
+
+
+def render_leave_one_out(result: LeaveOneOutResult) -> RenderableType:
+    """Render each source left out: whether its kind was seen, and how it was told."""
+    headings = ("images", "AUC", "accuracy", "at best", "gap", "wrong", "95 % interval")
+    table = _table("kind", "left out", "model", *headings)
+    for row in result.rows:
+        low, high = row.interval
+        table.add_row(
+            *(row.kind, Text(row.source), "never saw the kind" if row.kind_unseen else ""),
+            *(f"{row.images:,}", f"{row.auc:.3f}", percent(row.accuracy)),
+            *(percent(row.best_accuracy), f"{100 * row.gap:.1f}", percent(row.wrong_share)),
+            f"{100 * low:.1f} to {100 * high:.1f}",
+        )
+    resumed = f", {result.resumed:,} of them from an earlier run" if result.resumed else ""
+    return Group(
+        table,
+        _line(
+            "accuracy: balanced, against the other side, at the threshold that is best on the "
+            "validation images of the sources left; wrong: false alarms among photos, else misses"
+        ),
+        *(_line(f"{name} not left out: {why}", "yellow") for name, why in result.skipped),
+        _line(f"{len(result.rows):,} sources left out{resumed}; in {result.folder}"),
+    )
 
 
 EPOCH_HEADINGS = (
@@ -389,6 +473,12 @@ def epoch_cells(epoch: Epoch) -> list[str]:
         percent(epoch.test_top1),
         percent(epoch.test_top5),
     ]
+
+
+def epoch_line(epoch: Epoch) -> str:
+    """Return one epoch as a line of text, without the figures that it has not."""
+    cells = zip(EPOCH_HEADINGS, epoch_cells(epoch), strict=True)
+    return ", ".join(f"{heading} {cell}" for heading, cell in cells if cell != "-")
 
 
 def epoch_table(epochs: Sequence[Epoch], best_epoch: int) -> Table:
@@ -436,42 +526,138 @@ def render_lr_find(result: LrFindResult) -> RenderableType:
     )
 
 
+def render_calibrate(result: CalibrateResult) -> RenderableType:
+    """Render what was found, and what it costs on the val split."""
+    low, high = result.thresholds
+    between = f"from {high:.4f} on artificial" + (", uncertain between" if low < high else "")
+    sides = _table("verdict", "images", "wrong", "at most (95 %)", "uncertain")
+    _add_side(sides, "real called artificial", result.real)
+    _add_side(sides, "artificial called real", result.artificial)
+    parts: list[RenderableType] = [
+        _line(
+            f"temperature {result.temperature:.3f}: loss {result.loss_before:.4f} to "
+            f"{result.loss:.4f}, ECE {result.ece_before:.4f} to {result.ece:.4f}"
+        ),
+        _line(f"a score up to {low:.4f} is real, {between}"),
+        _line(
+            "no guard"
+            if result.guard is None
+            else f"guard: distance {result.guard:.4f}; refuses {result.guarded:,} of "
+            f"{result.images:,} images"
+        ),
+        sides,
+    ]
+    if max(result.real.bound, result.artificial.bound) > result.budget:
+        parts.append(
+            _line(
+                f"the budget of {percent(result.budget)} is kept here, but so few images cannot "
+                "prove it for new ones",
+                "yellow",
+            )
+        )
+    if result.errors:
+        parts.append(_counts("reason", _tally_errors(result.errors)))
+    parts.append(_line(f"calibrated on split val of {result.manifest}, in {result.out}"))
+    return Group(*parts)
+
+
+def _add_side(table: Table, name: str, rate: ErrorRate) -> None:
+    numbers = (f"{rate.images:,}", f"{rate.wrong:,}", percent(rate.bound), f"{rate.uncertain:,}")
+    table.add_row(name, *numbers)
+
+
 def render_evaluate(result: EvaluateResult) -> RenderableType:
-    """Render figures by kind and source, and the confusion matrix."""
-    headings = ("images", "loss", "top-1", "95 % interval", "top-5", "verdicts right")
-    table = _table("kind", "source", *headings)
-    for (kind, source), part in result.by_source.items():
-        verdicts = result.verdicts_by_source[kind, source]
-        right = percent(verdicts.right / verdicts.count)
-        table.add_row(kind, Text(source), *_summary_cells(part), right)
+    """Render the kinds by source, real against artificial by source and overall, and confusion."""
+    headings = ("images", "loss", "top-1", "95 % interval", "top-5")
+    metadata = ("metadata alone",) if result.baseline else ()
+    table = _table("kind", "source", *headings, *metadata)
+    for key, part in result.by_source.items():
+        guess = result.baseline.get(key)
+        beside = [percent(guess.kind if guess else None)] if metadata else []
+        table.add_row(key[0], Text(key[1]), *_summary_cells(part), *beside)
     table.add_section()
     for kind, part in result.by_kind.items():
         table.add_row(kind, "all", *_summary_cells(part))
     table.add_section()
-    right = percent(result.verdicts.right / result.verdicts.count)
-    table.add_row("all", "all", *_summary_cells(result.overall), right, style="bold")
+    table.add_row("all", "all", *_summary_cells(result.overall), style="bold")
     matrix = _table("true \\ predicted", *result.kinds)
     for kind, row in zip(result.kinds, result.confusion, strict=True):
         matrix.add_row(kind, *(f"{count:,}" for count in row))
+    verdicts = result.verdicts
     parts: list[RenderableType] = [
         _line(f"{result.checkpoint} on split {result.split} of {result.manifest}", "bold"),
         table,
-        _line(
-            f"balanced accuracy {percent(result.balanced_accuracy)}; verdicts: "
-            f"{result.verdicts.wrong:,} wrong, {result.verdicts.uncertain:,} uncertain"
-        ),
+        _line(f"balanced accuracy {_figure(result.balanced_accuracy)}"),
         matrix,
+        _line("Real against artificial; each source against all images of the other side", "bold"),
+        _sides(result),
+        _figures(result.ranking, result.calibration),
+        _line(
+            f"verdicts: {verdicts.wrong:,} wrong, {verdicts.uncertain:,} uncertain; "
+            f"{_figure(verdicts.accuracy)} right on the {_figure(verdicts.coverage)} answered"
+        ),
+        _risks(result),
     ]
     if result.errors:
-        parts.append(_counts("reason", _tally_errors(result)))
+        parts.append(_counts("reason", _tally_errors(result.errors)))
     return Group(*parts)
 
 
-def _tally_errors(result: EvaluateResult) -> dict[str, int]:
-    reasons: dict[str, int] = {}
-    for path, reason in result.errors:
-        reasons[f"{path}: {reason}"] = 1
-    return reasons
+def _sides(result: EvaluateResult) -> Table:
+    headings = ("answered", "right of these", "AUC", "EER", "TPR at 1 %", "ECE", "Brier")
+    metadata = ("metadata alone",) if result.baseline else ()
+    table = _table("kind", "source", *headings, *metadata)
+    for key, verdicts in result.verdicts_by_source.items():
+        ranked, calibrated = result.ranking_by_source[key], result.calibration_by_source[key]
+        shares = (verdicts.coverage, verdicts.accuracy, ranked.auc, ranked.eer, ranked.tpr_at_1)
+        guess = result.baseline.get(key)
+        table.add_row(
+            *(key[0], Text(key[1])),
+            *(percent(figure.value) for figure in shares[:2]),
+            "-" if ranked.auc.value is None else f"{ranked.auc.value:.4f}",
+            *(percent(figure.value) for figure in shares[3:]),
+            *(f"{figure.value:.4f}" for figure in (calibrated.ece, calibrated.brier)),
+            *([percent(guess.side if guess else None)] if metadata else []),
+        )
+    return table
+
+
+def _figures(ranked: Ranking, calibrated: Calibration) -> Table:
+    table = _table("figure", "value and 95 % interval")
+    best = "-" if ranked.best_threshold is None else f"{ranked.best_threshold:.4f}"
+    rows = {
+        "AUC": ranked.auc,
+        "average precision": ranked.ap,
+        "equal error rate": ranked.eer,
+        "TPR at 1 % FPR": ranked.tpr_at_1,
+        "TPR at 5 % FPR": ranked.tpr_at_5,
+        "balanced accuracy at the checkpoint's threshold": ranked.accuracy,
+        f"balanced accuracy at the best threshold ({best})": ranked.best_accuracy,
+        "ECE of the kind": calibrated.ece,
+        "ECE of the score": calibrated.score_ece,
+        "Brier score": calibrated.brier,
+    }
+    for name, figure in rows.items():
+        table.add_row(name, _figure(figure))
+    return table
+
+
+def _risks(result: EvaluateResult) -> Text:
+    shown = [point for point in result.risk_coverage.points if round(20 * point[0]) in {10, 17, 20}]
+    said = ", ".join(f"{percent(risk)} of the surest {coverage:.0%}" for coverage, risk in shown)
+    return _line(f"wrong: {said}; AURC {_figure(result.risk_coverage.aurc)}")
+
+
+def _figure(figure: Figure) -> str:
+    """Return a share with its interval as text such as ``93.42 % (91.0 to 95.1)``."""
+    if figure.value is None or figure.interval is None:
+        return "-"
+    low, high = figure.interval
+    return f"{percent(figure.value)} ({100 * low:.2f} to {100 * high:.2f})"
+
+
+def _tally_errors(errors: tuple[tuple[str, str], ...]) -> dict[str, int]:
+    return {f"{path}: {reason}": 1 for path, reason in errors}
 
 
 def _summary_cells(summary: Summary) -> list[str]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from facecheck.core.workspace import find_checkpoint
-from facecheck.model.checkpoint import load_checkpoint
-from facecheck.model.device import choose_device
-from facecheck.model.predict import Predictor, Verdict, judge
+from facecheck.model.engine import load_predictor
+from facecheck.model.predict import Verdict
 from facecheck.model.transforms import load_input
 
 
@@ -25,7 +24,7 @@ class Checker:
 
     def __init__(self, checkpoint: Path | str | None = None, *, device: str = "auto") -> None:
         path = find_checkpoint(None if checkpoint is None else Path(checkpoint))
-        self._predictor = Predictor(load_checkpoint(path), choose_device(device))
+        self._predictor = load_predictor(path, device)
 
     def check(self, image: Path | str | bytes) -> Verdict:
         """Return the verdict on one file, or on the bytes of one.
@@ -35,4 +34,4 @@ class Checker:
         """
         source = image if isinstance(image, bytes) else Path(image)
         pixels = load_input(source, self._predictor.header.transform)
-        return judge(self._predictor.logits(pixels[None])[0], self._predictor.header)
+        return self._predictor.verdicts(pixels[None])[0]

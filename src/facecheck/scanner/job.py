@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import facecheck
@@ -14,10 +14,11 @@ from facecheck.core.image import DECODE_POLICY, is_image_name
 from facecheck.core.kinds import KINDS
 from facecheck.core.parallel import Progress, chunked, silent
 from facecheck.core.tree import walk_files
-from facecheck.model.checkpoint import Header, load_checkpoint
-from facecheck.model.device import choose_device
-from facecheck.model.predict import Prediction, Predictor, judge
-from facecheck.scanner.sink import CsvSink
+from facecheck.model.checkpoint import Header
+from facecheck.model.engine import load_predictor
+from facecheck.model.predict import ERROR, OK, Prediction, Predictor, Verdict, judge
+from facecheck.model.stability import judge_stably
+from facecheck.scanner.sink import COLUMNS, STABILITY_COLUMNS, CsvSink
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ def scan(
     out: Path,
     checkpoint: Path,
     *,
+    stability: int = 0,
     overwrite: bool = False,
     device: str = "auto",
     batch_size: int = 32,
@@ -66,6 +68,8 @@ def scan(
         inputs: folders (searched in depth for files named like images) and single files.
         out: the results, ``.csv``.
         checkpoint: a checkpoint by ``train``.
+        stability: judge each image in so many variants as well, scaled and encoded anew: a verdict
+            that flips becomes ``uncertain``, and a column says how far the score moves; 0: none.
         overwrite: replace an existing ``out``.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
         batch_size: images a step, 1 or more.
@@ -86,23 +90,30 @@ def scan(
             f"no images in {', '.join(map(path_text, inputs))} ({ignored:,} other files): check "
             "the folder, or the endings of its files"
         )
-    predictor = Predictor(load_checkpoint(checkpoint), choose_device(device))
+    predictor = load_predictor(checkpoint, device)
     facts = {
         "facecheck": facecheck.__version__,
         "decode_policy": DECODE_POLICY,
         "checkpoint_sha256": sha256_file(checkpoint),
         "device": str(predictor.device),
         "batch_size": batch_size,
+        "stability": stability,
     }
     names = [path_text(path) for path in files]
     try:
-        with CsvSink(out, facts, names, batch_size) as sink:
+        columns = STABILITY_COLUMNS if stability else COLUMNS
+        with CsvSink(out, facts, names, batch_size, columns) as sink:
             done = sink.done
-            predictions = predictor.predict(files[done:], batch_size=batch_size, workers=workers)
-            for batch in chunked(predictions, batch_size):
-                rows = [_row(prediction, predictor.header) for prediction in batch]
-                sink.write(rows)
-                done += len(rows)
+            left = files[done:]
+            rows: Iterable[list[str]]
+            if stability:
+                rows = _stable_rows(predictor, left, stability, workers)
+            else:
+                predictions = predictor.predict(left, batch_size=batch_size, workers=workers)
+                rows = (_row(prediction, predictor.header) for prediction in predictions)
+            for batch in chunked(rows, batch_size):
+                sink.write(batch)
+                done += len(batch)
                 progress(done, len(files))
             sink.finish()
     except OSError as error:
@@ -155,14 +166,31 @@ def list_images(inputs: Sequence[Path]) -> tuple[list[Path], int]:
 
 
 def _row(prediction: Prediction, header: Header) -> list[str]:
-    name = path_text(prediction.path)
     if prediction.logits is None:
-        empty = [""] * (3 + len(KINDS))
-        return [name, prediction.status, *empty, prediction.message]
-    verdict = judge(prediction.logits, header)
+        return _error_row(prediction.path, prediction.message, COLUMNS)
+    return _answer_row(prediction.path, judge(prediction.logits, header, prediction.features))
+
+
+def _stable_rows(
+    predictor: Predictor, files: Sequence[Path], stability: int, workers: int | None
+) -> Iterator[list[str]]:
+    found = judge_stably(files, predictor, stability, workers=workers)
+    for path, told in zip(files, found, strict=True):
+        if isinstance(told, str):
+            yield _error_row(path, told, STABILITY_COLUMNS)
+        else:
+            answer = replace(told.answer, verdict=told.verdict)
+            yield _answer_row(path, answer, f"{told.spread:.6f}")
+
+
+def _error_row(path: Path, message: str, columns: Sequence[str]) -> list[str]:
+    return [path_text(path), ERROR, *[""] * (len(columns) - 3), message]
+
+
+def _answer_row(path: Path, verdict: Verdict, *spread: str) -> list[str]:
     shares = [
         f"{verdict.probabilities[kind]:.6f}" if kind in verdict.probabilities else ""
         for kind in KINDS
     ]
     score = f"{verdict.score:.6f}"
-    return [name, prediction.status, verdict.verdict, verdict.kind, score, *shares, ""]
+    return [path_text(path), OK, verdict.verdict, verdict.kind, score, *spread, *shares, ""]

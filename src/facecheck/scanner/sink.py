@@ -27,7 +27,11 @@ COLUMNS = (
     "message",
 )
 
+#: The same with how far the score moves, after the score.
+STABILITY_COLUMNS = (*COLUMNS[:5], "spread", *COLUMNS[5:])
+
 Row = Sequence[str]
+#: Their places are the same in both.
 _TALLIED = tuple(COLUMNS.index(name) for name in ("status", "verdict", "kind"))
 
 
@@ -44,7 +48,12 @@ class CsvSink:
     """
 
     def __init__(
-        self, out: Path, facts: Mapping[str, object], files: Sequence[str], batch_size: int
+        self,
+        out: Path,
+        facts: Mapping[str, object],
+        files: Sequence[str],
+        batch_size: int,
+        columns: Sequence[str] = COLUMNS,
     ) -> None:
         self.out = out
         self.partial = out.with_name(f"{out.name}.partial")
@@ -53,7 +62,7 @@ class CsvSink:
         self.done, length = 0, 0
         self.tally: Counter[tuple[str, ...]] = Counter()
         if self._read_facts() == dict(facts):
-            self.done, length, self.tally = _whole_batches(self.partial, files, batch_size)
+            self.done, length, self.tally = _whole_batches(self.partial, files, batch_size, columns)
         if not length:
             self.partial.unlink(missing_ok=True)
             write_json(self._facts_path, facts)
@@ -61,7 +70,7 @@ class CsvSink:
         self._stream.truncate(length)
         self._writer = csv.writer(self._stream, lineterminator="\n")
         if not length:
-            self._writer.writerow(COLUMNS)
+            self._writer.writerow(columns)
 
     def _read_facts(self) -> object:
         try:
@@ -102,7 +111,7 @@ class CsvSink:
 
 
 def _whole_batches(
-    partial: Path, files: Sequence[str], batch_size: int
+    partial: Path, files: Sequence[str], batch_size: int, columns: Sequence[str]
 ) -> tuple[int, int, Counter[tuple[str, ...]]]:
     """Return how many files' rows can be kept, their length in bytes with the header, their tally.
 
@@ -115,11 +124,11 @@ def _whole_batches(
         with partial.open(encoding="utf-8", newline="") as stream:
             lines = _CountedLines(stream)
             reader = csv.reader(lines, strict=True)
-            if tuple(next(reader, ())) != COLUMNS:
+            if tuple(next(reader, ())) != tuple(columns):
                 return 0, 0, tally
             batch: list[tuple[str, ...]] = []
             for name, row in zip(files, reader, strict=False):
-                if len(row) != len(COLUMNS) or not lines.ended or row[0] != name:
+                if len(row) != len(columns) or not lines.ended or row[0] != name:
                     break
                 batch.append(tuple(row[column] for column in _TALLIED))
                 if len(batch) == batch_size:

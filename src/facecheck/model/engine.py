@@ -1,0 +1,29 @@
+"""What runs a model: torch for a checkpoint, ONNX Runtime for its export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facecheck.model.predict import Predictor
+
+
+def load_predictor(path: Path, device: str = "auto", *, features: bool = False) -> Predictor:
+    """Load a model on the engine that its suffix asks for; torch is imported only if it runs.
+
+    Args:
+        path: a checkpoint, or an ``.onnx`` export of one.
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``; ONNX Runtime knows ``auto`` and ``cpu``.
+        features: give the features too, even where there is no guard that needs them.
+
+    Raises:
+        UsageError: there is no such device.
+        CheckpointError: the file cannot be used.
+    """
+    if path.suffix.lower() == ".onnx":
+        from facecheck.model.onnx import OnnxPredictor
+
+        return OnnxPredictor(path, device, features=features)
+    from facecheck.model.checkpoint import load_checkpoint
+    from facecheck.model.device import choose_device
+
+    return Predictor(load_checkpoint(path), choose_device(device), features=features)
