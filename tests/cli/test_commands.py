@@ -101,6 +101,10 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "loss", "ece_before", "ece", "thresholds", "real", "artificial", "guard", "guarded",
             "errors",
         ],
+        ("export", str(checkpoint), "--manifest", str(manifest), "--out", "c.onnx"): [
+            "path", "precision", "bytes", "images", "calibrated_on", "largest_difference",
+            "mean_difference", "verdicts_changed", "top1", "exported_top1",
+        ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint)): [
             "out", "checkpoint", "files", "resumed", "ignored", "statuses", "verdicts", "kinds",
         ],

@@ -43,6 +43,9 @@ def test_a_balanced_epoch_draws_groups_and_their_images_evenly() -> None:
     within = Counter(place for place in drawn if groups[place] == 1)
     assert set(within.values()) <= {3, 4}
     assert max(Counter(place for place in drawn if groups[place] == 0).values()) == 1
+    uneven = epoch_batches(100, 8, 0, 1, groups=groups, shares=np.array([0.5, 1.0, 3.5]))
+    counts = Counter(int(groups[place]) for batch in uneven for place in batch)
+    assert counts == {0: 10, 1: 20, 2: 70}
     assert epoch_batches(100, 8, 0, 2, groups=groups) != epoch_batches(100, 8, 0, 1, groups=groups)
 
 

@@ -129,6 +129,27 @@ def test_what_cannot_be_left_out_is_told(trained: tuple[Path, Path], tmp_path: P
         leave_one_out(trained[0], two, tmp_path, split="dev")
 
 
+def test_a_source_without_which_too_little_is_left_does_not_stop_the_others(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    # All sketches but one are of one source.
+    frame = read_manifest(trained[0]).frame
+    first = (pl.int_range(pl.len()).over("kind", "split") == 0) & (pl.col("split") == "train")
+    lone = pl.when((pl.col("kind") == "sketch") & first).then(pl.lit("lone"))
+    write_manifest(
+        Manifest(frame.with_columns(source=lone.otherwise(pl.col("source")))),
+        tmp_path / "m.csv",
+        {},
+    )
+    limits = ["photo", "cartoon", "sketch/lone", "sketch/drawn-sketch"]
+    recipe = RECIPE.changed({"sources": limits})
+    result = leave_one_out(tmp_path / "m.csv", recipe, tmp_path / "loo", device="cpu", workers=0)
+    skipped = dict(result.skipped)
+    assert "holds one image of sketch" in skipped["sketch/drawn-sketch"]
+    assert skipped["sketch/lone"] == "no images of it to judge"
+    assert [row.source for row in result.rows] == ["drawn-cartoon"]
+
+
 def test_the_command_takes_the_checkpoints_recipe(
     command: Callable[..., Outcome], trained: tuple[Path, Path], parted: Path, tmp_path: Path
 ) -> None:
@@ -145,6 +166,8 @@ def test_the_command_takes_the_checkpoints_recipe(
     assert done.code == 0, done.err
     assert "without photo/others: epoch 1" in done.err
     assert "2 sources left out" in done.out
+    one = command(*run, "--recipe", "r.yaml", *limits, "--left-out", "others", "--out", "loo")
+    assert "1 source left out" in one.out
     again = command(*run, "--recipe", "r.yaml", *limits, "--out", "loo", "--json", "--quiet")
     told = json.loads(again.out)
     assert list(told) == ["manifest", "folder", "rows", "resumed", "skipped"]

@@ -111,6 +111,21 @@ def test_a_scan_of_an_export_never_loads_torch(
     assert (tmp_path / "r.csv").read_text().count("\n") == 13
 
 
+def test_the_command_tells_both_side_by_side(
+    command: Callable[..., Outcome], trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    export = ("export", trained[1], "--manifest", trained[0], "--out", "e.onnx")
+    done = command(*export, "--precision", "fp16")
+    assert done.code == 0, done.err
+    assert "e.onnx: fp16" in done.out
+    assert "0 verdicts changed" in done.out
+    again = command(*export)
+    assert again.code == 2
+    assert "--overwrite" in again.err
+    told = json.loads(command("evaluate", "e.onnx", "--manifest", trained[0], "--json").out)
+    assert told["errors"] == []
+
+
 def test_a_workspace_without_a_run_takes_the_packages_own_model(
     exports: Exports, command: Callable[..., Outcome], drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

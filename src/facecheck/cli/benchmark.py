@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 def benchmark_model(
     sources: SourceNames,
+    left_out: Annotated[
+        list[str],
+        typer.Option(
+            help="With --leave-one-out, leave out only these kinds' sources, sources or "
+            "kind/source pairs, each by itself. Repeatable.",
+            default_factory=list,
+            show_default=False,
+        ),
+    ],
     checkpoint: CheckpointArgument = None,
     manifest: ManifestOption = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
@@ -68,12 +77,13 @@ def benchmark_model(
     """
     if leave_one_out:
         _leave_one_out(
-            *(checkpoint, find_manifest(manifest), recipe, sources, split, per_source),
-            *(out, device, workers, as_json, quiet),
+            *(checkpoint, find_manifest(manifest), recipe, sources, left_out, split),
+            *(per_source, out, device, workers, as_json, quiet),
         )
         return
-    if recipe:
-        raise UsageError("--recipe: goes with --leave-one-out source")
+    for option, given in (("--recipe", recipe), ("--left-out", left_out)):
+        if given:
+            raise UsageError(f"{option}: goes with --leave-one-out source")
     found = find_checkpoint(checkpoint), find_manifest(manifest)
     from facecheck.model.benchmark_model import benchmark_model as job
     from facecheck.report.terminal import render_benchmark
@@ -100,6 +110,7 @@ def _leave_one_out(
     manifest: Path,
     recipe: str | None,
     sources: list[str],
+    left_out: list[str],
     split: str,
     per_source: int,
     out: Path | None,
@@ -125,6 +136,7 @@ def _leave_one_out(
             manifest,
             chosen,
             out,
+            left_out=left_out,
             split=split,
             per_source=per_source,
             device=device,

@@ -37,8 +37,8 @@ def takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
             for option in options
             if (value := given.pop(option.name)) not in (None, [])
         }
-        if "source_weight" in changes:
-            changes["source_weight"] = _weights(changes["source_weight"])
+        for name in {"source_weight", "source_share"} & changes.keys():
+            changes[name] = _by_source(name, changes[name])
         name = given.pop("recipe")
         recipe = load_recipe(name, changes) if name else Recipe().changed(changes)
         command(recipe=recipe, **given)
@@ -87,11 +87,12 @@ def _shown(default: Any) -> str | bool:
     return False if default is None or default == {} else str(default)
 
 
-def _weights(pairs: list[str]) -> dict[str, str]:
-    weights = {}
+def _by_source(name: str, pairs: list[str]) -> dict[str, str]:
+    values = {}
     for pair in pairs:
-        source, equals, weight = pair.rpartition("=")
+        source, equals, value = pair.rpartition("=")
         if not source or not equals:
-            raise UsageError(f"--source-weight {pair!r}: write SOURCE=WEIGHT, as in ffhq-256=2")
-        weights[source] = weight
-    return weights
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} {pair!r}: write SOURCE=NUMBER, as in ffhq-256=2")
+        values[source] = value
+    return values

@@ -20,6 +20,7 @@ from facecheck.core.files import path_text
 from facecheck.core.parallel import map_ordered
 from facecheck.model.augment import Pixels, augment
 from facecheck.model.recipe import Recipe
+from facecheck.model.training_data import TrainingData
 from facecheck.model.transforms import Transform, load_resized
 
 #: Labels and weights beside pixels: (N, H, W, 3) uint8, (N,) int64, (N,) float32.
@@ -97,6 +98,17 @@ class TrainingImages:
         )
 
 
+def training_images(
+    data: TrainingData, transform: Transform, recipe: Recipe, *, memory: int = 0
+) -> TrainingImages:
+    """Return the training images of some data; ``memory`` as :class:`TrainingImages` takes it."""
+    return TrainingImages(
+        *(data.train.paths(), data.labels(data.train), transform, recipe),
+        weights=data.weights.tolist(),
+        memory=memory,
+    )
+
+
 def epoch_batches(
     count: int,
     batch_size: int,
@@ -104,6 +116,7 @@ def epoch_batches(
     epoch: int,
     *,
     groups: npt.NDArray[np.int64] | None = None,
+    shares: npt.NDArray[np.float64] | None = None,
 ) -> list[list[int]]:
     """Return one epoch's batches of positions, shuffled by seed and epoch.
 
@@ -115,25 +128,31 @@ def epoch_batches(
         batch_size: images a batch, at most.
         seed: of the training.
         epoch: its number.
-        groups: each image's group, shape (count,): every group is then drawn equally often, and
-            within a group every image equally often. None takes every image once.
+        groups: each image's group, shape (count,), numbered from 0: every group is then drawn
+            equally often, and within a group every image. None takes every image once.
+        shares: how often each group is drawn beside the others, shape (groups,), above 0; None for
+            equally often.
     """
     random = np.random.default_rng([seed, epoch])
-    order = random.permutation(count) if groups is None else _balanced(groups, random)
+    order = random.permutation(count) if groups is None else _balanced(groups, shares, random)
     parts = np.array_split(order, -(-count // batch_size))
     return [part.tolist() for part in parts]
 
 
-def _balanced(groups: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.int64]:
-    names = np.unique(groups)
+def _balanced(
+    groups: npt.NDArray[np.int64],
+    shares: npt.NDArray[np.float64] | None,
+    random: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    wanted = np.ones(groups.max() + 1) if shares is None else shares
     # What does not divide evenly goes to groups drawn by lot.
-    shares = np.full(len(names), len(groups) // len(names))
-    shares[random.permutation(len(names))[: len(groups) % len(names)]] += 1
+    draws = np.floor(len(groups) * wanted / wanted.sum() + 1e-9).astype(np.int64)
+    draws[random.permutation(len(draws))[: len(groups) - draws.sum()]] += 1
     drawn = []
-    for name, share in zip(names, shares, strict=True):
-        members = np.flatnonzero(groups == name)
-        rounds = [random.permutation(members) for _ in range(-(-share // len(members)))]
-        drawn.append(np.concatenate(rounds)[:share] if rounds else members[:0])
+    for group, count in enumerate(draws):
+        members = np.flatnonzero(groups == group)
+        rounds = [random.permutation(members) for _ in range(-(-count // len(members)))]
+        drawn.append(np.concatenate(rounds)[:count] if rounds else members[:0])
     return random.permutation(np.concatenate(drawn))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from facecheck.core.errors import FacecheckError
+from facecheck.core.errors import FacecheckError, TrainingError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.kinds import KINDS, REAL
 from facecheck.core.manifest import Manifest, read_manifest
@@ -24,6 +24,7 @@ from facecheck.model.predict import Predictor, judge
 from facecheck.model.recipe import Recipe
 from facecheck.model.state import Epoch
 from facecheck.model.train import train
+from facecheck.model.training_data import training_data
 
 #: The finished sources in a leave-one-out's folder, a line each, and its runs.
 RESULTS, RUNS_FOLDER = "results.jsonl", "runs"
@@ -101,6 +102,7 @@ def leave_one_out(
     recipe: Recipe,
     folder: Path,
     *,
+    left_out: Sequence[str] = (),
     split: str = "test",
     per_source: int = 0,
     device: str = "auto",
@@ -117,6 +119,8 @@ def leave_one_out(
         manifest: a manifest by ``split``.
         recipe: how to train; its ``sources`` limit what is trained on and left out.
         folder: where results and runs go.
+        left_out: leave out only these kinds' sources, sources or ``kind/source`` pairs, each by
+            itself; none for all.
         split: what is judged: ``test``, or ``val`` while choosing a recipe.
         per_source: at most this many images of each source are judged; 0 for all. Training takes
             all.
@@ -136,11 +140,13 @@ def leave_one_out(
     key = _key(manifest, recipe, split, per_source)
     finished = _finished(folder / RESULTS, key)
     sources = _sources(data)
+    chosen = _sources(data.of_sources(left_out))
     rows, skipped, resumed = [], [], 0
-    for kind, source in sources:
+    for kind, source in chosen:
         name = f"{kind}/{source}"
         left = [pair for pair in sources if pair != (kind, source)]
-        why = _why_not(kind, source, left, judged)
+        without = recipe.changed({"sources": [f"{a}/{b}" for a, b in left]})
+        why = _why_not(kind, source, left, judged) or _too_little(manifest, without)
         if why:
             skipped.append((name, why))
         elif name in finished:
@@ -149,7 +155,7 @@ def leave_one_out(
         else:
             trained = train(
                 manifest,
-                recipe.changed({"sources": [f"{a}/{b}" for a, b in left]}),
+                without,
                 name=f"without-{kind}-{source}",
                 runs=folder / RUNS_FOLDER,
                 device=device,
@@ -196,6 +202,14 @@ def _why_not(
         return "no images of it to judge"
     if not len(judged.where((pl.col("kind") == REAL) != (kind == REAL))):
         return "no images of the other side to judge"
+    return None
+
+
+def _too_little(manifest: Path, recipe: Recipe) -> str | None:
+    try:
+        training_data(manifest, recipe)
+    except TrainingError as error:
+        return str(error).removeprefix(f"{path_text(manifest)}: ")
     return None
 
 

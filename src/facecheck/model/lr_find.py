@@ -23,13 +23,12 @@ from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import atomic_path, refuse_to_overwrite
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.model.backbones import check_arch
-from facecheck.model.dataset import Batch, TrainingImages, epoch_batches, epoch_loader
+from facecheck.model.dataset import Batch, epoch_batches, epoch_loader, training_images
 from facecheck.model.device import choose_device
 from facecheck.model.distributed import Ranks
-from facecheck.model.optim import make_optimiser, set_rate, train_mode
+from facecheck.model.optim import set_rate, train_mode
 from facecheck.model.recipe import Recipe
-from facecheck.model.state import TrainingState
-from facecheck.model.step import learn, make_ready, too_large
+from facecheck.model.step import first_state, learn, make_ready
 from facecheck.model.training_data import TrainingData, training_data
 from facecheck.model.transforms import Transform
 
@@ -119,19 +118,13 @@ def lr_find(
     data = training_data(manifest, recipe)
     ready = make_ready(recipe, data.kinds, target, Ranks())
     recipe, network, transform = ready.recipe, ready.network, ready.transform
-    state = TrainingState(network, make_optimiser(network, recipe))
-    if ready.precision.needs_scaler:
-        state.scaler = torch.amp.GradScaler(target.type)
+    state = first_state(ready)
     train_mode(network, frozen=recipe.freeze)
     batches = _endless(data, recipe, transform, cpu_count() if workers is None else workers)
 
     def step() -> float:
         batch = next(batches)
-        try:
-            loss = learn(network, state, batch, float(batch[2].sum()), ready)
-        except torch.OutOfMemoryError:
-            raise TrainingError(too_large(ready)) from None
-        return float(loss)
+        return float(learn(network, state, batch, float(batch[2].sum()), ready))
 
     rates = np.geomspace(lowest, highest, steps).tolist()
     losses = sweep(
@@ -166,13 +159,12 @@ def _endless(
     data: TrainingData, recipe: Recipe, transform: Transform, workers: int
 ) -> Iterator[Batch]:
     """Yield the batches of one epoch after another."""
-    images = TrainingImages(
-        *(data.train.paths(), data.labels(data.train), transform, recipe),
-        weights=data.weights.tolist(),
-    )
+    images = training_images(data, transform, recipe)
     for epoch in itertools.count(1):
         batches = epoch_batches(
-            len(images), int(recipe.batch_size), recipe.seed, epoch, groups=data.groups
+            *(len(images), int(recipe.batch_size), recipe.seed, epoch),
+            groups=data.groups,
+            shares=data.shares,
         )
         yield from epoch_loader(images, batches, epoch, workers=workers)
 

@@ -93,8 +93,8 @@ def _header(session: onnxruntime.InferenceSession, path: Path) -> Header:
     text = session.get_modelmeta().custom_metadata_map.get(HEADER_KEY)
     if text is None:
         raise CheckpointError(
-            f"{path_text(path)}: holds a network but no facecheck header: export a checkpoint of "
-            "ours with facecheck.model.onnx.export_onnx"
+            f"{path_text(path)}: holds a network but no facecheck header: make one with `facecheck "
+            "export`"
         )
     return parse_header(text, path_text(path))
 

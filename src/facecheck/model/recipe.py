@@ -84,6 +84,9 @@ class Recipe:
     balance: Literal["none", "kind", "source"] = _choice(
         "none", "Draw each kind, or each source, equally often in an epoch."
     )
+    source_share: Mapping[str, float] = _choice(
+        {}, "With balance source, how often a source is drawn, others 1: SOURCE=SHARE. Repeatable."
+    )
     source_weight: Mapping[str, float] = _choice(
         {}, "Weight of a source's images in the loss, SOURCE=WEIGHT. Repeatable."
     )
@@ -137,6 +140,11 @@ class Recipe:
             "clip": (self.clip >= 0, "0 or more"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "0 to below 1"),
             "ema": (0 <= self.ema < 1, "0 to below 1"),
+            "source_share": (
+                all(share > 0 for share in self.source_share.values())
+                and (self.balance == "source" or not self.source_share),
+                "shares above 0, with balance: source",
+            ),
             "source_weight": (
                 all(weight > 0 for weight in self.source_weight.values()),
                 "weights above 0: leave a source out with sources",

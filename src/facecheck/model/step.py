@@ -9,15 +9,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from facecheck.core.errors import TrainingError
 from facecheck.model.backbones import Backbone, build
 from facecheck.model.checkpoint import kinds_of_weights, normalise
 from facecheck.model.dataset import Batch
 from facecheck.model.distributed import Ranks
 from facecheck.model.loss import losses
-from facecheck.model.optim import freeze_body, train_mode
+from facecheck.model.optim import freeze_body, make_optimiser, train_mode
 from facecheck.model.precision import Compiled, Precision, choose_precision, compile_if_faster
 from facecheck.model.recipe import Recipe
 from facecheck.model.state import TrainingState
@@ -85,6 +87,17 @@ def _build(recipe: Recipe, kinds: tuple[str, ...]) -> Backbone:
     if recipe.freeze:
         freeze_body(backbone.model)
     return backbone
+
+
+def first_state(ready: Ready) -> TrainingState:
+    """Return the state that a training starts in: nothing learned yet."""
+    recipe, network = ready.recipe, ready.network
+    return TrainingState(
+        network,
+        make_optimiser(network, recipe),
+        ema=ModelEmaV3(network, decay=recipe.ema, use_warmup=True) if recipe.ema else None,
+        scaler=torch.amp.GradScaler(ready.device.type) if ready.precision.needs_scaler else None,
+    )
 
 
 def _largest_batch(
@@ -157,6 +170,9 @@ def learn(
 ) -> torch.Tensor:
     """Take one step; return its mean loss, a scalar on the device.
 
+    Raises:
+        TrainingError: the batch does not fit the device's memory; the message says what would.
+
     Args:
         model: the network as it computes.
         state: whose weights are changed and whose tally is added to.
@@ -165,6 +181,15 @@ def learn(
             are averaged).
         ready: the recipe, and what it computes by.
     """
+    try:
+        return _learn(model, state, batch, total_weight, ready)
+    except torch.OutOfMemoryError:
+        raise TrainingError(_too_large(ready)) from None
+
+
+def _learn(
+    model: Forward, state: TrainingState, batch: Batch, total_weight: float, ready: Ready
+) -> torch.Tensor:
     recipe, device = ready.recipe, ready.device
     pixels, labels, weights = (_to_device(part, device) for part in batch)
     count = len(labels)
@@ -210,7 +235,7 @@ def _no_sync(model: Forward, *, is_last: bool) -> AbstractContextManager[None]:
     return context
 
 
-def too_large(ready: Ready) -> str:
+def _too_large(ready: Ready) -> str:
     """Say that a batch does not fit the device's memory, and what would."""
     size = int(ready.recipe.batch_size)
     return (

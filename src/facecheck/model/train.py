@@ -16,7 +16,6 @@ import psutil
 import timm
 import torch
 import yaml
-from timm.utils.model_ema import ModelEmaV3
 
 import facecheck
 from facecheck.core.errors import TrainingError, UsageError
@@ -26,16 +25,16 @@ from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.workspace import BEST, LAST, RUNS, STATE, new_run_folder
 from facecheck.model.backbones import check_arch
 from facecheck.model.checkpoint import Checkpoint, Header, save_checkpoint
-from facecheck.model.dataset import TrainingImages, epoch_batches, epoch_loader
+from facecheck.model.dataset import epoch_batches, epoch_loader, training_images
 from facecheck.model.device import choose_device
 from facecheck.model.distributed import Ranks, join_ranks
 from facecheck.model.metrics import Summary, summarise
-from facecheck.model.optim import make_optimiser, rate_factor, set_rate, train_mode
+from facecheck.model.optim import rate_factor, set_rate, train_mode
 from facecheck.model.precision import Compiled
 from facecheck.model.predict import Predictor
 from facecheck.model.recipe import Recipe, load_recipe
 from facecheck.model.state import Epoch, Tally, TrainingState, best_of
-from facecheck.model.step import Ready, for_computing, learn, make_ready, too_large
+from facecheck.model.step import Ready, first_state, for_computing, learn, make_ready
 from facecheck.model.training_data import TrainingData, training_data
 
 #: Seconds between two savings of the state within an epoch.
@@ -167,19 +166,10 @@ def train(  # noqa: PLR0912
             recipe=recipe.plain(),
             manifest_sha256=sha256_file(manifest),
         )
-        images = TrainingImages(
-            data.train.paths(),
-            data.labels(data.train),
-            transform,
-            recipe,
-            weights=data.weights.tolist(),
-            memory=_cache_memory(ranks) if cache else 0,
+        images = training_images(
+            data, transform, recipe, memory=_cache_memory(ranks) if cache else 0
         )
-        state = TrainingState(network, make_optimiser(network, recipe))
-        if recipe.ema:
-            state.ema = ModelEmaV3(network, decay=recipe.ema, use_warmup=True)
-        if ready.precision.needs_scaler:
-            state.scaler = torch.amp.GradScaler(target.type)
+        state = first_state(ready)
         identity = {
             "recipe": recipe.plain(),
             "manifest_sha256": header.manifest_sha256,
@@ -204,7 +194,9 @@ def train(  # noqa: PLR0912
         while state.epoch <= recipe.epochs and not _out_of_patience(state.log, recipe):
             start, first_step = time.perf_counter(), state.step
             batches = epoch_batches(
-                len(images), batch_size, recipe.seed, state.epoch, groups=data.groups
+                *(len(images), batch_size, recipe.seed, state.epoch),
+                groups=data.groups,
+                shares=data.shares,
             )
             total_weights = [float(images.weights[batch].sum()) for batch in batches]
             mine = [batch[ranks.rank :: ranks.world] for batch in batches[first_step:]]
@@ -218,11 +210,7 @@ def train(  # noqa: PLR0912
                 torch.manual_seed(_step_seed(recipe.seed, state.updates, ranks.rank))
                 set_rate(state.optimiser, rate_factor(recipe.schedule, state.updates, steps))
                 weight = total_weights[state.step] / ranks.world
-                try:
-                    loss = learn(model, state, batch, weight, ready)
-                except torch.OutOfMemoryError:
-                    raise TrainingError(too_large(ready)) from None
-                unseen.append(loss)
+                unseen.append(learn(model, state, batch, weight, ready))
                 state.step += 1
                 state.updates += 1
                 is_last = state.step == len(batches)

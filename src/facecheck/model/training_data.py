@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,9 @@ class TrainingData:
         test: to look at, where asked; may be empty.
         kinds: what there is to tell apart, in the order of the model's outputs.
         weights: of each ``train`` record in the loss, shape (n,).
-        groups: of each ``train`` record, by what the recipe balances; None if it does not.
+        groups: of each ``train`` record, by what the recipe balances, shape (n,), numbered from 0;
+            None if it does not.
+        shares: how often each group is drawn beside the others, shape (groups,); None likewise.
     """
 
     train: Manifest
@@ -39,6 +42,7 @@ class TrainingData:
     kinds: tuple[str, ...]
     weights: npt.NDArray[np.float32]
     groups: npt.NDArray[np.int64] | None
+    shares: npt.NDArray[np.float64] | None
 
     def labels(self, records: Manifest) -> list[int]:
         """Return the index in ``kinds`` of each record's kind."""
@@ -57,7 +61,9 @@ def training_data(manifest: Path, recipe: Recipe) -> TrainingData:
     data = read_manifest(manifest)
     if not (data.frame["split"] != "").any():
         raise TrainingError(f"{name}: no record has a split: run `facecheck split` first")
-    weights_of = _source_weights(data, recipe)
+    weights_of, shares_of = (
+        _by_source(data, values) for values in (recipe.source_weight, recipe.source_share)
+    )
     data = data.of_sources(recipe.sources)
     train = _fraction(data.in_split("train"), recipe)
     counts = train.frame["kind"].value_counts().sort("kind")
@@ -81,23 +87,25 @@ def training_data(manifest: Path, recipe: Recipe) -> TrainingData:
         records.require_files(manifest)
     pairs = train.frame.select(pl.concat_str("kind", pl.lit("/"), "source")).to_series()
     weights = [weights_of.get(pair, 1.0) for pair in pairs]
+    groups, shares = _groups(train, pairs, recipe, shares_of)
     return TrainingData(
         train=train,
         val=val,
         test=test,
         kinds=kinds,
         weights=np.asarray(weights, dtype=np.float32),
-        groups=_groups(train, pairs, recipe),
+        groups=groups,
+        shares=shares,
     )
 
 
-def _source_weights(data: Manifest, recipe: Recipe) -> dict[str, float]:
-    """Return the weight of each ``kind/source`` that the recipe names, by any of its names."""
-    weights = {}
-    for name, weight in recipe.source_weight.items():
+def _by_source(data: Manifest, values: Mapping[str, float]) -> dict[str, float]:
+    """Return the value of each ``kind/source`` that the recipe names, by any of its names."""
+    found = {}
+    for name, value in values.items():
         for kind, source in data.of_sources([name]).frame.select("kind", "source").unique().rows():
-            weights[f"{kind}/{source}"] = weight
-    return weights
+            found[f"{kind}/{source}"] = value
+    return found
 
 
 def _fraction(train: Manifest, recipe: Recipe) -> Manifest:
@@ -119,8 +127,11 @@ def _fraction(train: Manifest, recipe: Recipe) -> Manifest:
     return Manifest(frame.filter(place <= (size * recipe.fraction).ceil()).drop("lot"))
 
 
-def _groups(train: Manifest, pairs: pl.Series, recipe: Recipe) -> npt.NDArray[np.int64] | None:
+def _groups(
+    train: Manifest, pairs: pl.Series, recipe: Recipe, shares_of: Mapping[str, float]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | tuple[None, None]:
     if recipe.balance == "none":
-        return None
-    names = train.frame["kind"] if recipe.balance == "kind" else pairs
-    return np.unique(names.to_numpy(), return_inverse=True)[1].astype(np.int64)
+        return None, None
+    of = train.frame["kind"] if recipe.balance == "kind" else pairs
+    names, groups = np.unique(of.to_numpy(), return_inverse=True)
+    return groups.astype(np.int64), np.array([shares_of.get(name, 1.0) for name in names])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from facecheck.model.leave_one_out import LeaveOneOutResult
     from facecheck.model.lr_find import LrFindResult
     from facecheck.model.metrics import Calibration, Figure, Ranking, Summary
+    from facecheck.model.onnx import ExportResult
     from facecheck.model.state import Epoch
     from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
@@ -448,7 +449,9 @@ def render_leave_one_out(result: LeaveOneOutResult) -> RenderableType:
             "validation images of the sources left; wrong: false alarms among photos, else misses"
         ),
         *(_line(f"{name} not left out: {why}", "yellow") for name, why in result.skipped),
-        _line(f"{len(result.rows):,} sources left out{resumed}; in {result.folder}"),
+        _line(
+            f"{len(result.rows):,} source{'s' * (len(result.rows) != 1)} left out{resumed}; in {result.folder}"
+        ),
     )
 
 
@@ -559,6 +562,20 @@ def render_calibrate(result: CalibrateResult) -> RenderableType:
         parts.append(_counts("reason", _tally_errors(result.errors)))
     parts.append(_line(f"calibrated on split val of {result.manifest}, in {result.out}"))
     return Group(*parts)
+
+
+def render_export(result: ExportResult) -> RenderableType:
+    """Render an export beside its checkpoint."""
+    of_both = f"{percent(result.top1)} to {percent(result.exported_top1)}"
+    calibrated = f", quantised by {result.calibrated_on:,} others" * bool(result.calibrated_on)
+    return Group(
+        _line(f"{result.path}: {result.precision}, {result.bytes / 1e6:.1f} MB", "green"),
+        _line(
+            f"beside its checkpoint, on {result.images:,} val images{calibrated}: scores differ by "
+            f"{result.mean_difference:.5f} on average, {result.largest_difference:.5f} at most; "
+            f"{result.verdicts_changed:,} verdicts changed; top-1 {of_both}"
+        ),
+    )
 
 
 def _add_side(table: Table, name: str, rate: ErrorRate) -> None:
