@@ -431,6 +431,7 @@ def _share_cells(share: Share | None) -> list[str]:
 
 def render_leave_one_out(result: LeaveOneOutResult) -> RenderableType:
     """Render each source left out: whether its kind was seen, and how it was told."""
+    count = len(result.rows)
     headings = ("images", "AUC", "accuracy", "at best", "gap", "wrong", "95 % interval")
     table = _table("kind", "left out", "model", *headings)
     for row in result.rows:
@@ -449,9 +450,7 @@ def render_leave_one_out(result: LeaveOneOutResult) -> RenderableType:
             "validation images of the sources left; wrong: false alarms among photos, else misses"
         ),
         *(_line(f"{name} not left out: {why}", "yellow") for name, why in result.skipped),
-        _line(
-            f"{len(result.rows):,} source{'s' * (len(result.rows) != 1)} left out{resumed}; in {result.folder}"
-        ),
+        _line(f"{count:,} source{'s' * (count != 1)} left out{resumed}; in {result.folder}"),
     )
 
 
