@@ -13,7 +13,7 @@ cd "$WORK"
   facecheck split --ratio 8:1:1 --seed 0
 }
 
-# Trained, calibrated and exported; WORK/builtin.onnx goes to src/facecheck/models/.
+# Trained, calibrated and exported; WORK/builtin.onnx goes to src/facecheck/model/.
 if [ ! -d runs/builtin ]; then
   facecheck train --recipe builtin --name builtin
 elif [ -f runs/builtin/state.pt ]; then

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from facecheck.core.errors import UsageError
-from facecheck.core.workspace import find_checkpoint, find_manifest, new_run_folder
+from facecheck.core.workspace import BUILTIN, find_checkpoint, find_manifest, new_run_folder
 
 
 def test_the_newest_run_is_found(tmp_path: Path) -> None:
@@ -18,12 +18,21 @@ def test_the_newest_run_is_found(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path / "b") == tmp_path / "b" / "best.safetensors"
 
 
+def test_without_a_run_or_by_name_it_is_the_packages_own_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert BUILTIN.is_file()
+    assert find_checkpoint(None) == find_checkpoint(Path("builtin")) == BUILTIN
+    Path("builtin").mkdir()
+    Path("builtin/best.safetensors").touch()
+    assert find_checkpoint(Path("builtin")) == Path("builtin/best.safetensors")
+
+
 def test_what_is_not_there_is_told_with_the_next_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="facecheck train"):
-        find_checkpoint(None)
     with pytest.raises(UsageError, match="no checkpoint at nothing"):
         find_checkpoint(Path("nothing"))
     with pytest.raises(UsageError, match="facecheck fetch"):

@@ -155,6 +155,25 @@ def test_an_export_keeps_the_guard(trained: tuple[Path, Path], tmp_path: Path) -
     assert [answer.verdict for answer in predictor.verdicts(batch)] == ["uncertain"] * 2
 
 
+def test_an_export_is_calibrated_as_its_checkpoint_is(
+    exports: Exports, trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, checkpoint = trained
+    before = exports["fp32"].path.read_bytes()
+    calibrate(checkpoint, manifest, budget=0.1, out=tmp_path / "c.safetensors", device="cpu")
+    calibrate(exports["fp32"].path, manifest, budget=0.1, out=tmp_path / "c.onnx")
+    assert exports["fp32"].path.read_bytes() == before
+    on_torch, on_onnx = read_header(tmp_path / "c.safetensors"), load_predictor(tmp_path / "c.onnx")
+    assert on_onnx.header.thresholds == pytest.approx(on_torch.thresholds, abs=1e-3)
+    assert on_onnx.header.temperature == pytest.approx(on_torch.temperature, abs=1e-2)
+    assert on_onnx.header.calibration["budget"] == 0.1
+    with pytest.raises(UsageError, match=r"must end in \.onnx"):
+        calibrate(exports["fp32"].path, manifest, out=tmp_path / "d.safetensors")
+    monkeypatch.setattr("facecheck.model.calibrate.BUILTIN", exports["fp32"].path)
+    with pytest.raises(UsageError, match="stays as it is"):
+        calibrate(exports["fp32"].path, manifest)
+
+
 def test_an_export_that_differs_too_much_is_not_written(
     exports: Exports, trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

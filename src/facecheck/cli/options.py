@@ -32,7 +32,8 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Images in one step.")]
 CheckpointArgument = Annotated[
     Path | None,
     typer.Argument(
-        help="A checkpoint, its .onnx export, or a run folder.", show_default="the newest run"
+        help="A checkpoint, its .onnx export, a run folder, or `builtin`.",
+        show_default="the newest run, or builtin",
     ),
 ]
 ManifestArgument = Annotated[

@@ -26,7 +26,8 @@ def scan(
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="A checkpoint, its .onnx export, or a run folder.", show_default="the newest run"
+            help="A checkpoint, its .onnx export, a run folder, or `builtin`.",
+            show_default="the newest run, or builtin",
         ),
     ] = None,
     stability: Annotated[

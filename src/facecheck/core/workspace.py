@@ -13,8 +13,9 @@ RUNS = Path("runs")
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 STATE = "state.pt"
-#: The model that comes with the package, where the build has one.
-BUILTIN = Path(str(files("facecheck"))) / "models" / "builtin.onnx"
+#: The model that comes with the package (docs/model-card.md), and its name on the command line.
+BUILTIN = Path(str(files("facecheck"))) / "model" / "builtin.onnx"
+BUILTIN_NAME = "builtin"
 
 
 def find_manifest(path: Path | None) -> Path:
@@ -37,24 +38,22 @@ def find_manifest(path: Path | None) -> Path:
 def find_checkpoint(path: Path | None, runs: Path = RUNS) -> Path:
     """Return the checkpoint at ``path`` (a file or a run folder), or the newest run's best one.
 
-    Without a path and without a run it is the model that comes with the package.
+    Without a path and without a run, or by the name ``builtin``, it is the model that comes with
+    the package.
 
     Raises:
         UsageError: there is none.
     """
     if path is None:
         found = sorted(runs.glob(f"*/{BEST}"), key=lambda file: (file.stat().st_mtime_ns, file))
-        if not found and BUILTIN.is_file():
-            return BUILTIN
-        if not found:
-            raise UsageError(
-                f"no checkpoint under {runs}/: run `facecheck train` first, or name a checkpoint"
-            )
-        return found[-1]
+        return found[-1] if found else BUILTIN
+    if str(path) == BUILTIN_NAME and not path.exists():
+        return BUILTIN
     checkpoint = path / BEST if path.is_dir() else path
     if not checkpoint.is_file():
         raise UsageError(
-            f"no checkpoint at {checkpoint}: pass a .safetensors or .onnx file or a run folder"
+            f"no checkpoint at {checkpoint}: pass a .safetensors or .onnx file, a run folder or "
+            f"{BUILTIN_NAME!r}"
         )
     return checkpoint
 

@@ -14,12 +14,13 @@ from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import path_text, refuse_to_overwrite, sha256_file
 from facecheck.core.kinds import REAL
 from facecheck.core.parallel import Progress, silent
-from facecheck.model.checkpoint import Header, load_checkpoint, save_checkpoint
-from facecheck.model.device import choose_device
+from facecheck.core.workspace import BUILTIN
+from facecheck.model.checkpoint import Header
+from facecheck.model.engine import load_predictor
 from facecheck.model.guard import fit_guard
 from facecheck.model.metrics import Floats, Labels, calibration_error, softmax, summarise
 from facecheck.model.outputs import SplitOutputs, predict_split
-from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN, Predictor
+from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN
 
 #: Where the temperature is looked for.
 _TEMPERATURES = (0.05, 20.0)
@@ -102,7 +103,7 @@ def calibrate(
     gives the same file.
 
     Args:
-        checkpoint: a checkpoint by ``train``.
+        checkpoint: a checkpoint by ``train``, or its ONNX export.
         manifest: a manifest by ``split``.
         budget: the share of real images that may be called artificial, and of artificial ones that
             may be called real; above 0 and below 0.5.
@@ -117,7 +118,8 @@ def calibrate(
 
     Raises:
         UsageError: an argument cannot be, or a file is not there.
-        CheckpointError: the checkpoint cannot be used or written.
+        CheckpointError: the checkpoint cannot be used or written; for an export, the extra
+            ``export`` is missing.
         ManifestError: the manifest cannot be read.
         FacecheckError: the val split lacks real or artificial images, or holds a kind the
             checkpoint does not know.
@@ -128,21 +130,27 @@ def calibrate(
         raise UsageError(f"--guard {guard}: must be a percentage, 50 to 100")
     if out is not None and out != checkpoint:
         refuse_to_overwrite(out, overwrite=overwrite)
-    loaded = load_checkpoint(checkpoint)
-    predictor = Predictor(loaded, choose_device(device), features=True)
+    if (out or checkpoint) == BUILTIN:
+        raise UsageError(
+            "the package's own model stays as it is: name a file for yours with --out, such as "
+            "calibrated.onnx"
+        )
+    if out is not None and out.suffix.lower() != checkpoint.suffix.lower():
+        raise UsageError(f"{path_text(out)}: must end in {checkpoint.suffix}, as the checkpoint")
+    predictor = load_predictor(checkpoint, device, features=True)
     found = predict_split(
         *(predictor, checkpoint, manifest, "val", ()),
         batch_size=batch_size,
         workers=workers,
         progress=progress,
     )
-    artificial = found.labels != loaded.header.kinds.index(REAL)
+    artificial = found.labels != predictor.header.kinds.index(REAL)
     if artificial.all() or not artificial.any():
         raise FacecheckError(
             f"{path_text(manifest)}: its val split holds {'no ' if artificial.all() else 'only '}"
             f"{REAL}: calibration needs real and artificial images: run `facecheck split` again"
         )
-    header = _calibrated(loaded.header, found, budget, guard)
+    header = _calibrated(predictor.header, found, budget, guard)
     header = replace(
         header,
         calibration={
@@ -153,7 +161,7 @@ def calibrate(
         },
     )
     target = out or checkpoint
-    save_checkpoint(loaded.model, header, target)
+    predictor.save(header, target)
     return _result(checkpoint, target, manifest, budget, header, found)
 
 

@@ -60,9 +60,27 @@ class OnnxPredictor(Predictor):
                 "checkpoint it was made from"
             )
         self.device = "cpu"
+        self._path = path
         self._session = _session(path)
         self.header = _header(self._session, path)
         self.gives_features = features or self.header.guard is not None
+
+    def save(self, header: Header, path: Path) -> None:
+        """Write the same graph with another header to ``path``.
+
+        Raises:
+            CheckpointError: the file cannot be written, or the extra ``export`` is missing.
+        """
+        _need_exporter()
+        import onnx
+
+        exported = onnx.load(self._path)
+        del exported.metadata_props[:]
+        try:
+            with atomic_path(path) as temporary:
+                _write(exported, header, temporary)
+        except OSError as error:
+            raise CheckpointError(f"{path_text(path)}: cannot be written ({error})") from None
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
         wanted = [_LOGITS, _FEATURES] if self.gives_features else [_LOGITS]
@@ -206,7 +224,7 @@ def _need_exporter() -> None:
         import onnxscript  # noqa: F401
     except ImportError:
         raise CheckpointError(
-            "exporting needs the extra: pip install 'facecheck[export]'"
+            "writing .onnx needs the extra: pip install 'facecheck[export]'"
         ) from None
 
 

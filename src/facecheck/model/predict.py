@@ -84,6 +84,16 @@ class Predictor:
         """Return each image's verdict, for a batch as :meth:`outputs` takes it."""
         return judge_all(*self.outputs(batch), self.header)
 
+    def save(self, header: Header, path: Path) -> None:
+        """Write the same weights with another header to ``path``.
+
+        Raises:
+            CheckpointError: the file cannot be written.
+        """
+        from facecheck.model.checkpoint import save_checkpoint
+
+        save_checkpoint(self.model, header, path)
+
     def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
         """Return logits and features of each crop, pixels of shape (M, image_size, image_size, 3).
 
