@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facecheck.core.manifest import SPLITS
+from facecheck.core.workspace import BUILTIN
 
 if TYPE_CHECKING:
     from facecheck.data.audit import AuditResult, Guess
@@ -704,6 +705,12 @@ def render_study(result: StudyResult) -> RenderableType:
     )
 
 
+def _model(checkpoint: Path) -> str:
+    if checkpoint == BUILTIN:
+        return "the built-in model, for research only (docs/model-card.md)"
+    return f"model {checkpoint}"
+
+
 def render_scan(result: ScanResult) -> RenderableType:
     """Render counts by verdict, kind and status."""
     table = _table("verdict", "count")
@@ -715,5 +722,5 @@ def render_scan(result: ScanResult) -> RenderableType:
     resumed = f", {result.resumed:,} of them from an interrupted run" if result.resumed else ""
     return Group(
         table,
-        _line(f"{result.files:,} rows in {result.out}{resumed}; model {result.checkpoint}"),
+        _line(f"{result.files:,} rows in {result.out}{resumed}; {_model(result.checkpoint)}"),
     )
