@@ -81,16 +81,15 @@ def walk(
                     name = entry.name
                     if name.startswith(".") and not hidden:
                         continue
-                    if inside and (*inside, name) in elsewhere:
-                        continue
-                    if _is_folder(entry, follow=follow):
+                    is_link = entry.is_symlink()
+                    if entry.is_file(follow_symlinks=False) or (is_link and not _is_folder(entry)):
+                        if not (inside and (*inside, name) in elsewhere) and takes(path + name):
+                            names.append(name)
+                    elif is_link and not follow:
+                        passed.links += 1
+                    elif is_link or entry.is_dir():
                         if enters(path + name):
                             names.append(name + _FOLDER)
-                    elif entry.is_symlink() and _is_folder(entry, follow=True):
-                        passed.links += 1
-                    elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
-                        if takes(path + name):
-                            names.append(name)
                     else:
                         passed.special += 1
         except OSError as error:
@@ -162,9 +161,9 @@ def place_of_file(path: str) -> Place:
     return (*place_of_folder(folder)[:2], name)
 
 
-def _is_folder(entry: os.DirEntry[str], *, follow: bool) -> bool:
+def _is_folder(link: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir(follow_symlinks=follow)
+        return link.is_dir()
     except OSError:  # a link in a circle, or to where we may not look
         return False
 
