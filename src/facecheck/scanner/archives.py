@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from io import BufferedIOBase
 from typing import IO, cast
 
 from facecheck.core.errors import ImageError
@@ -193,7 +194,7 @@ class _Window:
         self._begin()
 
     def _begin(self) -> None:
-        self._stream = _unpacked(_opened(self._place))
+        self._stream = cast("BufferedIOBase", _unpacked(_opened(self._place)))
         self._start, self._held = 0, bytearray()
 
     def read(self, offset: int, size: int) -> bytes:
@@ -202,7 +203,7 @@ class _Window:
             if offset < self._start:
                 self._begin()
             while self._start + len(self._held) < offset + size:
-                block = self._stream.read(_BLOCK)
+                block = self._stream.read1(_BLOCK)  # what comes before damage, and not the error
                 if not block:
                     raise ImageError("the archive is cut short")
                 self._held += block

@@ -305,7 +305,9 @@ def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Itera
         for member in members(place, mtime_ns):
             if _is_hidden(member.name) and not rules.hidden:
                 continue
-            if is_image_name(member.name) and rules.takes(member.name.removeprefix("./")):
+            if not is_image_name(member.name):
+                rules.passed.ignored += 1
+            elif rules.takes(member.name.removeprefix("./")):
                 inner = path_text(member.name, raw=True)
                 yield Item(f"{outer}::{inner}", member.size, mtime_ns, None, member.read)
     except ImageError as error:
