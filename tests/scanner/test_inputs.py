@@ -273,6 +273,9 @@ def test_what_is_given_twice_is_listed_once(place: Path) -> None:
     assert names("a", "a/b/c/3.jpg", "./a/b/c/3.jpg") == everything
     assert names("a/b/c/3.jpg", "a") == ["a/b/c/3.jpg", "a/1.jpg", "a/b/2.jpg"]
     assert names("a", "a/.h") == [*everything, "a/.h/4.jpg"]
+    Path("c").mkdir()
+    Path("c/to-a").symlink_to("../a")
+    assert names("c", "a", follow=True) == everything
     os.link("a/1.jpg", "a/5.jpg")  # two names of one file are two files
     assert names("a/1.jpg", "a/5.jpg", "a/b") == ["a/1.jpg", "a/5.jpg", *everything[1:]]
 
