@@ -66,3 +66,5 @@ def test_only_regular_files_are_opened_and_nothing_is_waited_for(tmp_path: Path)
         open_regular(tmp_path)
     with pytest.raises(FileNotFoundError):
         open_regular(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError):
+        open_regular("a\0b")

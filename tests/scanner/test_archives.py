@@ -127,6 +127,18 @@ def test_archives_in_folders_are_opened_only_when_asked() -> None:
     ]
 
 
+def test_archives_in_a_list_are_opened() -> None:
+    write_tar("a.tar")
+    write_tar("b.tar")
+
+    def listed(**options: Any) -> list[str]:
+        stdin = io.BytesIO(b"a.tar\nb.tar\n")
+        return [item.name for item in find_inputs(["-"], stdin=stdin, **options)]
+
+    assert listed(include=["*.png"]) == ["a.tar::0.png", "b.tar::0.png"]
+    assert listed(include=["*.png"], exclude=["a.*"]) == ["b.tar::0.png"]
+
+
 def test_braces_stand_for_several_shards() -> None:
     for number in (8, 9, 10):
         write_tar(f"shard-{number:03}.tar", {f"key{number}.jpg": b"%d" % number, "key.cls": b"0"})

@@ -104,11 +104,12 @@ def test_archives_in_a_store(store: Any) -> None:
     assert len(names("memory://bucket", archives=True)) == 5
 
 
-def test_local_addresses(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"1")
-    (item,) = find_inputs([f"file://{tmp_path}"])
-    assert (item.name, item.load()) == (f"file://{tmp_path}/a.jpg", b"1")
-    assert item.mtime_ns > 10**18
+def test_an_address_of_a_local_file_is_its_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.touch()
+    assert [item.source for item in find_inputs([f"file://{tmp_path}"])] == [path]
+    stdin = io.BytesIO(f"file://{path}".encode())
+    assert [item.load() for item in find_inputs(["-"], stdin=stdin)] == [path]
 
 
 def test_a_folder_that_cannot_be_listed_is_told(

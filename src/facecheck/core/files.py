@@ -82,7 +82,10 @@ def open_regular(path: Path | str) -> BinaryIO:
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
-    _require_regular(Path(path).stat())  # opening some devices already does something
+    try:
+        _require_regular(Path(path).stat())  # opening some devices already does something
+    except ValueError:  # a NUL, which no name holds
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
     # Should a pipe have taken the file's place since, the open returns at once, and it is found.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:

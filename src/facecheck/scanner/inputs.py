@@ -119,7 +119,11 @@ class _Rules:
 
     def takes_named(self, path: str) -> bool:
         """Return whether to take a file of a list, whatever its ending."""
-        taken = self.globs.takes(path.removeprefix("./"))
+        inner = path.removeprefix("./")
+        # Among what is in an archive, the globs to include choose later.
+        taken = self.globs.takes(inner) or (
+            is_archive_name(path) and not self.globs.excludes(inner)
+        )
         self.passed.excluded += not taken
         return taken
 
@@ -145,8 +149,8 @@ def find_inputs(
 
     What is named itself is taken whatever its name: files, archives, folders and addresses in
     ``inputs``. What is found in a folder, archive or store needs the ending of an image; there
-    hidden names are passed over, and the globs choose. A path in a list or manifest is one file,
-    taken whatever its ending; of these only the globs choose.
+    hidden names are passed over, and the globs choose. A path in a list or manifest is a file or
+    archive, taken whatever its ending; of these only the globs choose.
 
     A folder or file that is given twice, in whatever spelling, or lies in another one that is
     given, is listed once, in its own place. Nothing else is looked for twice: neither lists nor
@@ -177,7 +181,7 @@ def find_inputs(
     passed = Passed()
     globs = read_globs(include, exclude)
     rules = _Rules(globs, hidden, follow, archives, raw_names, passed)
-    given = [text for each in inputs for text in _expanded(os.fspath(each))]
+    given = [text for each in inputs for text in _expanded(_local(os.fspath(each)))]
     places = _places(given)
     elsewhere = frozenset(places.values()) if len(places) > 1 else frozenset()
     parts: dict[tree.Place | str, Callable[[], Iterator[Item]]] = {}
@@ -222,6 +226,11 @@ def _hash(name: str) -> int:
     return int.from_bytes(digest, "big")
 
 
+def _local(text: str) -> str:
+    """Return the path in a ``file://`` address: here a path does more, and is safe from pipes."""
+    return text.removeprefix("file://")
+
+
 def _expanded(text: str) -> Iterable[str]:
     if "{" not in text or os.path.lexists(text):
         return [text]
@@ -251,9 +260,9 @@ def _status(path: str) -> os.stat_result | None:
     try:
         return os.stat(path)  # noqa: PTH116
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        if path and os.path.lexists(path.partition("\0")[0]) and "\0" not in path:
-            return None
-        raise UsageError(f"nothing to scan at {path_text(path)}: check the path") from None
+        if "\0" in path or not os.path.lexists(path):
+            raise UsageError(f"nothing to scan at {path_text(path)}: check the path") from None
+        return None
     except OSError:
         return None
 
@@ -264,19 +273,25 @@ def _path_part(
     status = _status(text)
     if status is not None and stat.S_ISDIR(status.st_mode):
         return partial(_folder_items, text, rules, elsewhere)
-    if status is not None and stat.S_ISREG(status.st_mode) and is_archive_name(text):
-        return partial(_archive_items, text, status.st_size, status.st_mtime_ns, rules)
-    return lambda: iter([_file_item(text, rules)])
+    return partial(_named_items, text, rules)
 
 
-def _file_item(path: str, rules: _Rules, status: os.stat_result | None = None) -> Item:
-    if status is None:
-        try:
-            status = os.stat(path)  # noqa: PTH116
-        except OSError:  # told when it is loaded
-            return Item(path_text(path, raw=rules.raw_names), 0, 0, Path(path))
+def _named_items(path: str, rules: _Rules) -> Iterator[Item]:
+    """Yield the items of a file or archive that is named itself."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):  # told when it is loaded
+        status = None
+    if status is not None and stat.S_ISREG(status.st_mode) and is_archive_name(path):
+        yield from _archive_items(path, status.st_size, status.st_mtime_ns, rules)
+    else:
+        yield _file_item(path, rules, status)
+
+
+def _file_item(path: str, rules: _Rules, status: os.stat_result | None) -> Item:
     name = path_text(path, raw=rules.raw_names)
-    return Item(name, status.st_size, status.st_mtime_ns, Path(path))
+    size, mtime_ns = (status.st_size, status.st_mtime_ns) if status else (0, 0)
+    return Item(name, size, mtime_ns, Path(path))
 
 
 def _folder_items(folder: str, rules: _Rules, elsewhere: frozenset[tree.Place]) -> Iterator[Item]:
@@ -354,13 +369,13 @@ def _remote_items(found: remote.RemoteFile, rules: _Rules) -> Iterator[Item]:
 
 
 def _listed_items(once: Once, rules: _Rules, null: bool) -> Iterator[Item]:
-    for path in read_list(once.take(), null=null):
+    for path in map(_local, read_list(once.take(), null=null)):
         if not rules.takes_named(path):
             continue
         if remote.is_address(path):  # asking the store for its size would take a request each
             yield from _remote_items(remote.RemoteFile(path, 0, 0), rules)
         else:
-            yield _file_item(path, rules)
+            yield from _named_items(path, rules)
 
 
 def _manifest_part(
@@ -374,8 +389,9 @@ def _manifest_part(
     frames = [manifest.in_split(split) for split in splits] if splits else [manifest]
     texts = [frame.frame["path"] for frame in frames]
     return lambda: (
-        _file_item(text, rules)
+        item
         for column in texts
         for text in column
         if rules.takes_named(text.removeprefix(base))
+        for item in _named_items(text, rules)
     )

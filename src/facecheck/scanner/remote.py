@@ -72,10 +72,10 @@ def walk(
             continue
         name, info = names.pop()
         address = f"{above}/{name}"
-        if info["type"] != "directory":
+        if info["type"] == "file":
             if takes(address):
                 yield _described(address, info)
-        elif enters(address):
+        elif info["type"] == "directory" and enters(address):
             try:
                 way.append((address, _listed(address)))
             except Exception as error:  # each store has a tree of errors of its own
