@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from facecheck.core.errors import UsageError
-from facecheck.core.files import atomic_path, is_utf8, path_text, refuse_to_overwrite, write_text
+from facecheck.core.files import (
+    atomic_path,
+    is_utf8,
+    open_regular,
+    path_text,
+    refuse_to_overwrite,
+    write_text,
+)
 
 
 def test_an_error_while_writing_leaves_the_old_file_whole(tmp_path: Path) -> None:
@@ -28,6 +35,8 @@ def test_written_files_have_ordinary_permissions(tmp_path: Path) -> None:
 def test_names_become_text_that_cannot_harm(tmp_path: Path) -> None:
     odd = Path(os.fsdecode(b"caf\xe9.jpg"))
     assert path_text(odd) == "caf\\xe9.jpg"
+    assert path_text("=a.jpg") == "./=a.jpg"
+    assert path_text("=a.jpg", raw=True) == "=a.jpg"
     assert not is_utf8(odd)
     assert is_utf8(Path("café.jpg"))
     assert [path_text(Path(name)) for name in ("=1.jpg", "-rf", "+a", "@b", "a=b")] == [
@@ -42,3 +51,20 @@ def test_existing_outputs_are_not_replaced_unasked(tmp_path: Path) -> None:
     refuse_to_overwrite(path, overwrite=True)
     with pytest.raises(UsageError, match="--overwrite"):
         refuse_to_overwrite(path, overwrite=False)
+
+
+def test_only_regular_files_are_opened_and_nothing_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("a")
+    with open_regular(tmp_path / "link") as stream:
+        assert stream.read() == b"x"
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="a pipe, socket or device"):
+            open_regular(odd)
+    with pytest.raises(IsADirectoryError):
+        open_regular(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError):
+        open_regular("a\0b")

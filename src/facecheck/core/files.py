@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from facecheck.core.errors import FacecheckError, UsageError
 
@@ -63,14 +65,42 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def path_text(path: Path) -> str:
+def path_text(path: Path | str, *, raw: bool = False) -> str:
     r"""Return ``path`` as text that is safe to put in a table.
 
     Bytes that are not UTF-8 become ``\xNN``. A relative name that a spreadsheet would run as a
-    formula, or a shell read as an option, gets ``./`` in front: it still names the same file.
+    formula, or a shell read as an option, gets ``./`` in front, unless it is wanted ``raw``: it
+    still names the same file.
     """
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return f"./{text}" if text.startswith(_FORMULA_STARTS) else text
+    return f"./{text}" if text.startswith(_FORMULA_STARTS) and not raw else text
+
+
+def open_regular(path: Path | str) -> BinaryIO:
+    """Open a regular file to read its bytes; never wait for a pipe, never touch a device.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    try:
+        _require_regular(Path(path).stat())  # opening some devices already does something
+    except ValueError:  # a NUL, which no name holds
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+    # Should a pipe have taken the file's place since, the open returns at once, and it is found.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _require_regular(os.fstat(descriptor))
+        return open(descriptor, "rb")  # noqa: PTH123
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _require_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "a pipe, socket or device, not a file")
 
 
 def is_utf8(path: Path) -> bool:
