@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +16,17 @@ LAST = "last.safetensors"
 STATE = "state.pt"
 #: The model that comes with the package, where the build has one.
 BUILTIN = Path(str(files("facecheck"))) / "models" / "builtin.onnx"
+
+
+def cache_folder() -> Path:
+    """Return where downloads that all workspaces share are kept.
+
+    It is ``FACECHECK_CACHE``, or ``facecheck`` under ``XDG_CACHE_HOME`` or ``~/.cache``.
+    """
+    named = os.environ.get("FACECHECK_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "facecheck"
 
 
 def find_manifest(path: Path | None) -> Path:
