@@ -13,7 +13,7 @@ import numpy.typing as npt
 from facecheck.core.errors import ImageError
 from facecheck.model.predict import ARTIFICIAL, ERROR, OK, Verdict
 from facecheck.model.transforms import Transform, to_input
-from facecheck.scanner.faces import Face, face_square, find_faces, is_close_up
+from facecheck.scanner.faces import SMALLEST, Face, face_square, find_faces, is_close_up
 from facecheck.scanner.picture import Picture
 
 #: Faces were sought, none was found, and the model does not take the whole image for a drawing.
@@ -23,10 +23,6 @@ TOO_SMALL = "too_small"
 #: What was judged: the square around a face, or the image as it is.
 FACE_VIEW = "face"
 WHOLE_VIEW = "whole"
-#: Short side in pixels of the smallest face that is judged, whose square has about 60 a side. Below
-#: that EfficientNet-Lite0 at 128 px calls most photographs artificial (the real among 40 each of
-#: FFHQ, CelebA and CUFS, in per cent: 57, 100, 94 at 128 px; 55, 90, 39 at 64; 30, 70, 3 at 48).
-SMALLEST = 32
 #: Faces that are judged of one image, the largest first: a bound on memory, for crowds.
 MOST_FACES = 64
 
@@ -160,7 +156,9 @@ def _cut(picture: Picture, face: Face, transform: Transform) -> npt.NDArray[np.u
     square = face_square(face.box, picture.width, picture.height)
     image = picture.at(2 * transform.resize / square.width)
     scale = image.width / picture.width
-    left, top, side = (round(scale * edge) for edge in (square.left, square.top, square.width))
+    side = min(round(scale * square.width), *image.size)
+    left = min(round(scale * square.left), image.width - side)  # rounding must not leave the image
+    top = min(round(scale * square.top), image.height - side)
     return to_input(image.crop((left, top, left + side, top + side)), transform)
 
 
