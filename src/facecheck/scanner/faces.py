@@ -217,9 +217,10 @@ def _load(model: Path, size: int) -> Any:
     try:
         # From bytes: OpenCV opens no file whose name is not UTF-8.
         data = np.frombuffer(model.read_bytes(), np.uint8)
-        return cv2.FaceDetectorYN.create(
+        network = cv2.FaceDetectorYN.create(
             "onnx", data, np.zeros(0, np.uint8), (size, size), score_threshold=CONFIDENCE
         )
+        network.detect(np.zeros((size, size, 3), np.uint8))  # only now is it known to be YuNet
     except (OSError, cv2.error) as error:
         why = error.strerror if isinstance(error, OSError) else error.err
         raise CheckpointError(
@@ -229,6 +230,7 @@ def _load(model: Path, size: int) -> Any:
         ) from None
     finally:
         cv2.utils.logging.setLogLevel(level)
+    return network
 
 
 def check_detector(model: Path) -> None:
@@ -238,4 +240,4 @@ def check_detector(model: Path) -> None:
         CheckpointError: ``model`` is not a face detector that OpenCV can read.
         FacecheckError: OpenCV is not there.
     """
-    _network(model, SIZES[0]).detect(np.zeros((SIZES[0], SIZES[0], 3), np.uint8))
+    _network(model, SIZES[0])

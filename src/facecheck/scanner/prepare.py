@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from facecheck.core.errors import ImageError
 from facecheck.model.predict import ARTIFICIAL, ERROR, OK, Verdict
@@ -155,11 +156,16 @@ def _cut(picture: Picture, face: Face, transform: Transform) -> npt.NDArray[np.u
     """Return the model's input for the square around a face."""
     square = face_square(face.box, picture.width, picture.height)
     image = picture.at(2 * transform.resize / square.width)
-    scale = image.width / picture.width
-    side = min(round(scale * square.width), *image.size)
-    left = min(round(scale * square.left), image.width - side)  # rounding must not leave the image
-    top = min(round(scale * square.top), image.height - side)
-    return to_input(image.crop((left, top, left + side, top + side)), transform)
+    across, down = image.width / picture.width, image.height / picture.height
+    # In fractions of a pixel: rounded at a reduced scale, the edges would move by several.
+    box = (
+        square.left * across,
+        square.top * down,
+        min((square.left + square.width) * across, image.width),
+        min((square.top + square.height) * down, image.height),
+    )
+    side = (transform.resize, transform.resize)
+    return to_input(image.resize(side, Image.Resampling.BILINEAR, box=box), transform)
 
 
 @dataclass(frozen=True)
