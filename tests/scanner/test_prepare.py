@@ -227,20 +227,23 @@ def whole(faces: int | None) -> Prepared[Item]:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "faces", "status"),
+    ("verdict", "kind", "faces", "status"),
     [
-        (ARTIFICIAL, 0, "ok"),  # a drawing that the detector missed
-        (REAL_VERDICT, 0, NO_FACE),  # a photograph of something else is no real face
-        (UNCERTAIN, 0, NO_FACE),
-        (REAL_VERDICT, None, "ok"),  # nobody looked for faces
-        (UNCERTAIN, None, "ok"),
-        (REAL_VERDICT, 1, "ok"),
+        (ARTIFICIAL, "cartoon", 0, "ok"),  # a drawing that the detector missed
+        (ARTIFICIAL, "sculpture", 0, "ok"),
+        (ARTIFICIAL, "generated", 0, NO_FACE),  # whose face would have been found
+        (ARTIFICIAL, "photo", 0, NO_FACE),  # most probable of many, and yet not half
+        (REAL_VERDICT, "photo", 0, NO_FACE),  # a photograph of something else is no real face
+        (UNCERTAIN, "cartoon", 0, NO_FACE),
+        (REAL_VERDICT, "photo", None, "ok"),  # nobody looked for faces
+        (UNCERTAIN, "cartoon", None, "ok"),
+        (ARTIFICIAL, "generated", 1, "ok"),
     ],
 )
-def test_without_a_face_only_artificial_is_an_answer(
-    verdict: str, faces: int | None, status: str
+def test_without_a_face_only_what_is_made_by_hand_is_an_answer(
+    verdict: str, kind: str, faces: int | None, status: str
 ) -> None:
-    told = answer(verdict, 0.9 if verdict == ARTIFICIAL else 0.1)
+    told = replace(answer(verdict, 0.9 if verdict == ARTIFICIAL else 0.1), kind=kind)
     for per_face in (False, True):
         (row,) = settle(whole(faces), [told], per_face=per_face)
         assert row.status == status

@@ -12,15 +12,19 @@ import numpy.typing as npt
 from PIL import Image
 
 from facecheck.core.errors import ImageError
+from facecheck.core.kinds import REAL
 from facecheck.model.predict import ARTIFICIAL, ERROR, OK, Verdict
 from facecheck.model.transforms import Transform, to_input
 from facecheck.scanner.faces import SMALLEST, Face, face_square, find_faces, is_close_up
 from facecheck.scanner.picture import Picture
 
-#: Faces were sought, none was found, and the model does not take the whole image for a drawing.
+#: Faces were sought, none was found, and the model does not take the whole image for one made by
+#: hand.
 NO_FACE = "no_face"
 #: The short side of every face, or of the whole image, is under :data:`SMALLEST`.
 TOO_SMALL = "too_small"
+#: The kind that looks like a photograph to a face detector, too.
+GENERATED = "generated"
 #: What was judged: the square around a face, or the image as it is.
 FACE_VIEW = "face"
 WHOLE_VIEW = "whole"
@@ -201,8 +205,9 @@ def settle(
     """Return the rows of one item: one, or with ``per_face`` one for each face that was judged.
 
     The one row is about the most artificial face. Where faces were sought and none was found, only
-    ``artificial`` is an answer: a drawing need not look like a face to a detector made for
-    photographs. Anything else would be a guess, and the status is ``no_face``.
+    a drawing, painting or sculpture is an answer: these need not look like a face to a detector
+    made for photographs. Anything else would be a guess, ``generated`` too: generated faces are
+    found as surely as photographs are. The status is then ``no_face``.
 
     Args:
         prepared: of the item.
@@ -212,11 +217,15 @@ def settle(
     answers = list(zip(prepared.crops, verdicts, strict=True))
     if not answers:
         return [_row(prepared, prepared.status, None, prepared.largest)]
-    if prepared.faces == 0 and answers[0][1].verdict != ARTIFICIAL:
+    if prepared.faces == 0 and not _made_by_hand(answers[0][1]):
         return [_row(prepared, NO_FACE, None, None)]
     if not per_face:
         answers = [max(answers, key=lambda answer: answer[1].score)]
     return [_row(prepared, OK, verdict, crop.face) for crop, verdict in answers]
+
+
+def _made_by_hand(verdict: Verdict) -> bool:
+    return verdict.verdict == ARTIFICIAL and verdict.kind not in {REAL, GENERATED}
 
 
 def _row(prepared: Prepared[Item], status: str, verdict: Verdict | None, face: Face | None) -> Row:
