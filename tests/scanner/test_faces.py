@@ -213,7 +213,8 @@ def test_the_pixels_are_as_fine_as_asked(portraits: list[Path]) -> None:
     assert (picture.width, picture.height) == (2000, 1000)
     assert picture.whole.size == (250, 125)  # an eighth, and no less than twice 50
     assert picture.at(0.1).size == (250, 125)
-    assert picture.at(0.13).size == (500, 250)
+    assert picture.at(0.125).size == (250, 125)
+    assert picture.at(0.13).size == (1000, 500)  # an eighth is too little, and more will be asked
     assert picture.at(7).size == (2000, 1000)
     assert picture.at(0.1).size == (2000, 1000)  # what is there serves
     assert picture.whole.size == (250, 125)

@@ -45,6 +45,8 @@ class Picture:
                 reduced scale does not look.
         """
         if self._finest.width < min(scale, 1) * self.width:
-            needed = ceil(min(scale, 1) * min(self.width, self.height) / 2)
-            self._finest = decode(self._source, short_side=needed).image
+            # Decoded to no less than twice this side: who seeks a face will want it finer next, and
+            # of 12 megapixels half the scale takes 41 ms where a quarter takes 34.
+            side = ceil(min(scale, 1) * min(self.width, self.height))
+            self._finest = decode(self._source, short_side=side).image
         return self._finest
