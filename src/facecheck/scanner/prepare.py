@@ -1,0 +1,259 @@
+"""From one item to what the model sees of it, and from the model's answers to the item's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from facecheck.core.errors import ImageError
+from facecheck.core.kinds import REAL
+from facecheck.model.predict import ARTIFICIAL, ERROR, OK, Verdict
+from facecheck.model.transforms import Transform, to_input
+from facecheck.scanner.faces import SMALLEST, Face, face_square, find_faces, is_close_up
+from facecheck.scanner.picture import Picture
+
+#: Faces were sought, none was found, and the model does not take the whole image for one made by
+#: hand.
+NO_FACE = "no_face"
+#: The short side of every face, or of the whole image, is under :data:`SMALLEST`.
+TOO_SMALL = "too_small"
+#: The kind that looks like a photograph to a face detector, too.
+GENERATED = "generated"
+#: What was judged: the square around a face, or the image as it is.
+FACE_VIEW = "face"
+WHOLE_VIEW = "whole"
+#: Faces that are judged of one image, the largest first: a bound on memory, for crowds.
+MOST_FACES = 64
+
+#: What a row tells of faces, in order; docs/scan-columns.md describes them.
+FACE_COLUMNS = (
+    "view",
+    "faces",
+    "face_left",
+    "face_top",
+    "face_width",
+    "face_height",
+    "face_confidence",
+    "width",
+    "height",
+)
+
+
+class Loadable(Protocol):
+    """What can be prepared: an item of the scan."""
+
+    @property
+    def name(self) -> str:
+        """What its row is called."""
+
+    def load(self) -> Path | bytes:
+        """Return what :func:`facecheck.core.image.decode` takes; raise ImageError if it cannot."""
+
+
+Item = TypeVar("Item", bound=Loadable)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One thing for the model to judge.
+
+    Attributes:
+        pixels: shape (transform.crops, image_size, image_size, 3), RGB, 0 to 255.
+        face: the face that it shows; None for a whole image in which none was found.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    face: Face | None = None
+
+
+@dataclass(frozen=True)
+class Prepared(Generic[Item]):
+    """One item, ready for the model. It can be sent between processes.
+
+    Attributes:
+        item: what it was made of.
+        status: ``ok``, ``too_small`` or ``error``; ``ok`` may yet become ``no_face``.
+        message: why there is an error, or how small the faces are; else empty.
+        view: ``face`` or ``whole``; empty when there is nothing to judge.
+        crops: what to judge: a face each, or one whole image.
+        faces: how many were found, those included that are too small or too many to be judged;
+            None when none were sought, or the image cannot be read.
+        largest: the largest of them.
+        width: pixels across of the upright image; None when it cannot be read.
+        height: pixels down, likewise.
+    """
+
+    item: Item
+    status: str = OK
+    message: str = ""
+    view: str = ""
+    crops: tuple[Crop, ...] = ()
+    faces: int | None = None
+    largest: Face | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+def prepare(item: Item, transform: Transform, detector: Path | None) -> Prepared[Item]:
+    """Decode an item, find its faces and cut them out; what is wrong with it becomes its status.
+
+    An image that is a face crop already is judged whole, as evaluation does, and so is one without
+    a face that was found. Otherwise each face of :data:`SMALLEST` pixels or more is judged, from
+    pixels as fine as training had them (see :class:`Picture`).
+
+    Args:
+        item: what to prepare.
+        transform: the model's.
+        detector: the face detector's file; None judges every image whole.
+
+    Raises:
+        CheckpointError: the detector cannot be used.
+        FacecheckError: OpenCV is not there.
+    """
+    try:
+        picture = Picture(item.load(), transform.resize)
+        found = None if detector is None else find_faces(picture, detector)
+        return _prepared(item, transform, picture, found)
+    except ImageError as error:
+        return Prepared(item, ERROR, str(error))
+
+
+def _prepared(
+    item: Item, transform: Transform, picture: Picture, found: list[Face] | None
+) -> Prepared[Item]:
+    width, height = picture.width, picture.height
+    largest = found[0] if found else None
+    shown = Prepared(
+        item,
+        faces=None if found is None else len(found),
+        largest=largest,
+        width=width,
+        height=height,
+    )
+    message = "" if found is None else _too_small(found, width, height)
+    if message:
+        return replace(shown, status=TOO_SMALL, message=message)
+    if largest is None or is_close_up(largest, width, height):
+        whole = Crop(to_input(picture.whole, transform), largest)
+        return replace(shown, view=WHOLE_VIEW, crops=(whole,))
+    judged = [face for face in found or [] if face.box.short_side >= SMALLEST][:MOST_FACES]
+    crops = tuple(Crop(_cut(picture, face, transform), face) for face in judged)
+    return replace(shown, view=FACE_VIEW, crops=crops)
+
+
+def _too_small(found: list[Face], width: int, height: int) -> str:
+    """Return why no face can be judged for its size, or an empty text if one can."""
+    short_sides = [face.box.short_side for face in found] or [min(width, height)]
+    if max(short_sides) >= SMALLEST:
+        return ""
+    what = "the largest face" if found else "the image"
+    return f"{what} has {max(short_sides)} pixels on its short side, under {SMALLEST}"
+
+
+def _cut(picture: Picture, face: Face, transform: Transform) -> npt.NDArray[np.uint8]:
+    """Return the model's input for the square around a face."""
+    square = face_square(face.box, picture.width, picture.height)
+    image = picture.at(2 * transform.resize / square.width)
+    across, down = image.width / picture.width, image.height / picture.height
+    # In fractions of a pixel: rounded at a reduced scale, the edges would move by several.
+    box = (
+        square.left * across,
+        square.top * down,
+        min((square.left + square.width) * across, image.width),
+        min((square.top + square.height) * down, image.height),
+    )
+    side = (transform.resize, transform.resize)
+    return to_input(image.resize(side, Image.Resampling.BILINEAR, box=box), transform)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a scan tells of one file, or of one face of it.
+
+    Attributes:
+        name: the item's.
+        status: ``ok``, ``no_face``, ``too_small`` or ``error``.
+        message: as of :class:`Prepared`.
+        verdict: the answer; None unless the status is ``ok``.
+        view: what it is about, ``face`` or ``whole``; empty when there is no answer.
+        faces: how many were found; None when none were sought.
+        face: the face that the answer is about, or the largest where all are too small.
+        width: pixels across of the upright image; None when it cannot be read.
+        height: pixels down, likewise.
+    """
+
+    name: str
+    status: str
+    message: str
+    verdict: Verdict | None
+    view: str
+    faces: int | None
+    face: Face | None
+    width: int | None
+    height: int | None
+
+
+def settle(
+    prepared: Prepared[Item], verdicts: Sequence[Verdict], *, per_face: bool = False
+) -> list[Row]:
+    """Return the rows of one item: one, or with ``per_face`` one for each face that was judged.
+
+    The one row is about the most artificial face. Where faces were sought and none was found, only
+    a drawing, painting or sculpture is an answer: these need not look like a face to a detector
+    made for photographs. Anything else would be a guess, ``generated`` too: generated faces are
+    found as surely as photographs are. The status is then ``no_face``.
+
+    Args:
+        prepared: of the item.
+        verdicts: one for each of its crops, in their order.
+        per_face: as above; faces then come in the order of their size, the largest first.
+    """
+    answers = list(zip(prepared.crops, verdicts, strict=True))
+    if not answers:
+        return [_row(prepared, prepared.status, None, prepared.largest)]
+    if prepared.faces == 0 and not _made_by_hand(answers[0][1]):
+        return [_row(prepared, NO_FACE, None, None)]
+    if not per_face:
+        answers = [max(answers, key=lambda answer: answer[1].score)]
+    return [_row(prepared, OK, verdict, crop.face) for crop, verdict in answers]
+
+
+def _made_by_hand(verdict: Verdict) -> bool:
+    return verdict.verdict == ARTIFICIAL and verdict.kind not in {REAL, GENERATED}
+
+
+def _row(prepared: Prepared[Item], status: str, verdict: Verdict | None, face: Face | None) -> Row:
+    return Row(
+        name=prepared.item.name,
+        status=status,
+        message=prepared.message,
+        verdict=verdict,
+        view=prepared.view if verdict else "",
+        faces=prepared.faces,
+        face=face,
+        width=prepared.width,
+        height=prepared.height,
+    )
+
+
+def face_cells(row: Row) -> list[str]:
+    """Return a row's values of :data:`FACE_COLUMNS`, empty where there is none."""
+    box = None if row.face is None else row.face.box
+    edges = (None,) * 4 if box is None else (box.left, box.top, box.width, box.height)
+    confidence = "" if row.face is None else f"{row.face.confidence:.4f}"
+    return [
+        row.view,
+        *(_whole(number) for number in (row.faces, *edges)),
+        confidence,
+        *(_whole(number) for number in (row.width, row.height)),
+    ]
+
+
+def _whole(number: int | None) -> str:
+    return "" if number is None else str(number)

@@ -1,0 +1,32 @@
+"""Real faces for the tests of the scan, and the detector that finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def detector(shared_data: Path) -> Path:
+    """The face detector's file; a test that asks for it is skipped where it is not."""
+    return shared_data.parent / "models" / "yunet_n_dynamic.onnx"
+
+
+@pytest.fixture(scope="session")
+def portraits(shared_data: Path) -> list[Path]:
+    """Some photographs of one face each, cropped to it, of 256 x 256 pixels."""
+    return sorted((shared_data / "photo" / "ffhq-256").iterdir())[:40:4]
+
+
+def pasted(
+    size: tuple[int, int], faces: Sequence[tuple[Path, int, int, int]], background: str = "#7090b0"
+) -> Image.Image:
+    """Return an image with face crops, each (file, left, top, side), laid onto it."""
+    image = Image.new("RGB", size, background)
+    for file, left, top, side in faces:
+        with Image.open(file) as face:
+            image.paste(face.convert("RGB").resize((side, side)), (left, top))
+    return image
