@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from facecheck.scanner.sink import COLUMNS, CsvSink
+from facecheck.scanner.csv_sink import COLUMNS, CsvSink
 
 FACTS = {"checkpoint_sha256": "ab", "batch_size": 2}
 FILES = ["a.jpg", 'b "q", x.jpg', "c\nd.jpg", "e.jpg", "f.jpg"]
