@@ -38,9 +38,9 @@ from facecheck.core.lock import only_one
 from facecheck.core.parallel import cpu_count, map_ordered
 
 # Until the job is wired to Sink.
-from facecheck.scanner.csv_sink import COLUMNS as COLUMNS
-from facecheck.scanner.csv_sink import STABILITY_COLUMNS as STABILITY_COLUMNS
-from facecheck.scanner.csv_sink import CsvSink as CsvSink
+from facecheck.scanner.csv_sink import COLUMNS as COLUMNS  # noqa: PLC0414
+from facecheck.scanner.csv_sink import STABILITY_COLUMNS as STABILITY_COLUMNS  # noqa: PLC0414
+from facecheck.scanner.csv_sink import CsvSink as CsvSink  # noqa: PLC0414
 from facecheck.scanner.rows import (
     CSV,
     PARQUET,
