@@ -481,11 +481,15 @@ def journal_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.journal")
 
 
+def meta_path(out: Path) -> Path:
+    """Return where it lies what is known of the results at ``out``."""
+    return out.with_name(f"{out.name}.meta.json")
+
+
 def write_meta(out: Path, made: Path, facts: Mapping[str, object]) -> None:
     """Write what is known of the results ``made``, soon at ``out``, to its ``.meta.json``."""
     size, digest = made.stat().st_size, sha256_file(made)
-    meta = out.with_name(f"{out.name}.meta.json")
-    write_json(meta, {"command": "scan", **facts, "bytes": size, "sha256": digest})
+    write_json(meta_path(out), {"command": "scan", **facts, "bytes": size, "sha256": digest})
 
 
 def parse_line(text: bytes) -> Line | None:
