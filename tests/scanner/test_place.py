@@ -106,31 +106,34 @@ def test_a_move_killed_at_any_step_neither_doubles_nor_loses(
         if not shared_memory.is_dir() or shared_memory.stat().st_dev == tmp_path.stat().st_dev:
             pytest.skip("/dev/shm is no other disk here")
         to = shared_memory / f"facecheck-test-{os.getpid()}"
-    paths = filled(tmp_path / "in", ("a.jpg", "b.jpg", "c.jpg"))
-    (tmp_path / "in" / "sub").mkdir()
-    paths.append(Path(shutil.copy(paths[0], tmp_path / "in" / "sub" / "a.jpg")))
-    before = contents(tmp_path / "in")
-    # Both named a.jpg meet in one place.
-    roots = [tmp_path / "in" / "sub", tmp_path / "in"]
-    results = results_of(tmp_path / "r.csv", {str(path): "real" for path in paths})
     try:
         steps = 0
-        for step in range(1, 200):
-            if _killed_at(step, results, to, roots):
-                steps += 1
-                kept = set(contents(to)) | set(contents(tmp_path / "in"))
-                assert kept == set(before)
-            else:
-                break
-        assert steps > 4
-        assert not list((tmp_path / "in").rglob("*.jpg"))
-        assert contents(to) == before
-        assert {path.name for path in (to / "real").iterdir()} == {
-            "a.jpg", "a~2.jpg", "b.jpg", "c.jpg",
-        }  # fmt: skip
+        while _one_kill(steps + 1, tmp_path / f"{steps}", to / f"{steps}"):
+            steps += 1
+        assert 20 < steps < 200
     finally:
         if other_disk:
             shutil.rmtree(to, ignore_errors=True)
+
+
+def _one_kill(step: int, folder: Path, to: Path) -> bool:
+    """Move a few files anew, killed once and run again; return whether it was killed."""
+    folder.mkdir()
+    paths = filled(folder / "in", ("a.jpg", "b.jpg"))
+    (folder / "in" / "sub").mkdir()
+    paths.append(Path(shutil.copy(paths[0], folder / "in" / "sub" / "a.jpg")))
+    before = contents(folder / "in")
+    # Both named a.jpg meet in one place.
+    roots = [folder / "in" / "sub", folder / "in"]
+    results = results_of(folder / "r.csv", {str(path): "real" for path in paths})
+    killed = _killed_at(step, results, to, roots)
+    assert not before - (contents(to) + contents(folder / "in"))
+    result = place(results, to, move=True, confirmed=True, roots=roots)
+    assert result.placed + result.already == 3
+    assert not list((folder / "in").rglob("*.jpg"))
+    assert contents(to) == before
+    assert {path.name for path in (to / "real").iterdir()} == {"a.jpg", "a~2.jpg", "b.jpg"}
+    return killed
 
 
 def _killed_at(step: int, results: Path, to: Path, roots: list[Path]) -> bool:

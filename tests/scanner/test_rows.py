@@ -47,7 +47,7 @@ def test_rows_with_hostile_names_come_back_from_every_format(tmp_path: Path, suf
 @given(name=st.text(min_size=1, max_size=20), message=st.text(max_size=9))
 def test_any_text_is_one_csv_row(name: str, message: str) -> None:
     row = tidy({"path": name, "message": message}, COLUMNS)
-    text = header_line(".csv", COLUMNS) + line_writer(".csv", raw_paths=True)(row)
+    text = header_line(".csv", COLUMNS) + line_writer(".csv", COLUMNS, raw_paths=True)(row)
     _, cells = csv.reader(io.StringIO(text, newline=""), strict=True)
     assert (cells[0], cells[-1]) == (row["path"], row["message"])
 
@@ -65,17 +65,17 @@ def test_a_name_of_any_bytes_comes_back_as_the_same_file(tmp_path: Path) -> None
 
 def test_only_csv_escapes_names_that_a_spreadsheet_would_run() -> None:
     row = tidy({"path": "=cmd().jpg"}, COLUMNS)
-    assert line_writer(".csv")(row).startswith("./=cmd().jpg,")
-    assert line_writer(".csv", raw_paths=True)(row).startswith("=cmd().jpg,")
-    assert json.loads(line_writer(".jsonl")(row))["path"] == "=cmd().jpg"
+    assert line_writer(".csv", COLUMNS)(row).startswith("./=cmd().jpg,")
+    assert line_writer(".csv", COLUMNS, raw_paths=True)(row).startswith("=cmd().jpg,")
+    assert json.loads(line_writer(".jsonl", COLUMNS)(row))["path"] == "=cmd().jpg"
     for safe in ("/abs/=x.jpg", "s3://b/=x.jpg", "z.zip::=x.jpg"):
-        assert line_writer(".csv")(tidy({"path": safe}, COLUMNS)).startswith(f"{safe},")
+        assert line_writer(".csv", COLUMNS)(tidy({"path": safe}, COLUMNS)).startswith(f"{safe},")
 
 
 def test_numbers_have_one_text() -> None:
     def written(score: float | None, faces: int | None = None) -> str:
         row = tidy({"path": "a", "score": score, "faces": faces}, COLUMNS)
-        return line_writer(".csv")(row).strip() + " " + line_writer(".jsonl")(row)
+        return line_writer(".csv", COLUMNS)(row).strip() + " " + line_writer(".jsonl", COLUMNS)(row)
 
     assert '"score": 0.333333,' in written(1 / 3)
     assert "a,,,,0.333333,2, " in written(1 / 3, 2)
@@ -92,8 +92,8 @@ def test_a_column_that_is_not_there_is_refused() -> None:
 
 def test_names_that_are_not_text_do_not_stop_a_scan() -> None:
     row = tidy({"path": os.fsdecode(b"caf\xe9")}, COLUMNS)
-    assert line_writer(".csv")(row).encode()
-    assert line_writer(".jsonl")(row).encode()
+    assert line_writer(".csv", COLUMNS)(row).encode()
+    assert line_writer(".jsonl", COLUMNS)(row).encode()
 
 
 def test_parquet_has_types_and_the_same_bytes_with_any_number_of_threads(tmp_path: Path) -> None:

@@ -304,6 +304,8 @@ def _put(file: _File, place: Path, *, fresh: bool, move: bool) -> str:
     if _is_in_place(file, place):
         return _ALREADY
     there = os.path.lexists(place)
+    if there and not fresh:  # a kill may have left the copy's first name
+        _part(place).unlink(missing_ok=True)
     gone = not file.is_inside and not os.path.lexists(file.path)
     if there and (gone or (file.is_inside and not fresh)):
         return _ALREADY  # by an earlier run
@@ -338,7 +340,7 @@ def _linked(path: Path, place: Path) -> bool:
 
 def _copy(content: Path | bytes, place: Path) -> None:
     """Copy a file, whole or not at all, and never over another."""
-    part = place.with_name(".facecheck-part")
+    part = _part(place)
     # One that a kill left may be a placed file's second name: it must not be written to.
     part.unlink(missing_ok=True)
     try:
@@ -346,6 +348,11 @@ def _copy(content: Path | bytes, place: Path) -> None:
         _name_as(part, place)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _part(place: Path) -> Path:
+    """Return the name that a copy has until it is whole."""
+    return place.with_name(".facecheck-part")
 
 
 def _copy_checked(content: Path | bytes, part: Path) -> None:

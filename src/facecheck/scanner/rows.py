@@ -68,11 +68,12 @@ def tidy(row: Row, columns: Columns) -> dict[str, Value]:
 
 def _tidy(value: Value, kind: type) -> Value:
     if kind is str:
-        return "" if value is None else str(value).encode("utf-8", "backslashreplace").decode()
-    if value is None or not math.isfinite(number := float(value)):
+        text = "" if value is None else str(value)
+        return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    if value is None or not math.isfinite(value):  # type: ignore[arg-type]
         return None
     # Adding 0.0 takes the sign from a zero.
-    return int(value) if kind is int else round(number, 6) + 0.0
+    return int(value) if kind is int else round(float(value), 6) + 0.0
 
 
 def header_line(file_format: str, columns: Columns) -> str:
@@ -80,7 +81,9 @@ def header_line(file_format: str, columns: Columns) -> str:
     return ",".join(map(_quoted, columns)) + "\n" if file_format == CSV else ""
 
 
-def line_writer(file_format: str, *, raw_paths: bool = False) -> Callable[[Row], str]:
+def line_writer(
+    file_format: str, columns: Columns, *, raw_paths: bool = False
+) -> Callable[[Row], str]:
     """Return what makes a line of ``.csv`` or ``.jsonl`` of a row by :func:`tidy`.
 
     In CSV the path is made safe for spreadsheets (:func:`facecheck.core.files.safe_cell`), but not
@@ -88,25 +91,26 @@ def line_writer(file_format: str, *, raw_paths: bool = False) -> Callable[[Row],
     """
     if file_format == JSONL:
         return lambda row: json.dumps(row, ensure_ascii=False) + "\n"
-    safe = str if raw_paths else safe_cell
+    texts = {str: _quoted, int: _whole, float: _decimal}
+    cells = {name: texts[kind] for name, kind in columns.items()}
+    if PATH in cells and not raw_paths:
+        cells[PATH] = lambda name: _quoted(safe_cell(str(name)))
+    makers = tuple(cells.values())
+    return lambda row: (
+        ",".join([make(value) for make, value in zip(makers, row.values(), strict=True)]) + "\n"
+    )
 
-    def csv_line(row: Row) -> str:
-        texts = {name: _cell(value) for name, value in row.items()}
-        if PATH in texts:
-            texts[PATH] = safe(texts[PATH])
-        return ",".join(map(_quoted, texts.values())) + "\n"
 
-    return csv_line
-
-
-def _cell(value: Value) -> str:
-    if isinstance(value, float):
-        return f"{value:.6f}"
+def _whole(value: Value) -> str:
     return "" if value is None else str(value)
 
 
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
+def _decimal(value: Value) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def _quoted(text: Any) -> str:
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else str(text)
 
 
 def read_rows(path: Path, columns: Columns, file_format: str | None = None) -> Iterator[Row]:
@@ -221,7 +225,7 @@ def write_rows(
     if file_format == PARQUET:
         _write_parquet(path, counted, columns)
     else:
-        line = line_writer(file_format, raw_paths=raw_paths)
+        line = line_writer(file_format, columns, raw_paths=raw_paths)
         with path.open("w", encoding="utf-8", newline="\n") as stream:
             stream.write(header_line(file_format, columns))
             stream.writelines(map(line, counted))

@@ -195,7 +195,7 @@ class Sink:
         self._shard, self._arrivals = shard, arrivals
         # Parquet cannot be continued: until the end its rows are CSV, with exact names.
         lines = CSV if self.format == PARQUET else self.format
-        self._line = line_writer(lines, raw_paths=raw_paths or self.format == PARQUET)
+        self._line = line_writer(lines, columns, raw_paths=raw_paths or self.format == PARQUET)
         self._top = header_line(lines, columns).encode()
         self._made_from = {
             "journal": JOURNAL,
@@ -429,7 +429,7 @@ class StreamSink:
         self.closed = False
         self.columns = dict(columns)
         self._stream, self._chunk, self._only = stream, chunk, frozenset(only)
-        self._line = line_writer(CSV, raw_paths=raw_paths)
+        self._line = line_writer(CSV, columns, raw_paths=raw_paths)
         self._send(header_line(CSV, columns))
 
     def left(self, items: Iterable[Item | None]) -> Iterator[Chunk]:
