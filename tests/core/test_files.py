@@ -4,14 +4,19 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from facecheck.core.errors import UsageError
 from facecheck.core.files import (
     atomic_path,
     is_utf8,
+    name_text,
+    named_path,
     open_regular,
     path_text,
     refuse_to_overwrite,
+    safe_cell,
     write_text,
 )
 
@@ -36,12 +41,27 @@ def test_names_become_text_that_cannot_harm(tmp_path: Path) -> None:
     odd = Path(os.fsdecode(b"caf\xe9.jpg"))
     assert path_text(odd) == "caf\\xe9.jpg"
     assert path_text("=a.jpg") == "./=a.jpg"
-    assert path_text("=a.jpg", raw=True) == "=a.jpg"
     assert not is_utf8(odd)
     assert is_utf8(Path("café.jpg"))
     assert [path_text(Path(name)) for name in ("=1.jpg", "-rf", "+a", "@b", "a=b")] == [
         "./=1.jpg", "./-rf", "./+a", "./@b", "a=b",
     ]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from([b"\\", b"x", b"4", b"e9", b"\xe9", b"\xc3\xa9", b"=", b"\n"])))
+@example([b"\\x", b"\xe9"])
+@example([b"\\xe9"])
+def test_any_name_comes_back_from_its_text(parts: list[bytes]) -> None:
+    path = Path(os.fsdecode(b"".join([*parts, b".jpg"])))
+    text = name_text(path)
+    assert text.encode().decode() == text
+    assert named_path(text) == path
+    assert named_path(safe_cell(text)) == path
+
+
+def test_ordinary_names_are_their_own_text() -> None:
+    for name in ("a.jpg", "café\n.jpg", "back\\slash.jpg", r"C:\x\y.jpg", "-rf"):
+        assert name_text(Path(name)) == name
 
 
 def test_existing_outputs_are_not_replaced_unasked(tmp_path: Path) -> None:

@@ -202,13 +202,13 @@ def test_hostile_names_come_whole(place: Path) -> None:
     Path(os.fsdecode(b"x/" + FSENCODED)).write_bytes(b"latin")
     items = list(find_inputs(["."]))
     assert [item.name for item in items] == [
-        "./-o.jpg", "./=cmd.jpg", "x/caf\\xe9.jpg", "x/new\nline.jpg", f"x/{long}",
+        "-o.jpg", "=cmd.jpg", "x/caf\\xe9.jpg", "x/new\nline.jpg", f"x/{long}",
     ]  # fmt: skip
     for item in items:
         assert item.load() == item.source
         assert item.source is not None
         assert item.source.is_file()
-    assert names(".", raw_names=True)[:2] == ["-o.jpg", "=cmd.jpg"]
+
 
 
 def test_a_tree_deeper_than_a_path_may_be_long_is_told(place: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -19,6 +20,9 @@ from facecheck.core.errors import FacecheckError, UsageError
 # A cell that begins with one of these is run as a formula by spreadsheets, and "-" is read as an
 # option by shells.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# How a byte that is not UTF-8 is written, and a backslash that would be read as one.
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+_LOOKS_ESCAPED = re.compile(rb"\\(?=x[0-9a-f]{2})")
 
 
 @contextmanager
@@ -65,15 +69,38 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def path_text(path: Path | str, *, raw: bool = False) -> str:
+def path_text(path: Path | str) -> str:
     r"""Return ``path`` as text that is safe to put in a table.
 
     Bytes that are not UTF-8 become ``\xNN``. A relative name that a spreadsheet would run as a
-    formula, or a shell read as an option, gets ``./`` in front, unless it is wanted ``raw``: it
-    still names the same file.
+    formula, or a shell read as an option, gets ``./`` in front: it still names the same file.
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return f"./{text}" if text.startswith(_FORMULA_STARTS) and not raw else text
+    return safe_cell(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def name_text(path: Path | str) -> str:
+    r"""Return the exact name of ``path`` as UTF-8 text; :func:`named_path` is the way back.
+
+    Bytes that are not UTF-8 become ``\xNN``. That a name may hold those four characters itself,
+    its backslash becomes ``\x5c`` there, and only there.
+    """
+    return _LOOKS_ESCAPED.sub(rb"\\x5c", os.fsencode(path)).decode("utf-8", "backslashreplace")
+
+
+def named_path(text: str) -> Path:
+    """Return the path that :func:`name_text` wrote as ``text``, with ``./`` in front or without."""
+    escaped = text.encode("utf-8", "surrogateescape")
+    return Path(os.fsdecode(_ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), escaped)))
+
+
+def safe_cell(name: str) -> str:
+    """Return ``name`` with ``./`` in front if a spreadsheet would run it as a formula.
+
+    What starts so is a relative path, of a file or of an archive: an absolute one starts with a
+    slash or a drive's letter, and the scheme of a URL with a letter (RFC 3986). So the result
+    still names the same thing.
+    """
+    return f"./{name}" if name.startswith(_FORMULA_STARTS) else name
 
 
 def open_regular(path: Path | str) -> BinaryIO:

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import cast
 
 from facecheck.core import tree
 from facecheck.core.errors import ImageError, UsageError
-from facecheck.core.files import path_text
+from facecheck.core.files import name_text, path_text
 from facecheck.core.image import is_image_name, open_image
 from facecheck.core.manifest import SPLITS, read_manifest
 from facecheck.scanner import remote
@@ -32,16 +32,19 @@ class Item:
     """One thing to judge. It can be sent to another process.
 
     Attributes:
-        name: what a row calls it: a path as text, ``archive.zip::inside/name.jpg``, or an address.
+        name: what a row calls it: a path as :func:`~facecheck.core.files.name_text` writes it,
+            ``archive.zip::inside/name.jpg``, or an address.
         size: bytes; 0 where not known.
         mtime_ns: when it was last changed, for a member its archive; 0 where not known.
         source: the path of a plain file, else None.
+        place: how many items come before it in the whole scan; set by :func:`shard`.
     """
 
     name: str
     size: int
     mtime_ns: int
     source: Path | None
+    place: int = 0
     _read: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
 
     def load(self) -> Path | bytes:
@@ -99,7 +102,6 @@ class _Rules:
     hidden: bool
     follow: bool
     archives: bool
-    raw_names: bool
     passed: Passed
 
     def takes(self, path: str) -> bool:
@@ -142,7 +144,6 @@ def find_inputs(
     follow: bool = False,
     archives: bool = False,
     null: bool = False,
-    raw_names: bool = False,
     stdin: BufferedIOBase | None = None,
 ) -> Inputs:
     """Return all there is to scan, as a stream that needs little memory however long it is.
@@ -170,7 +171,6 @@ def find_inputs(
         follow: enter folders behind symbolic links. Links to files are always taken.
         archives: open the archives in folders and stores too.
         null: the list on standard input is separated by NUL; found out by itself nearly always.
-        raw_names: give no ``./`` to names that a spreadsheet would run as a formula.
         stdin: where the list is read; None takes the process's own.
 
     Raises:
@@ -180,7 +180,7 @@ def find_inputs(
     """
     passed = Passed()
     globs = read_globs(include, exclude)
-    rules = _Rules(globs, hidden, follow, archives, raw_names, passed)
+    rules = _Rules(globs, hidden, follow, archives, passed)
     given = [text for each in inputs for text in _expanded(_local(os.fspath(each)))]
     places = _places(given)
     elsewhere = frozenset(places.values()) if len(places) > 1 else frozenset()
@@ -218,7 +218,11 @@ def shard(items: Iterable[Item], index: int, count: int) -> Iterator[Item]:
     """
     if not 0 <= index < count:
         raise UsageError(f"there is no shard {index} of {count}: they count from 0")
-    return (item for item in items if _hash(item.name) % count == index)
+    return (
+        replace(item, place=place)
+        for place, item in enumerate(items)
+        if _hash(item.name) % count == index
+    )
 
 
 def _hash(name: str) -> int:
@@ -289,7 +293,7 @@ def _named_items(path: str, rules: _Rules) -> Iterator[Item]:
 
 
 def _file_item(path: str, rules: _Rules, status: os.stat_result | None) -> Item:
-    name = path_text(path, raw=rules.raw_names)
+    name = name_text(path)
     size, mtime_ns = (status.st_size, status.st_mtime_ns) if status else (0, 0)
     return Item(name, size, mtime_ns, Path(path))
 
@@ -315,7 +319,7 @@ def _folder_items(folder: str, rules: _Rules, elsewhere: frozenset[tree.Place]) 
 
 def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Iterator[Item]:
     """Yield the images in an archive; then the archive itself, if it cannot be read to its end."""
-    outer = place if remote.is_address(place) else path_text(place, raw=rules.raw_names)
+    outer = place if remote.is_address(place) else name_text(place)
     try:
         for member in members(place, mtime_ns):
             if _is_hidden(member.name) and not rules.hidden:
@@ -323,10 +327,10 @@ def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Itera
             if not is_image_name(member.name):
                 rules.passed.ignored += 1
             elif rules.takes(member.name.removeprefix("./")):
-                inner = path_text(member.name, raw=True)
-                yield Item(f"{outer}::{inner}", member.size, mtime_ns, None, member.read)
+                inner = name_text(member.name)
+                yield Item(f"{outer}::{inner}", member.size, mtime_ns, None, _read=member.read)
     except ImageError as error:
-        yield Item(outer, size, mtime_ns, None, partial(_fail, str(error)))
+        yield Item(outer, size, mtime_ns, None, _read=partial(_fail, str(error)))
 
 
 def _is_hidden(path: str) -> bool:
@@ -365,7 +369,7 @@ def _remote_items(found: remote.RemoteFile, rules: _Rules) -> Iterator[Item]:
         yield from _archive_items(found.address, found.size, found.mtime_ns, rules)
     else:
         read = partial(remote.read, found.address, MAX_MEMBER)
-        yield Item(path_text(found.address), found.size, found.mtime_ns, None, read)
+        yield Item(name_text(found.address), found.size, found.mtime_ns, None, _read=read)
 
 
 def _listed_items(once: Once, rules: _Rules, null: bool) -> Iterator[Item]:

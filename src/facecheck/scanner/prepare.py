@@ -31,33 +31,6 @@ WHOLE_VIEW = "whole"
 #: Faces that are judged of one image, the largest first: a bound on memory, for crowds.
 MOST_FACES = 64
 
-#: What a row tells of faces, in order; docs/scan-columns.md describes them.
-FACE_COLUMNS = (
-    "view",
-    "faces",
-    "face_left",
-    "face_top",
-    "face_width",
-    "face_height",
-    "face_confidence",
-    "width",
-    "height",
-)
-
-
-class Loadable(Protocol):
-    """What can be prepared: an item of the scan."""
-
-    @property
-    def name(self) -> str:
-        """What its row is called."""
-
-    def load(self) -> Path | bytes:
-        """Return what :func:`facecheck.core.image.decode` takes; raise ImageError if it cannot."""
-
-
-Item = TypeVar("Item", bound=Loadable)
-
 
 @dataclass(frozen=True)
 class Crop:
@@ -73,7 +46,7 @@ class Crop:
 
 
 @dataclass(frozen=True)
-class Prepared(Generic[Item]):
+class Prepared:
     """One item, ready for the model. It can be sent between processes.
 
     Attributes:
@@ -100,7 +73,7 @@ class Prepared(Generic[Item]):
     height: int | None = None
 
 
-def prepare(item: Item, transform: Transform, detector: Path | None) -> Prepared[Item]:
+def prepare(item: Item, transform: Transform, detector: Path | None) -> Prepared:
     """Decode an item, find its faces and cut them out; what is wrong with it becomes its status.
 
     An image that is a face crop already is judged whole, as evaluation does, and so is one without
@@ -126,7 +99,7 @@ def prepare(item: Item, transform: Transform, detector: Path | None) -> Prepared
 
 def _prepared(
     item: Item, transform: Transform, picture: Picture, found: list[Face] | None
-) -> Prepared[Item]:
+) -> Prepared:
     width, height = picture.width, picture.height
     largest = found[0] if found else None
     shown = Prepared(
@@ -173,8 +146,8 @@ def _cut(picture: Picture, face: Face, transform: Transform) -> npt.NDArray[np.u
 
 
 @dataclass(frozen=True)
-class Row:
-    """What a scan tells of one file, or of one face of it.
+class Answer:
+    """What a scan says of one file, or of one face of it: a row of its results.
 
     Attributes:
         name: the item's.
@@ -200,8 +173,8 @@ class Row:
 
 
 def settle(
-    prepared: Prepared[Item], verdicts: Sequence[Verdict], *, per_face: bool = False
-) -> list[Row]:
+    prepared: Prepared, verdicts: Sequence[Verdict], *, per_face: bool = False
+) -> list[Answer]:
     """Return the rows of one item: one, or with ``per_face`` one for each face that was judged.
 
     The one row is about the most artificial face. Where faces were sought and none was found, only
@@ -216,20 +189,20 @@ def settle(
     """
     answers = list(zip(prepared.crops, verdicts, strict=True))
     if not answers:
-        return [_row(prepared, prepared.status, None, prepared.largest)]
+        return [_answer(prepared, prepared.status, None, prepared.largest)]
     if prepared.faces == 0 and not _made_by_hand(answers[0][1]):
-        return [_row(prepared, NO_FACE, None, None)]
+        return [_answer(prepared, NO_FACE, None, None)]
     if not per_face:
         answers = [max(answers, key=lambda answer: answer[1].score)]
-    return [_row(prepared, OK, verdict, crop.face) for crop, verdict in answers]
+    return [_answer(prepared, OK, verdict, crop.face) for crop, verdict in answers]
 
 
 def _made_by_hand(verdict: Verdict) -> bool:
     return verdict.verdict == ARTIFICIAL and verdict.kind not in {REAL, GENERATED}
 
 
-def _row(prepared: Prepared[Item], status: str, verdict: Verdict | None, face: Face | None) -> Row:
-    return Row(
+def _answer(prepared: Prepared, status: str, verdict: Verdict | None, face: Face | None) -> Answer:
+    return Answer(
         name=prepared.item.name,
         status=status,
         message=prepared.message,
@@ -241,19 +214,3 @@ def _row(prepared: Prepared[Item], status: str, verdict: Verdict | None, face: F
         height=prepared.height,
     )
 
-
-def face_cells(row: Row) -> list[str]:
-    """Return a row's values of :data:`FACE_COLUMNS`, empty where there is none."""
-    box = None if row.face is None else row.face.box
-    edges = (None,) * 4 if box is None else (box.left, box.top, box.width, box.height)
-    confidence = "" if row.face is None else f"{row.face.confidence:.4f}"
-    return [
-        row.view,
-        *(_whole(number) for number in (row.faces, *edges)),
-        confidence,
-        *(_whole(number) for number in (row.width, row.height)),
-    ]
-
-
-def _whole(number: int | None) -> str:
-    return "" if number is None else str(number)
