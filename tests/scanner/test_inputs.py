@@ -210,7 +210,6 @@ def test_hostile_names_come_whole(place: Path) -> None:
         assert item.source.is_file()
 
 
-
 def test_a_tree_deeper_than_a_path_may_be_long_is_told(place: Path) -> None:
     deep = "d" * 250
     code = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from facecheck.core.kinds import KINDS
 from facecheck.scanner.prepare import Answer
-from facecheck.scanner.rows import Value
+from facecheck.scanner.rows import Row, Value
 
 #: In order, with their types; docs/scan-columns.md describes them. They are always the same, so
 #: that results of any models and options stack.
@@ -31,7 +31,7 @@ COLUMNS: Mapping[str, type] = {
 }
 
 
-def row_of(answer: Answer) -> dict[str, Value]:
+def row_of(answer: Answer) -> Row:
     """Return the values of one row, those that it has."""
     row: dict[str, Value] = {
         "path": answer.name,

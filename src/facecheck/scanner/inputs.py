@@ -289,10 +289,10 @@ def _named_items(path: str, rules: _Rules) -> Iterator[Item]:
     if status is not None and stat.S_ISREG(status.st_mode) and is_archive_name(path):
         yield from _archive_items(path, status.st_size, status.st_mtime_ns, rules)
     else:
-        yield _file_item(path, rules, status)
+        yield _file_item(path, status)
 
 
-def _file_item(path: str, rules: _Rules, status: os.stat_result | None) -> Item:
+def _file_item(path: str, status: os.stat_result | None) -> Item:
     name = name_text(path)
     size, mtime_ns = (status.st_size, status.st_mtime_ns) if status else (0, 0)
     return Item(name, size, mtime_ns, Path(path))
@@ -314,7 +314,7 @@ def _folder_items(folder: str, rules: _Rules, elsewhere: frozenset[tree.Place]) 
         if status is not None and is_archive_name(path):
             yield from _archive_items(path, status.st_size, status.st_mtime_ns, rules)
         else:
-            yield _file_item(path, rules, status)
+            yield _file_item(path, status)
 
 
 def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Iterator[Item]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,10 @@ from PIL import Image
 from facecheck.core.errors import ImageError
 from facecheck.core.kinds import REAL
 from facecheck.model.predict import ARTIFICIAL, ERROR, OK, Verdict
-from facecheck.model.transforms import Transform, to_input
+from facecheck.model.stability import variants
+from facecheck.model.transforms import Transform, load_input, to_input
 from facecheck.scanner.faces import SMALLEST, Face, face_square, find_faces, is_close_up
+from facecheck.scanner.inputs import Item
 from facecheck.scanner.picture import Picture
 
 #: Faces were sought, none was found, and the model does not take the whole image for one made by
@@ -37,11 +38,12 @@ class Crop:
     """One thing for the model to judge.
 
     Attributes:
-        pixels: shape (transform.crops, image_size, image_size, 3), RGB, 0 to 255.
+        inputs: what the model takes of it, then of each of its variants; shape (1 + variants,
+            transform.crops, image_size, image_size, 3), RGB, 0 to 255.
         face: the face that it shows; None for a whole image in which none was found.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    inputs: npt.NDArray[np.uint8]
     face: Face | None = None
 
 
@@ -73,7 +75,9 @@ class Prepared:
     height: int | None = None
 
 
-def prepare(item: Item, transform: Transform, detector: Path | None) -> Prepared:
+def prepare(
+    item: Item, transform: Transform, detector: Path | None, stability: int = 0
+) -> Prepared:
     """Decode an item, find its faces and cut them out; what is wrong with it becomes its status.
 
     An image that is a face crop already is judged whole, as evaluation does, and so is one without
@@ -84,6 +88,7 @@ def prepare(item: Item, transform: Transform, detector: Path | None) -> Prepared
         item: what to prepare.
         transform: the model's.
         detector: the face detector's file; None judges every image whole.
+        stability: how many variants of each crop are to be judged as well.
 
     Raises:
         CheckpointError: the detector cannot be used.
@@ -92,13 +97,13 @@ def prepare(item: Item, transform: Transform, detector: Path | None) -> Prepared
     try:
         picture = Picture(item.load(), transform.resize)
         found = None if detector is None else find_faces(picture, detector)
-        return _prepared(item, transform, picture, found)
+        return _prepared(item, transform, picture, found, stability)
     except ImageError as error:
         return Prepared(item, ERROR, str(error))
 
 
 def _prepared(
-    item: Item, transform: Transform, picture: Picture, found: list[Face] | None
+    item: Item, transform: Transform, picture: Picture, found: list[Face] | None, stability: int
 ) -> Prepared:
     width, height = picture.width, picture.height
     largest = found[0] if found else None
@@ -113,10 +118,11 @@ def _prepared(
     if message:
         return replace(shown, status=TOO_SMALL, message=message)
     if largest is None or is_close_up(largest, width, height):
-        whole = Crop(to_input(picture.whole, transform), largest)
-        return replace(shown, view=WHOLE_VIEW, crops=(whole,))
+        own = to_input(picture.whole, transform)
+        inputs = _with_variants(own, picture.whole, transform, stability)
+        return replace(shown, view=WHOLE_VIEW, crops=(Crop(inputs, largest),))
     judged = [face for face in found or [] if face.box.short_side >= SMALLEST][:MOST_FACES]
-    crops = tuple(Crop(_cut(picture, face, transform), face) for face in judged)
+    crops = tuple(Crop(_cut(picture, face, transform, stability), face) for face in judged)
     return replace(shown, view=FACE_VIEW, crops=crops)
 
 
@@ -129,8 +135,10 @@ def _too_small(found: list[Face], width: int, height: int) -> str:
     return f"{what} has {max(short_sides)} pixels on its short side, under {SMALLEST}"
 
 
-def _cut(picture: Picture, face: Face, transform: Transform) -> npt.NDArray[np.uint8]:
-    """Return the model's input for the square around a face."""
+def _cut(
+    picture: Picture, face: Face, transform: Transform, stability: int
+) -> npt.NDArray[np.uint8]:
+    """Return the model's inputs for the square around a face."""
     square = face_square(face.box, picture.width, picture.height)
     image = picture.at(2 * transform.resize / square.width)
     across, down = image.width / picture.width, image.height / picture.height
@@ -142,7 +150,16 @@ def _cut(picture: Picture, face: Face, transform: Transform) -> npt.NDArray[np.u
         min((square.top + square.height) * down, image.height),
     )
     side = (transform.resize, transform.resize)
-    return to_input(image.resize(side, Image.Resampling.BILINEAR, box=box), transform)
+    own = to_input(image.resize(side, Image.Resampling.BILINEAR, box=box), transform)
+    left, top, right, bottom = map(round, box)
+    return _with_variants(own, image.crop((left, top, right, bottom)), transform, stability)
+
+
+def _with_variants(
+    own: npt.NDArray[np.uint8], image: Image.Image, transform: Transform, count: int
+) -> npt.NDArray[np.uint8]:
+    """Return an image's input, and those of its variants behind it."""
+    return np.stack([own, *(load_input(data, transform) for data in variants(image, count))])
 
 
 @dataclass(frozen=True)
@@ -213,4 +230,3 @@ def _answer(prepared: Prepared, status: str, verdict: Verdict | None, face: Face
         width=prepared.width,
         height=prepared.height,
     )
-

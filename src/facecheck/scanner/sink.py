@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from io import FileIO
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, Self
+from typing import Any, BinaryIO, Self
 
 from facecheck.core.errors import FacecheckError, ImageError, UsageError
 from facecheck.core.files import (
@@ -36,11 +36,7 @@ from facecheck.core.files import (
 )
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import cpu_count, map_ordered
-
-# Until the job is wired to Sink.
-from facecheck.scanner.csv_sink import COLUMNS as COLUMNS  # noqa: PLC0414
-from facecheck.scanner.csv_sink import STABILITY_COLUMNS as STABILITY_COLUMNS  # noqa: PLC0414
-from facecheck.scanner.csv_sink import CsvSink as CsvSink  # noqa: PLC0414
+from facecheck.scanner.inputs import Item
 from facecheck.scanner.rows import (
     CSV,
     PARQUET,
@@ -56,36 +52,13 @@ from facecheck.scanner.rows import (
 )
 
 #: Consecutive items whose rows are written together.
-CHUNK = 256
+CHUNK = 64
 #: The columns whose values are counted.
 TALLIED = ("status", "verdict", "kind")
 #: Raised whenever the journal changes its meaning.
 JOURNAL = 1
 
 Tally = Counter[tuple[str, ...]]
-
-
-class Item(Protocol):
-    """What a sink must know of an item of :mod:`facecheck.scanner.inputs`."""
-
-    @property
-    def name(self) -> str:
-        """What names it, exactly."""
-
-    @property
-    def size(self) -> int:
-        """Bytes; 0 where unknown."""
-
-    @property
-    def mtime_ns(self) -> int:
-        """When it was changed; 0 where unknown."""
-
-    @property
-    def place(self) -> int:
-        """How many items come before it in the whole scan, those of other shards included."""
-
-    def load(self) -> Path | bytes:
-        """Return its content, or raise :class:`ImageError`."""
 
 
 @dataclass(frozen=True)
