@@ -49,7 +49,7 @@ def test_the_whole_road_in_an_empty_folder(command: Run, drawn: Path, tmp_path: 
     judged = command("evaluate")
     assert judged.code == 0
     assert "true \\ predicted" in judged.out
-    scanned = command("scan", "./photos", "--out", "results.csv")
+    scanned = command("scan", "./photos", "--faces", "off", "--out", "results.csv")
     assert scanned.code == 0
     with (tmp_path / "results.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -58,7 +58,7 @@ def test_the_whole_road_in_an_empty_folder(command: Run, drawn: Path, tmp_path: 
     ]
     assert {row["status"] for row in rows} == {"ok"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "data", "photos", "results.csv", "runs",
+        "data", "photos", "results.csv", "results.csv.meta.json", "runs",
     ]  # fmt: skip
 
 
@@ -105,8 +105,9 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "path", "precision", "bytes", "images", "calibrated_on", "largest_difference",
             "mean_difference", "verdicts_changed", "top1", "exported_top1",
         ],
-        ("scan", str(drawn), "--checkpoint", str(checkpoint)): [
-            "out", "checkpoint", "files", "resumed", "ignored", "statuses", "verdicts", "kinds",
+        ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
+            "out", "checkpoint", "files", "rows", "resumed", "dropped", "passed", "statuses",
+            "verdicts", "kinds",
         ],
     }  # fmt: skip
     for arguments, wanted in keys.items():
@@ -149,7 +150,7 @@ def test_quiet_is_quiet(command: Run, drawn: Path) -> None:
 def test_a_scan_with_errors_ends_with_three(
     command: Run, trained: tuple[Path, Path], bad_files: dict[str, str]
 ) -> None:
-    done = command("scan", "bad", "--checkpoint", trained[1])
+    done = command("scan", "bad", "--checkpoint", trained[1], "--faces", "off")
     assert done.code == 3
     assert "error" in done.out
 
@@ -190,13 +191,17 @@ def test_an_evaluation_with_vanished_files_ends_with_three(
         (["train", "--manifest", "m.csv", "--no-pretrained"], 1, "facecheck split"),
         (["train", "--manifest", "m.csv", "--image-size", "3"], 2, "image size 3"),
         (["train", "--manifest", "m.csv", "--device", "abacus"], 2, "--device auto"),
-        (["evaluate"], 2, "facecheck train"),
-        (["calibrate"], 2, "facecheck train"),
+        (["evaluate", "nothing"], 2, "no checkpoint at nothing"),
+        (["calibrate", "nothing"], 2, "no checkpoint at nothing"),
         (["calibrate", "{checkpoint}", "--manifest", "m.csv"], 1, "no records in split 'val'"),
         (["calibrate", "{checkpoint}", "--manifest", "m.csv", "--budget", "1"], 2, "--budget 1"),
-        (["scan", "empty"], 2, "facecheck train"),
+        (["scan", "empty", "--checkpoint", "nothing"], 2, "no checkpoint at nothing"),
         (["scan", "nothing", "--checkpoint", "{checkpoint}"], 2, "nothing to scan at nothing"),
-        (["scan", "empty", "--checkpoint", "{checkpoint}"], 1, "no images in empty"),
+        (
+            ["scan", "empty", "--checkpoint", "{checkpoint}", "--faces", "off"],
+            1,
+            "no images in empty",
+        ),
         (["scan", "texts", "--checkpoint", "m.csv"], 1, "not a whole safetensors file"),
         (["fetch", "--from", "nothing"], 2, "nothing at nothing"),
         (["--config", "odd.yaml", "split"], 2, "did you mean 'train'"),

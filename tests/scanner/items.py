@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 
 from facecheck.core.errors import ImageError
+from facecheck.scanner.inputs import Item
 from facecheck.scanner.rows import Row, Value
-from facecheck.scanner.sink import Chunk, Item, Sink
+from facecheck.scanner.sink import Chunk, Sink
 
 COLUMNS: dict[str, type] = {
     "path": str, "status": str, "verdict": str, "kind": str, "score": float, "faces": int,
@@ -23,24 +24,26 @@ HOSTILE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Fake:
-    """An item that is not there."""
-
-    name: str
-    size: int = 10
-    mtime_ns: int = 1
-    place: int = 0
-    content: bytes | None = b"content"
-
-    def load(self) -> Path | bytes:
-        if self.content is None:
-            raise ImageError("the file is not there")
-        return self.content
+def fake(
+    name: str, *, size: int = 10, mtime_ns: int = 1, place: int = 0, content: bytes | None = b"jpg"
+) -> Item:
+    """Return an item of this content; None: it cannot be had."""
+    return Item(name, size, mtime_ns, None, place, partial(_give, content))
 
 
-def named(names: Iterable[str]) -> list[Fake]:
-    return [Fake(name, place=place) for place, name in enumerate(names)]
+def holding(item: Item, content: bytes | None) -> Item:
+    """Return an item of another content, and all else the same."""
+    return replace(item, _read=partial(_give, content))
+
+
+def _give(content: bytes | None) -> bytes:
+    if content is None:
+        raise ImageError("the file is not there")
+    return content
+
+
+def named(names: Iterable[str]) -> list[Item]:
+    return [fake(name, place=place) for place, name in enumerate(names)]
 
 
 def rows_of(item: Item) -> list[Row]:

@@ -18,14 +18,11 @@ def test_a_path_and_its_bytes_have_one_verdict(trained: tuple[Path, Path], drawn
     assert sum(verdict.probabilities.values()) == pytest.approx(1)
 
 
-def test_what_cannot_be_checked_is_told(
-    trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_checked_is_told(trained: tuple[Path, Path], tmp_path: Path) -> None:
     checker = Checker(trained[1], device="cpu")
     with pytest.raises(ImageError, match="not there"):
         checker.check(tmp_path / "nothing.jpg")
     with pytest.raises(ImageError, match="empty"):
         checker.check(b"")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="facecheck train"):
-        Checker()
+    with pytest.raises(UsageError, match="no checkpoint at"):
+        Checker(tmp_path / "nothing")

@@ -10,9 +10,10 @@ from zlib import crc32
 import pytest
 
 from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.scanner.inputs import Item
 from facecheck.scanner.merge import merge
 from facecheck.scanner.rows import FORMATS
-from facecheck.scanner.sink import Item, Sink
+from facecheck.scanner.sink import Sink
 from tests.scanner.items import COLUMNS, FACTS, HOSTILE, named, write_some
 
 ITEMS = named([*HOSTILE, *(f"more/{number}.jpg" for number in range(60))])

@@ -20,9 +20,20 @@ import polars as pl
 import pytest
 
 from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.scanner.inputs import Item
 from facecheck.scanner.rows import FORMATS, read_rows
-from facecheck.scanner.sink import Chunk, Item, Sink, StreamSink
-from tests.scanner.items import COLUMNS, FACTS, HOSTILE, Fake, judged, named, rows_of, write_some
+from facecheck.scanner.sink import Chunk, Sink, StreamSink
+from tests.scanner.items import (
+    COLUMNS,
+    FACTS,
+    HOSTILE,
+    fake,
+    holding,
+    judged,
+    named,
+    rows_of,
+    write_some,
+)
 
 ROOT = Path(__file__).parents[2]
 ITEMS = named([*HOSTILE, *(f"more/{number}.jpg" for number in range(12))])
@@ -108,13 +119,13 @@ def test_rows_changed_by_another_hand_are_written_again(tmp_path: Path) -> None:
     ("change", "done", "why"),
     [
         (lambda items: items, 12, ""),
-        (lambda items: [*items, Fake("new")], 12, ""),
+        (lambda items: [*items, fake("new")], 12, ""),
         (lambda items: [*items[:5], dataclasses.replace(items[5], mtime_ns=2), *items[6:]], 4,
          r"4 of 12 files keep their rows: between '=cmd\(\).jpg' and '\\tt.jpg' files are new, "
          "gone or changed"),
         (lambda items: [*items[:5], dataclasses.replace(items[5], size=2), *items[6:]], 4, "4 of"),
         (lambda items: items[1:], 0, "0 of 12"),
-        (lambda items: [Fake("new"), *items], 0, "0 of 12"),
+        (lambda items: [fake("new"), *items], 0, "0 of 12"),
         (lambda items: items[:8], 8, "8 of 12 files keep their rows: the files after them are gon"),
         (lambda items: items[:10], 8, "8 of 12"),
         (lambda items: [], 0, "0 of 12"),
@@ -164,8 +175,8 @@ def test_another_model_or_other_options_start_anew_and_say_so(
 def test_verify_goes_by_content_not_by_time(tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
     touched = [dataclasses.replace(item, mtime_ns=2) for item in ITEMS]
-    other = [*touched[:9], dataclasses.replace(touched[9], content=b"other"), *touched[10:]]
-    gone = [*touched[:9], dataclasses.replace(touched[9], content=None), *touched[10:]]
+    other = [*touched[:9], holding(touched[9], b"other"), *touched[10:]]
+    gone = [*touched[:9], holding(touched[9], None), *touched[10:]]
     done = []
     for items in (ITEMS, touched, other, gone, gone):
         with open_sink(out, verify=True) as sink:
@@ -364,9 +375,9 @@ def test_stdout_is_csv_and_its_reader_may_leave(tmp_path: Path) -> None:
     code = (
         "import itertools, sys\n"
         "from facecheck.scanner.sink import StreamSink\n"
-        "from tests.scanner.items import COLUMNS, Fake, judged\n"
+        "from tests.scanner.items import COLUMNS, fake, judged\n"
         "with StreamSink(sys.stdout.buffer, COLUMNS) as sink:\n"
-        "    for chunk in sink.left(itertools.repeat(Fake('a.jpg'))):\n"
+        "    for chunk in sink.left(itertools.repeat(fake('a.jpg'))):\n"
         "        sink.write(chunk, judged(chunk))\n"
         "    sink.finish()\n"
     )
@@ -388,11 +399,11 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
         "import resource, sys\n"
         "from pathlib import Path\n"
         "from facecheck.scanner.sink import Sink\n"
-        "from tests.scanner.items import COLUMNS, FACTS, Fake\n"
+        "from tests.scanner.items import COLUMNS, FACTS, fake\n"
         "out, count = Path(sys.argv[1]), int(sys.argv[2])\n"
         "for _ in range(2):\n"
         "    with Sink(out, COLUMNS, FACTS) as sink:\n"
-        "        for chunk in sink.left(Fake(f'{n}.jpg') for n in range(count)):\n"
+        "        for chunk in sink.left(fake(f'{n}.jpg') for n in range(count)):\n"
         "            sink.write(chunk, [[{'path': item.name}] for item in chunk.items])\n"
         "print(sink.done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
