@@ -107,7 +107,7 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
             "out", "checkpoint", "files", "rows", "resumed", "dropped", "passed", "statuses",
-            "verdicts", "kinds",
+            "verdicts", "kinds", "placed",
         ],
     }  # fmt: skip
     for arguments, wanted in keys.items():

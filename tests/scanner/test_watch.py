@@ -6,16 +6,21 @@ from itertools import takewhile
 from pathlib import Path
 from threading import Event, Timer
 
-from facecheck.scanner.watch import Arrived, watch
+from facecheck.scanner.inputs import Item, find_inputs
+from facecheck.scanner.watch import watch
 
 
-def one_look(looks: Iterator[Arrived | None]) -> list[str]:
-    return [found.path.name for found in takewhile(lambda found: found is not None, looks) if found]
+def one_look(looks: Iterator[Item | None]) -> list[str]:
+    return [
+        Path(found.name).name
+        for found in takewhile(lambda found: found is not None, looks)
+        if found
+    ]
 
 
 def test_a_file_comes_once_it_is_at_rest_and_again_when_it_changes(tmp_path: Path) -> None:
     stop = Event()
-    looks = watch([tmp_path, tmp_path / "later"], stop, interval=0.001)
+    looks = watch(find_inputs([tmp_path]), stop, interval=0.001)
     (tmp_path / "b.jpg").write_text("half")
     (tmp_path / "a.jpg").write_text("whole")
     (tmp_path / "notes.txt").write_text("no image")
@@ -34,6 +39,7 @@ def test_a_file_comes_once_it_is_at_rest_and_again_when_it_changes(tmp_path: Pat
     (tmp_path / "link.jpg").symlink_to(tmp_path / "nothing")
     os.mkfifo(tmp_path / "pipe.jpg")
     assert one_look(looks) == []
+    assert one_look(looks) == ["link.jpg"]  # as a scan, which says that it leads nowhere
     (tmp_path / "a.jpg").write_text("back")
     os.utime(tmp_path / "a.jpg", ns=(5, 5))
     assert one_look(looks) == []
@@ -46,13 +52,13 @@ def test_it_ends_when_it_is_told_however_long_it_would_wait(tmp_path: Path) -> N
     stop = Event()
     timer = Timer(0.05, stop.set)
     timer.start()
-    assert list(watch([tmp_path], stop, interval=3600)) == [None]
+    assert list(watch(find_inputs([tmp_path]), stop, interval=3600)) == [None]
     timer.join()
 
 
 def test_an_arrival_tells_what_it_saw(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_text("12345")
-    looks = watch([tmp_path], Event(), interval=0.001)
+    looks = watch(find_inputs([tmp_path]), Event(), interval=0.001)
     assert next(looks) is None
-    assert next(looks) == Arrived(path, 5, path.stat().st_mtime_ns)
+    assert next(looks) == Item(str(path), 5, path.stat().st_mtime_ns, path)

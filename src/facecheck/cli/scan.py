@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -18,12 +22,13 @@ from facecheck.cli.options import (
     show,
 )
 from facecheck.core.errors import UsageError
+from facecheck.core.files import path_text
 from facecheck.core.workspace import find_checkpoint
 
 if TYPE_CHECKING:
     from facecheck.scanner.job import ScanResult
 
-_FILES, _FACES, _ROWS = "Files", "Faces", "Rows"
+_FILES, _FACES, _ROWS, _PLACES = "Files", "Faces", "Rows", "Places"
 
 
 def scan(
@@ -144,6 +149,41 @@ def scan(
             "flips becomes uncertain, and the column spread tells how far the score moves.",
         ),
     ] = 0,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="SCORE",
+            help="Artificial is what has this score or more, real the rest: nothing between.",
+            show_default="the checkpoint's two",
+        ),
+    ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on as files come into the folders; end it with Ctrl-C or SIGTERM.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
+    copy_to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="When done, copy files to DIR/real, DIR/artificial and DIR/uncertain.",
+            rich_help_panel=_PLACES,
+        ),
+    ] = None,
+    move_to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Move them there instead; asks first.", rich_help_panel=_PLACES
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Move without asking.", rich_help_panel=_PLACES)
+    ] = False,
     raw_paths: Annotated[
         bool,
         typer.Option(
@@ -185,7 +225,10 @@ def scan(
 
     if out == STDOUT and as_json:
         raise UsageError("--out - and --json: both would go to stdout: name a file with --out")
-    with progress_bar("scanning", quiet=quiet) as progress:
+    if move_to is not None and not yes:
+        typer.confirm(f"Move files to {path_text(move_to)} when done?", abort=True, err=True)
+    stop = Event() if watch else None
+    with _ended_by_signals(stop, out), progress_bar("scanning", quiet=quiet) as progress:
         result = job(
             inputs,
             out,
@@ -201,10 +244,15 @@ def scan(
             face_detector=face_detector,
             per_face=per_face,
             stability=stability,
+            threshold=threshold,
             only=only,
             raw_paths=raw_paths,
             verify=verify,
             part=part,
+            watch=stop,
+            copy_to=copy_to,
+            move_to=move_to,
+            confirmed=True,
             overwrite=overwrite,
             device=device,
             batch_size=batch_size,
@@ -216,8 +264,36 @@ def scan(
         quiet = True  # the rows are there already
     _warn(result, quiet=quiet)
     show(result, render_scan, as_json=as_json, quiet=quiet)
-    if result.statuses.get("error"):
+    if result.statuses.get("error") or (result.placed and result.placed.failed):
         raise typer.Exit(3)
+
+
+@contextmanager
+def _ended_by_signals(stop: Event | None, out: Path) -> Iterator[None]:
+    """End cleanly on SIGINT and SIGTERM: at once, or a watch when what has come is judged."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    def end_watch(_number: int, _frame: object) -> None:
+        assert stop is not None  # noqa: S101
+        # In a thread: this one may be just about to wait for the event, and holds its lock.
+        Thread(target=stop.set).start()
+        for ending in (signal.SIGINT, signal.SIGTERM):  # who asks again will not wait
+            signal.signal(ending, interrupt)
+
+    handler = end_watch if stop else interrupt
+    before = [(n, signal.signal(n, handler)) for n in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    except KeyboardInterrupt as interrupted:
+        hint = "" if str(out) == "-" else "; rows are kept, run the same again to go on"
+        sys.stderr.write(f"facecheck: interrupted{hint}\n")
+        number = interrupted.args[0] if interrupted.args else signal.SIGINT
+        raise typer.Exit(128 + number) from None
+    finally:
+        for number, handled in before:
+            signal.signal(number, handled)
 
 
 def _part(text: str) -> tuple[int, int]:

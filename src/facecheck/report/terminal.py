@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from facecheck.core.files import path_text
 from facecheck.core.manifest import SPLITS
 from facecheck.core.workspace import BUILTIN
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from facecheck.model.train import TrainResult
     from facecheck.scanner.job import ScanResult
     from facecheck.scanner.merge import MergeResult
+    from facecheck.scanner.place import PlaceResult
 
 _TEXT_COLUMNS = frozenset(
     (
@@ -738,4 +740,13 @@ def render_scan(result: ScanResult) -> RenderableType:
             f"{result.files:,} files, {result.rows:,} rows in {result.out}{resumed}; "
             f"{_model(result.checkpoint)}"
         ),
+        *([] if result.placed is None else _places(result.placed)),
     )
+
+
+def _places(result: PlaceResult) -> Iterator[Text]:
+    done = "moved" if result.how == "move" else "copied"
+    already = f", {result.already:,} were there" if result.already else ""
+    yield _line(f"{result.placed:,} files {done} to {path_text(result.to)}{already}", "green")
+    for reason, count in result.failed.items():
+        yield _line(f"{count:,} not {done}: {reason}", "magenta")

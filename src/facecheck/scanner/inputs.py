@@ -85,13 +85,14 @@ class Inputs:
     Iterating again looks again, but standard input can be read only once.
 
     Attributes:
-        passed: what was passed over so far. Iterating again goes on counting.
+        passed: what was passed over so far, of the last iteration.
     """
 
     passed: Passed
     _parts: tuple[Callable[[], Iterator[Item]], ...]
 
     def __iter__(self) -> Iterator[Item]:
+        self.passed.__init__()  # type: ignore[misc]  # counts anew, in the one that all hold
         for part in self._parts:
             yield from part()
 

@@ -156,6 +156,8 @@ def _cause(code: int) -> str:
 
 def serve(descriptor: int) -> None:
     """Answer calls over a connected socket until it is closed: what a process is started for."""
+    # Who ends a job ends all its processes at once; that must not look like a crash of the decoder.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     connection = Connection(descriptor)
     function = pickle.loads(connection.recv_bytes())  # noqa: S301, from the process that started us
     while True:

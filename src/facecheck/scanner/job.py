@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from threading import Event, Thread
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,18 +25,22 @@ import facecheck
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.image import DECODE_POLICY
-from facecheck.core.parallel import Progress, chunked, cpu_count, map_ordered, silent
+from facecheck.core.parallel import Progress, chunked, cpu_count, silent
 from facecheck.data.face_detector import find_face_detector
 from facecheck.model.engine import load_predictor
 from facecheck.model.predict import ERROR, Predictor, Verdict
 from facecheck.model.stability import steadied
+from facecheck.scanner.archives import is_archive_name
 from facecheck.scanner.columns import COLUMNS, row_of
 from facecheck.scanner.faces import check_detector
 from facecheck.scanner.inputs import STDIN, Inputs, Item, Passed, find_inputs, shard
 from facecheck.scanner.isolate import Failed, Isolated
+from facecheck.scanner.place import PlaceResult, place
 from facecheck.scanner.prepare import Crop, Prepared, prepare, settle
+from facecheck.scanner.remote import is_address
 from facecheck.scanner.rows import Row
 from facecheck.scanner.sink import CHUNK, Chunk, Sink, StreamSink
+from facecheck.scanner.watch import watch as watched
 
 #: Seconds that decoding one file, and finding its faces, may take.
 TIMEOUT = 60.0
@@ -56,6 +64,7 @@ class ScanResult:
         statuses: rows by status.
         verdicts: rows by verdict.
         kinds: rows by kind.
+        placed: what was copied or moved; None where that was not asked for.
     """
 
     out: Path
@@ -68,6 +77,7 @@ class ScanResult:
     statuses: Mapping[str, int]
     verdicts: Mapping[str, int]
     kinds: Mapping[str, int]
+    placed: PlaceResult | None = None
 
 
 def scan(
@@ -86,10 +96,15 @@ def scan(
     face_detector: Path | None = None,
     per_face: bool = False,
     stability: int = 0,
+    threshold: float | None = None,
     only: Collection[str] = (),
     raw_paths: bool = False,
     verify: bool = False,
     part: tuple[int, int] | None = None,
+    watch: Event | None = None,
+    copy_to: Path | None = None,
+    move_to: Path | None = None,
+    confirmed: bool = False,
     overwrite: bool = False,
     device: str = "auto",
     batch_size: int = 32,
@@ -120,24 +135,41 @@ def scan(
         per_face: a row for each face; else one per file, of its most artificial face.
         stability: judge so many variants as well, scaled and encoded anew: a verdict that flips
             becomes ``uncertain``, and a column says how far the score moves; 0: none.
+        threshold: artificial is what has this score or more, 0 to 1, and real the rest but for what
+            the checkpoint's guard sends to ``uncertain``; None takes the checkpoint's thresholds.
         only: write only rows of these verdicts; all are counted.
         raw_paths: keep names in CSV that a spreadsheet would run as formulas.
         verify: when resuming, know files by their content, not by size and time.
         part: (i, n) to scan the i-th of n parts, from 1; ``merge`` joins them.
+        watch: go on as files come into the folders, until another thread sets this. Rows are
+            appended to ``out`` itself, in the order in which files come to rest; a later watch goes
+            on behind them, and passes over files that have rows.
+        copy_to: when done, copy files to this folder's ``real``, ``artificial`` and ``uncertain``.
+        move_to: move them there instead.
+        confirmed: the user agreed to the move.
         overwrite: replace an existing ``out``.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
         batch_size: images a step, 1 or more.
         workers: decoding processes; None takes one per core.
         timeout: seconds that one file may take before it is an error.
-        progress: told files done; how many there are in all is not known beforehand.
+        progress: told files done, and files in all once those are counted; a list on standard
+            input, archives and stores are not.
 
     Raises:
         UsageError: an input is missing, or ``out`` exists or has another ending.
         CheckpointError: the checkpoint or the face detector cannot be used.
         FacecheckError: there is no image, or the results cannot be written.
     """
-    found = find_inputs(
-        *([*inputs],),
+    _refuse_what_is_at_odds(
+        *(inputs, out, part, threshold),
+        watches=watch is not None,
+        only_folders=manifest is None and not archives,
+        places=[folder for folder in (copy_to, move_to) if folder],
+        agreed=confirmed or move_to is None,
+    )
+    look = partial(
+        find_inputs,
+        inputs,
         manifest=manifest,
         splits=splits,
         include=include,
@@ -146,58 +178,40 @@ def scan(
         follow=follow,
         archives=archives,
     )
-    if part is not None and not 1 <= part[0] <= part[1]:
-        raise UsageError(f"part {part[0]} of {part[1]}: parts count from 1")
-    predictor = load_predictor(checkpoint, device)
-    detector = None
-    if faces == "auto":
-        detector = find_face_detector(face_detector)
-        check_detector(detector)
+    found = look()
+    items = watched(found, watch) if watch else _part(_some(found, inputs), part)
+    predictor = _predictor(checkpoint, device, threshold)
+    detector = _detector(face_detector) if faces == "auto" else None
     facts = {
-        "facecheck": facecheck.__version__,
-        "decode_policy": DECODE_POLICY,
-        "checkpoint_sha256": sha256_file(checkpoint),
-        "face_detector_sha256": None if detector is None else sha256_file(detector),
-        "per_face": per_face,
-        "device": str(predictor.device),
+        **_facts(checkpoint, predictor, detector),
+        **{"per_face": per_face, "stability": stability, "threshold": threshold},
         "batch_size": batch_size,
-        "stability": stability,
     }
-    chunk = max(CHUNK, batch_size)
-    sink: Sink | StreamSink = (
-        StreamSink(sys.stdout.buffer, COLUMNS, chunk=chunk, only=only, raw_paths=raw_paths)
-        if out == STDOUT
-        else Sink(
-            *(out, COLUMNS, facts),
-            chunk=chunk,
-            only=only,
-            raw_paths=raw_paths,
-            verify=verify,
-            shard=part,
-            overwrite=overwrite,
-        )
+    sink = _sink(
+        *(out, facts),
+        chunk=max(CHUNK, batch_size),
+        only=only,
+        raw_paths=raw_paths,
+        kept={"verify": verify, "shard": part, "overwrite": overwrite, "arrivals": bool(watch)},
     )
     work = partial(
         prepare, transform=predictor.header.transform, detector=detector, stability=stability
     )
-    with sink, Isolated(work, timeout=timeout) as isolated:
-        chunks = sink.left(_items(found, part))
-        done = 0
-        for number, (chunk_, prepared) in enumerate(
-            _prepared_chunks(chunks, isolated, workers or cpu_count(), batch_size)
-        ):
-            done = done if number else sink.done
-            answers = _judged(prepared, predictor, batch_size, per_face=per_face)
-            sink.write(chunk_, answers)
-            done += len(chunk_.items)
-            progress(done, None)
-        if not (done or sink.done):
-            raise FacecheckError(_nothing(inputs, found.passed))
+    countable = progress is not silent and not (watch or archives) and all(map(_is_plain, inputs))
+    isolated = Isolated(work, timeout=timeout)
+    judged = 0
+    with sink, isolated, _counted(_part(look(), part) if countable else None) as total:
+        ahead = 0 if watch else 1
+        chunks = _prepared_chunks(sink.left(items), isolated, workers or cpu_count(), ahead)
+        for chunk, prepared in chunks:
+            sink.write(chunk, _judged(prepared, predictor, batch_size, per_face=per_face))
+            judged += len(chunk.items)
+            progress(sink.done + judged, total())
         sink.finish()
     return ScanResult(
         out=out,
         checkpoint=checkpoint,
-        files=done or sink.done,
+        files=sink.done + judged,
         rows=sink.rows,
         resumed=sink.done,
         dropped=sink.reason,
@@ -205,11 +219,62 @@ def scan(
         statuses=_marginal(sink.tally, 0),
         verdicts=_marginal(sink.tally, 1),
         kinds=_marginal(sink.tally, 2),
+        placed=_placed(out, inputs, copy_to, move_to),
     )
 
 
-def _items(found: Inputs, part: tuple[int, int] | None) -> Iterable[Item]:
-    return found if part is None else shard(found, part[0] - 1, part[1])
+def _refuse_what_is_at_odds(
+    inputs: Sequence[Path | str],
+    out: Path,
+    part: tuple[int, int] | None,
+    threshold: float | None,
+    *,
+    watches: bool,
+    only_folders: bool,
+    places: Sequence[Path],
+    agreed: bool,
+) -> None:
+    if part is not None and not 1 <= part[0] <= part[1]:
+        raise UsageError(f"part {part[0]} of {part[1]}: parts count from 1")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"--threshold {threshold:g}: a score is from 0 to 1")
+    if watches and not (only_folders and part is None and all(map(_is_folder, inputs))):
+        raise UsageError(
+            "--watch is for folders alone: no files, lists, manifests, archives, parts"
+        )
+    if watches and places:
+        raise UsageError(
+            "--watch places no files: scan the folder again with --copy-to or --move-to"
+        )
+    if len(places) > 1:
+        raise UsageError("--copy-to and --move-to: name one of them")
+    if places and out == STDOUT:
+        raise UsageError("placing files goes by the results: name a file with --out")
+    if not agreed:
+        raise UsageError("moving takes files from where they are: agree, or pass --yes")
+
+
+def _is_folder(given: Path | str) -> bool:
+    return given != STDIN and Path(given).is_dir()
+
+
+def _is_plain(given: Path | str) -> bool:
+    """Return whether what is given can be listed twice, at little cost."""
+    text = str(given)
+    return text != STDIN and not is_address(text) and not is_archive_name(text)
+
+
+def _some(found: Inputs, inputs: Sequence[Path | str]) -> Iterator[Item]:
+    """Return the items, after a look whether there are any.
+
+    Raises:
+        FacecheckError: there is none.
+    """
+    items = iter(found)
+    first = next(items, None)
+    if first is None:
+        raise FacecheckError(_nothing(inputs, found.passed))
+    return chain([first], items)
 
 
 def _nothing(inputs: Sequence[Path | str], passed: Passed) -> str:
@@ -218,33 +283,102 @@ def _nothing(inputs: Sequence[Path | str], passed: Passed) -> str:
     return f"no images in {where}{others}: check the folder, or the endings of its files"
 
 
+def _part(items: Iterable[Item], part: tuple[int, int] | None) -> Iterable[Item]:
+    return items if part is None else shard(items, part[0] - 1, part[1])
+
+
+def _predictor(checkpoint: Path, device: str, threshold: float | None) -> Predictor:
+    predictor = load_predictor(checkpoint, device)
+    if threshold is not None:
+        predictor.header = replace(predictor.header, thresholds=(threshold, threshold))
+    return predictor
+
+
+def _detector(named: Path | None) -> Path:
+    detector = find_face_detector(named)
+    check_detector(detector)
+    return detector
+
+
+def _facts(checkpoint: Path, predictor: Predictor, detector: Path | None) -> dict[str, object]:
+    return {
+        "facecheck": facecheck.__version__,
+        "decode_policy": DECODE_POLICY,
+        "checkpoint_sha256": sha256_file(checkpoint),
+        "face_detector_sha256": None if detector is None else sha256_file(detector),
+        "device": str(predictor.device),
+    }
+
+
+def _sink(
+    out: Path,
+    facts: Mapping[str, object],
+    *,
+    chunk: int,
+    only: Collection[str],
+    raw_paths: bool,
+    kept: Mapping[str, Any],
+) -> Sink | StreamSink:
+    """Return where rows go; ``kept`` is what only a file has a use for."""
+    if out == STDOUT:
+        stdout = sys.stdout.buffer
+        return StreamSink(stdout, COLUMNS, chunk=chunk, only=only, raw_paths=raw_paths)
+    return Sink(out, COLUMNS, facts, chunk=chunk, only=only, raw_paths=raw_paths, **kept)
+
+
+@contextmanager
+def _counted(items: Iterable[Item] | None) -> Iterator[Callable[[], int | None]]:
+    """Count items in a thread of its own; yield what tells the number, None while not known."""
+    known: list[int] = []
+    stop = Event()
+
+    def count() -> None:
+        number = 0
+        with suppress(FacecheckError, OSError):  # the scan itself will come to it
+            for number, _ in enumerate(items or (), 1):  # noqa: B007
+                if stop.is_set():
+                    return
+            known.append(number)
+
+    if items is not None:
+        Thread(target=count, daemon=True).start()
+    try:
+        yield lambda: known[0] if known else None
+    finally:
+        stop.set()
+
+
 def _prepared_chunks(
-    chunks: Iterator[Chunk],
-    isolated: Isolated[Item, Prepared],
-    workers: int,
-    ahead: int,
+    chunks: Iterator[Chunk], isolated: Isolated[Item, Prepared], workers: int, ahead: int
 ) -> Iterator[tuple[Chunk, list[Prepared]]]:
-    """Yield each chunk with its items prepared, in order, while the next ones are being prepared.
+    """Yield each chunk with its items prepared, in order.
 
     What cannot be prepared for want of time, or crashes its process, is an error of its own.
-    """
-    begun: deque[Chunk] = deque()
 
-    def items() -> Iterator[Item]:
-        for chunk in chunks:
-            begun.append(chunk)
-            yield from chunk.items
+    Args:
+        chunks: taken when there is room for them.
+        isolated: prepares an item.
+        workers: how many at a time.
+        ahead: chunks that are being prepared while one is judged; with 0 none is taken before the
+            one before it was judged.
+    """
 
     def safely(item: Item) -> Prepared:
         result = isolated(item)
         return Prepared(item, ERROR, result.reason) if isinstance(result, Failed) else result
 
-    finished: list[Prepared] = []
-    for prepared in map_ordered(safely, items(), workers=workers, ahead=ahead):
-        finished.append(prepared)
-        if len(finished) == len(begun[0].items):
-            yield begun.popleft(), finished
-            finished = []
+    begun: deque[tuple[Chunk, list[Future[Prepared]]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="facecheck")
+    try:
+        for chunk in chain(chunks, [None] * ahead):
+            if chunk is not None:
+                begun.append((chunk, [pool.submit(safely, item) for item in chunk.items]))
+            if begun and (chunk is None or len(begun) > ahead):
+                first, futures = begun.popleft()
+                yield first, [future.result() for future in futures]
+    finally:
+        # Not waiting: who interrupts a scan need not sit out a file that hangs.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _judged(
@@ -272,6 +406,16 @@ def _verdicts(crops: Sequence[Crop], predictor: Predictor, batch_size: int) -> I
     )
     for crop in crops:
         yield steadied([next(answers) for _ in crop.inputs])
+
+
+def _placed(
+    out: Path, inputs: Sequence[Path | str], copy_to: Path | None, move_to: Path | None
+) -> PlaceResult | None:
+    to = move_to or copy_to
+    if to is None:
+        return None
+    roots = [Path(given) for given in inputs if _is_folder(given)]
+    return place(out, to, move=move_to is not None, confirmed=True, roots=roots)
 
 
 def _marginal(tally: Mapping[tuple[str, ...], int], position: int) -> dict[str, int]:

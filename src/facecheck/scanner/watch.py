@@ -1,14 +1,11 @@
-"""watch: the files of a folder that fills up, each once it has come to rest."""
+"""watch: the files of folders that fill up, each once it has come to rest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from threading import Event
 
-from facecheck.core.image import is_image_name
-from facecheck.core.tree import walk_files
+from facecheck.scanner.inputs import Item
 
 #: Seconds between two looks.
 INTERVAL = 1.0
@@ -16,65 +13,35 @@ INTERVAL = 1.0
 Stamp = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Arrived:
-    """A file that has come to rest.
-
-    Attributes:
-        path: the file.
-        size: bytes.
-        mtime_ns: when it was changed.
-    """
-
-    path: Path
-    size: int
-    mtime_ns: int
-
-
 def watch(
-    folders: list[Path], stop: Event, *, interval: float = INTERVAL
-) -> Iterator[Arrived | None]:
-    """Yield the images of ``folders`` as they come to rest, until ``stop`` is set.
+    items: Iterable[Item], stop: Event, *, interval: float = INTERVAL
+) -> Iterator[Item | None]:
+    """Yield the items as they come to rest, until ``stop`` is set.
 
-    A file has come to rest when two looks, ``interval`` seconds apart, find it with one size and
-    one time of change; a file that changes later comes again. Files of one look come in the order
-    of the folders and of names. A None ends each look, so that what has come is judged without
-    waiting for more. After ``stop`` no file that was found is held back, but none is looked for.
+    An item has come to rest when two looks, ``interval`` seconds apart, find it with one size and
+    one time of change; one that changes later comes again. Those of one look come in their order.
+    A None ends each look, so that what has come is judged without waiting for more. After ``stop``
+    nothing that was found is held back, but no other look is begun.
 
-    The folders are listed anew each time, rather than asking the system for changes: that works
-    on every system and network disk, and misses nothing. Memory grows by some 200 bytes for each
-    file in the folders.
+    All are listed anew each time, rather than asking the system for changes: that works on every
+    system and network disk, and misses nothing. Memory grows by some 200 bytes for each item.
 
     Args:
-        folders: searched in depth; hidden files are passed over. One that is not there is empty.
-        stop: set it, from a signal handler or another thread, to end cleanly.
+        items: looked through again and again, as :class:`~facecheck.scanner.inputs.Inputs` can be.
+        stop: set it, from another thread, to end cleanly.
         interval: seconds, above 0.
     """
     seen: dict[str, Stamp] = {}
     given: dict[str, Stamp] = {}
     while not stop.is_set():
         found: dict[str, Stamp] = {}
-        for path, stamp in _look(folders):
-            name = str(path)
-            found[name] = stamp
-            if seen.get(name) == stamp and given.get(name) != stamp:
-                given[name] = stamp
-                yield Arrived(path, *stamp)
+        for item in items:
+            stamp = found[item.name] = (item.size, item.mtime_ns)
+            if seen.get(item.name) == stamp and given.get(item.name) != stamp:
+                given[item.name] = stamp
+                yield item
         # What is gone is forgotten: it may come again.
         given = {name: stamp for name, stamp in given.items() if name in found}
         seen = found
         yield None
         stop.wait(interval)
-
-
-def _look(folders: list[Path]) -> Iterator[tuple[Path, Stamp]]:
-    for folder in folders:
-        if not folder.is_dir():
-            continue
-        for path in walk_files(folder):
-            if is_image_name(path):
-                try:
-                    known = path.stat()
-                except OSError:  # gone between listing and looking
-                    continue
-                yield path, (known.st_size, known.st_mtime_ns)
