@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -301,18 +301,6 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(small_disk: Path, suffix: s
         assert sink.reason == ""
         sink.finish()
     assert out.read_bytes() == write_all(small_disk.parent / f"whole{suffix}", items)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 500 kB that can be filled."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root may mount a small disk")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_folder_that_takes_no_file_is_one_line(small_disk: Path) -> None:

@@ -109,6 +109,15 @@ def scan(
             "--archives", help="Open the archives in folders, too.", rich_help_panel=_FILES
         ),
     ] = False,
+    null: Annotated[
+        bool,
+        typer.Option(
+            "--null",
+            "-0",
+            help="The list on stdin is separated by NUL; mostly found out by itself.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -240,6 +249,7 @@ def scan(
             hidden=hidden,
             follow=follow,
             archives=archives,
+            null=null,
             faces=faces,
             face_detector=face_detector,
             per_face=per_face,

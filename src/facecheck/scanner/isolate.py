@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Generic, TypeVar
 
 import facecheck
+from facecheck.core.errors import FacecheckError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,7 +48,10 @@ class Isolated(Generic[Item, Result]):
     Args:
         function: may be pickled, as its items, results and exceptions; picklable results are the
             only thing it may change.
-        timeout: seconds that one call may take.
+        timeout: seconds that one call may take, the start of a process not counted.
+
+    Raises:
+        FacecheckError: a process cannot be started.
     """
 
     def __init__(self, function: Callable[[Item], Result], *, timeout: float) -> None:
@@ -78,11 +82,18 @@ class Isolated(Generic[Item, Result]):
     def _start(self) -> _Process:
         process = _Process(self._function)
         with self._lock:
-            if not self._closed:
-                self._all.add(process)
-                return process
-        process.end()
-        raise RuntimeError("closed")
+            if self._closed:
+                process.end()
+                raise RuntimeError("closed")
+            self._all.add(process)
+        try:
+            process.connection.recv_bytes()  # not to count its start, seconds on a busy machine
+        except (EOFError, ConnectionError):
+            raise FacecheckError(
+                f"a process to decode files cannot be started ({_cause(process.end())}): look for "
+                "what it told above, and for free memory"
+            ) from None
+        return process
 
     def _give_up(self, process: _Process, reason: str) -> Failed:
         self._mine.process = None
@@ -160,10 +171,11 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     connection = Connection(descriptor)
     function = pickle.loads(connection.recv_bytes())  # noqa: S301, from the process that started us
+    connection.send_bytes(b"ready")
     while True:
         try:
             item = connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):  # killed, it may have left an answer unread
             return
         try:
             answer = (False, function(item))

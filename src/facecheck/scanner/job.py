@@ -92,6 +92,7 @@ def scan(
     hidden: bool = False,
     follow: bool = False,
     archives: bool = False,
+    null: bool = False,
     faces: Literal["auto", "off"] = "auto",
     face_detector: Path | None = None,
     per_face: bool = False,
@@ -130,6 +131,7 @@ def scan(
         hidden: take hidden files, too.
         follow: enter folders behind symbolic links.
         archives: open the archives in folders.
+        null: the list on standard input is separated by NUL; mostly found out by itself.
         faces: ``auto`` finds faces and judges each; ``off`` judges every image whole.
         face_detector: YuNet's file; None takes the cached one, or downloads it.
         per_face: a row for each face; else one per file, of its most artificial face.
@@ -177,6 +179,7 @@ def scan(
         hidden=hidden,
         follow=follow,
         archives=archives,
+        null=null,
     )
     found = look()
     items = watched(found, watch) if watch else _part(_some(found, inputs), part)
