@@ -136,6 +136,36 @@ def test_a_move_asks_first(
     assert len(list((tmp_path / "clean").rglob("*.png"))) == 36
 
 
+def test_a_scan_that_moves_asks_first(
+    command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    import io
+
+    shutil.copytree(drawn, tmp_path / "in")
+    move = ("scan", "in", "--faces", "off", "--checkpoint", trained[1], "--move-to", "clean")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    refused = command(*move)
+    assert refused.code == 1
+    assert "Move files to clean" in refused.err
+    assert not (tmp_path / "results.csv").exists()
+    done = command(*move, "--yes")
+    assert done.code == 0
+    assert "36 files moved to clean" in done.out
+    assert len(list((tmp_path / "clean").rglob("*.png"))) == 36
+    assert not list((tmp_path / "in").rglob("*.png"))
+
+
+def test_without_a_face_detector_one_line_says_how_to_do_without(
+    command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("FACECHECK_FACE_DETECTOR", str(tmp_path / "nothing.onnx"))
+    done = command("scan", drawn, "--checkpoint", trained[1])
+    assert done.code == 2
+    assert one_line(done).endswith("or pass --faces off\n")
+
+
 def test_two_files_are_explained(command: Run, drawn: Path) -> None:
     folder = drawn / "photo" / "drawn-photo"
     told = command("dedup", "--explain", folder / "000.png", folder / "000.png")

@@ -8,13 +8,15 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facecheck.core.errors import ImageError
 from facecheck.scanner.inputs import Item
-from facecheck.scanner.prepare import Prepared, prepare
 from facecheck.scanner.rows import Row, Value
 from facecheck.scanner.sink import Chunk, Sink
+
+if TYPE_CHECKING:
+    from facecheck.scanner.prepare import Prepared
 
 COLUMNS: dict[str, type] = {
     "path": str, "status": str, "verdict": str, "kind": str, "score": float, "faces": int,
@@ -79,6 +81,8 @@ def write_some(sink: Sink, items: Sequence[Item], most: int | None = None) -> bo
 
 def prepare_or_not(item: Item, **options: Any) -> Prepared:
     """Prepare an item, but crash or hang on one that is named so."""
+    from facecheck.scanner.prepare import prepare
+
     name = item.name.rpartition("/")[2]
     if "crash" in name:
         ctypes.string_at(0)

@@ -3,7 +3,9 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,8 @@ from facecheck.model.transforms import load_input
 from facecheck.scanner.checker import Checker
 from facecheck.scanner.columns import COLUMNS
 from facecheck.scanner.job import ScanResult, scan
+from facecheck.scanner.merge import merge
+from tests.scanner.conftest import pasted
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -201,3 +205,126 @@ def test_a_file_named_twice_has_one_row(
 ) -> None:
     face = drawn / "photo" / "drawn-photo" / "000.png"
     assert scan([face, face], tmp_path / "r.csv", trained[1], faces="off", device="cpu").files == 1
+
+
+def test_one_threshold_leaves_nothing_between(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    whole(drawn, tmp_path / "all.csv", trained[1])
+    scores = sorted(float(row["score"]) for row in rows_of(tmp_path / "all.csv"))
+    threshold = (scores[9] + scores[10]) / 2
+    result = whole(drawn, tmp_path / "r.csv", trained[1], threshold=threshold)
+    assert result.verdicts == {"real": 10, "artificial": 26}
+    for row in rows_of(tmp_path / "r.csv"):
+        assert row["verdict"] == ("artificial" if float(row["score"]) >= threshold else "real")
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        whole(drawn, tmp_path / "other.csv", trained[1], threshold=1.5)
+
+
+def test_files_are_placed_by_verdict(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(drawn, "in")
+    (tmp_path / "in" / "bad.png").write_text("bad")
+    files = {path.relative_to("in") for path in Path("in").rglob("*.png")}
+    copied = whole(Path("in"), Path("r.csv"), trained[1], copy_to=Path("copies"))
+    assert copied.placed is not None
+    assert (copied.placed.placed, copied.placed.left) == (36, 1)
+    verdicts = {row["path"]: row["verdict"] for row in rows_of(Path("r.csv"))}
+    for name in files - {Path("bad.png")}:
+        assert (Path("copies") / verdicts[f"in/{name}"] / name).read_bytes() == (
+            Path("in") / name
+        ).read_bytes()
+    with pytest.raises(UsageError, match="--yes"):
+        whole(Path("in"), Path("m.csv"), trained[1], move_to=Path("moved"))
+    assert not Path("m.csv").exists()
+    moved = whole(Path("in"), Path("m.csv"), trained[1], move_to=Path("moved"), confirmed=True)
+    assert moved.placed is not None
+    assert moved.placed.placed == 36
+    assert [path.name for path in Path("in").rglob("*.png")] == ["bad.png"]
+
+
+def test_what_does_not_go_together_is_told(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    for options, message in (
+        ({"copy_to": tmp_path, "move_to": tmp_path, "confirmed": True}, "name one of them"),
+        ({"watch": Event(), "copy_to": tmp_path}, "places no files"),
+        ({"watch": Event(), "part": (1, 2)}, "folders alone"),
+        ({"watch": Event(), "archives": True}, "folders alone"),
+        ({"part": (3, 2)}, "parts count from 1"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            whole(drawn, tmp_path / "r.csv", trained[1], **options)
+    with pytest.raises(UsageError, match="name a file with --out"):
+        whole(drawn, Path("-"), trained[1], copy_to=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_merge_to_the_bytes_of_one_scan_and_may_be_empty(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    folder = drawn / "sketch" / "drawn-sketch"
+    few = tmp_path / "few"
+    few.mkdir()
+    for name in ("000.png", "001.png"):
+        shutil.copy(folder / name, few / name)
+    whole(few, tmp_path / "whole.csv", trained[1])
+    parts = [tmp_path / f"{number}.csv" for number in (1, 2, 3)]
+    results = [
+        whole(few, part, trained[1], part=(number, 3)) for number, part in enumerate(parts, 1)
+    ]
+    assert sum(result.files for result in results) == 2
+    assert merge(tmp_path / "merged.csv", parts).files == 2
+    assert rows_of(tmp_path / "merged.csv") == rows_of(tmp_path / "whole.csv")
+
+
+def test_progress_tells_the_files_in_all_once_they_are_counted(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facecheck.scanner.job.CHUNK", 4)
+    told: list[tuple[int, int | None]] = []
+
+    class AtOnce:
+        """A thread that is done when it is started: counting wins every race."""
+
+        def __init__(self, target: Callable[[], None], daemon: bool) -> None:
+            self.start = target
+
+    monkeypatch.setattr("facecheck.scanner.job.Thread", AtOnce)
+
+    def note(done: int, total: int | None) -> None:
+        told.append((done, total))
+
+    whole(drawn, tmp_path / "r.csv", trained[1], batch_size=4, progress=note)
+    assert told == [(done, 36) for done in range(4, 37, 4)]
+
+
+def test_where_no_image_is_nothing_is_left_behind(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").touch()
+    with pytest.raises(FacecheckError, match=r"no images in .*in \(1 other files\)"):
+        whole(tmp_path / "in", tmp_path / "r.csv", trained[1])
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_each_face_of_a_photograph_is_judged(
+    trained: tuple[Path, Path], detector: Path, portraits: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    group = pasted((1000, 700), [(portraits[0], 60, 80, 300), (portraits[2], 600, 60, 256)])
+    group.save(tmp_path / "in" / "group.png")
+    pasted((400, 300), []).save(tmp_path / "in" / "nobody.png")
+    options: dict[str, Any] = {"face_detector": detector, "device": "cpu"}
+    scan([tmp_path / "in"], tmp_path / "r.csv", trained[1], **options)
+    scan([tmp_path / "in"], tmp_path / "each.csv", trained[1], per_face=True, **options)
+    one, none = rows_of(tmp_path / "r.csv")
+    first, second, _ = rows_of(tmp_path / "each.csv")
+    assert (one["status"], one["view"], one["faces"]) == ("ok", "face", "2")
+    assert one == max(first, second, key=lambda row: float(row["score"]))
+    assert float(first["face_left"]) < 400 < 600 < float(second["face_left"])
+    assert (none["faces"], none["width"], none["height"]) == ("0", "400", "300")
+    assert none["status"] in {"no_face", "ok"}  # by what so small a model takes a plain area for

@@ -270,7 +270,7 @@ def test_a_scan_killed_again_and_again_ends_in_the_same_bytes(tmp_path: Path, su
     whole = write_all(tmp_path / f"whole{suffix}", items)
     out = tmp_path / f"r{suffix}"
     chance = random.Random(1)
-    for _ in range(5):
+    for _ in range(3):
         command = [sys.executable, "-c", SCAN, str(out), "0.01"]
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as scan:
             assert scan.stdout is not None
