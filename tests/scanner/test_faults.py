@@ -67,6 +67,17 @@ def faces(face: Path, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def many(model: Path, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A folder of 220 images, and what an unbroken scan says of them."""
+    place = tmp_path_factory.mktemp("many")
+    (place / "in").mkdir()
+    for number in range(220):
+        (place / "in" / f"{number:03}.png").hardlink_to(drawn / "photo/drawn-photo/000.png")
+    scan([place / "in"], place / "whole.csv", model, faces="off", device="cpu", workers=1)
+    return place / "in", place / "whole.csv"
+
+
 def command(model: Path, *arguments: str) -> list[str]:
     options = ("--checkpoint", str(model), "--faces", "off", "--device", "cpu", "--workers", "1")
     return [sys.executable, "-m", "facecheck", "scan", *arguments, *options]
@@ -200,18 +211,15 @@ def test_a_full_disk_is_one_line_and_the_scan_goes_on_when_there_is_room(
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_scan_that_is_ended_keeps_its_rows_and_goes_on(
     model: Path,
-    face: Path,
+    many: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     ending: signal.Signals,
 ) -> None:
-    folder = tmp_path / "many"
-    folder.mkdir()
-    names = [str(folder / f"{number:03}.png") for number in range(220)]
-    for name in names:
-        Path(name).hardlink_to(face)
+    folder, whole = many
+    names = sorted(map(str, folder.iterdir()))
     listed = "".join(f"{name}\n" for name in names).encode()
-    out, whole = tmp_path / "r.csv", tmp_path / "whole.csv"
+    out = tmp_path / "r.csv"
     run = command(model, "-", "--out", str(out))
     with subprocess.Popen(
         run, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -236,7 +244,6 @@ def test_a_scan_that_is_ended_keeps_its_rows_and_goes_on(
     assert not out.exists()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
     assert scan(["-"], out, model, faces="off", device="cpu", workers=1).resumed >= 64
-    scan([folder], whole, model, faces="off", device="cpu", workers=1)
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("r.")) == [
         "r.csv", "r.csv.meta.json",

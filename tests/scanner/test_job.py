@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,10 @@ from facecheck.model.stability import steadied, variants
 from facecheck.model.transforms import load_input
 from facecheck.scanner.checker import Checker
 from facecheck.scanner.columns import COLUMNS
+from facecheck.scanner.inputs import Item
 from facecheck.scanner.job import ScanResult, scan
 from facecheck.scanner.merge import merge
+from facecheck.scanner.prepare import Prepared
 from tests.scanner.conftest import pasted
 
 
@@ -32,6 +35,28 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 def whole(folder: Path, out: Path, checkpoint: Path, **options: Any) -> ScanResult:
     """Scan what is drawn, of which no detector made for photographs could tell."""
     return scan([folder], out, checkpoint, faces="off", device="cpu", **options)
+
+
+class Here:
+    """Stands in for processes, which test_faults.py starts: calls are done in this one."""
+
+    def __init__(self, work: Callable[[Item], Prepared], *, timeout: float) -> None:
+        self.work = work
+
+    def __call__(self, item: Item) -> Prepared:
+        return self.work(pickle.loads(pickle.dumps(item)))
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if "bad_files" not in request.fixturenames:
+        monkeypatch.setattr("facecheck.scanner.job.Isolated", Here)
 
 
 def test_every_file_has_one_row_and_bad_ones_say_why(

@@ -17,7 +17,6 @@ from facecheck.core import tree
 from facecheck.core.errors import ImageError, UsageError
 from facecheck.core.files import name_text, path_text
 from facecheck.core.image import is_image_name, open_image
-from facecheck.core.manifest import SPLITS, read_manifest
 from facecheck.scanner import remote
 from facecheck.scanner.archives import MAX_MEMBER, is_archive_name, members
 from facecheck.scanner.globs import Globs, read_globs
@@ -386,6 +385,8 @@ def _listed_items(once: Once, rules: _Rules, null: bool) -> Iterator[Item]:
 def _manifest_part(
     path: Path, splits: Sequence[str], rules: _Rules
 ) -> Callable[[], Iterator[Item]]:
+    from facecheck.core.manifest import SPLITS, read_manifest  # slow, and in each worker's way
+
     for split in splits:
         if split not in SPLITS:
             raise UsageError(f"no split is called {split!r}: there are {', '.join(SPLITS)}")
