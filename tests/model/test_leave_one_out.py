@@ -11,6 +11,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
+from facecheck.model.calibrate import calibrate
 from facecheck.model.checkpoint import read_header
 from facecheck.model.leave_one_out import LeaveOneOutResult, best_threshold, leave_one_out
 from facecheck.model.train import train
@@ -18,6 +19,7 @@ from facecheck.scanner.checker import Checker
 from tests.conftest import SMALL, Outcome
 
 RECIPE = SMALL.changed({"epochs": 1})
+PAIRS = ["photo/drawn-photo", "photo/others", "cartoon/drawn-cartoon", "sketch/drawn-sketch"]
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +59,23 @@ def test_each_model_never_saw_its_source(result: LeaveOneOutResult, parted: Path
         assert row.train_images == training.height - own.height
 
 
-def test_a_row_is_what_its_model_says(result: LeaveOneOutResult, parted: Path) -> None:
+def test_a_row_is_what_its_model_says(
+    result: LeaveOneOutResult, parted: Path, tmp_path: Path
+) -> None:
     test = list(read_manifest(parted).in_split("test").records())
     for row in result.rows[1:3]:
-        checker = Checker(row.checkpoint, device="cpu")
+        calibrated = tmp_path / f"{row.source}.safetensors"
+        limits = [pair for pair in PAIRS if pair != f"{row.kind}/{row.source}"]
+        rest = read_manifest(parted).of_sources(limits)
+        write_manifest(rest, tmp_path / "rest.csv", {})
+        calibrate(row.checkpoint, tmp_path / "rest.csv", out=calibrated, device="cpu")
+        checker = Checker(calibrated, device="cpu")
         is_photo = row.kind == "photo"
-        own = [checker.check(r.path).score for r in test if r.source == row.source]
+        verdicts = [checker.check(r.path) for r in test if r.source == row.source]
+        own = [verdict.score for verdict in verdicts]
+        assert row.uncertain == np.mean([v.verdict == "uncertain" for v in verdicts])
+        wrong_side = "artificial" if is_photo else "real"
+        assert row.wrong_verdicts == np.mean([v.verdict == wrong_side for v in verdicts])
         other = [checker.check(r.path).score for r in test if (r.kind == "photo") != is_photo]
         assert (row.images, row.other_side) == (len(own), len(other))
         artificial = [not is_photo] * len(own) + [is_photo] * len(other)

@@ -22,6 +22,8 @@ from facecheck.model.metrics import Floats, Labels, calibration_error, softmax, 
 from facecheck.model.outputs import SplitOutputs, predict_split
 from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN
 
+#: The share of either side that may be judged wrong; the percentage that the guard lets through.
+BUDGET, GUARD = 0.01, 99.0
 #: Where the temperature is looked for.
 _TEMPERATURES = (0.05, 20.0)
 
@@ -88,8 +90,8 @@ def calibrate(
     checkpoint: Path,
     manifest: Path,
     *,
-    budget: float = 0.01,
-    guard: float = 99.0,
+    budget: float = BUDGET,
+    guard: float = GUARD,
     out: Path | None = None,
     overwrite: bool = False,
     device: str = "auto",
@@ -150,7 +152,7 @@ def calibrate(
             f"{path_text(manifest)}: its val split holds {'no ' if artificial.all() else 'only '}"
             f"{REAL}: calibration needs real and artificial images: run `facecheck split` again"
         )
-    header = _calibrated(predictor.header, found, budget, guard)
+    header = fitted_header(predictor.header, found, budget, guard)
     header = replace(
         header,
         calibration={
@@ -165,7 +167,16 @@ def calibrate(
     return _result(checkpoint, target, manifest, budget, header, found)
 
 
-def _calibrated(header: Header, found: SplitOutputs, budget: float, guard: float) -> Header:
+def fitted_header(
+    header: Header, found: SplitOutputs, budget: float = BUDGET, guard: float = GUARD
+) -> Header:
+    """Return a header with the temperature, thresholds and guard that fit these outputs.
+
+    Args:
+        header: of the checkpoint that gave them.
+        found: outputs for real and artificial images.
+        budget: as ``calibrate`` takes it, like ``guard``.
+    """
     temperature = fit_temperature(found.logits, found.labels)
     real = header.kinds.index(REAL)
     scores = 1 - softmax(found.logits / temperature)[:, real]

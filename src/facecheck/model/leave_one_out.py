@@ -17,10 +17,18 @@ from facecheck.core.files import path_text, sha256_file
 from facecheck.core.kinds import KINDS, REAL
 from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.core.parallel import Progress, silent
+from facecheck.model.calibrate import fitted_header
 from facecheck.model.engine import load_predictor
 from facecheck.model.metrics import Flags, Floats, ranking, wilson
-from facecheck.model.outputs import split_records
-from facecheck.model.predict import Predictor, judge
+from facecheck.model.outputs import predict_split, split_records
+from facecheck.model.predict import (
+    ARTIFICIAL,
+    REAL_VERDICT,
+    UNCERTAIN,
+    Predictor,
+    Verdict,
+    judge,
+)
 from facecheck.model.recipe import Recipe
 from facecheck.model.state import Epoch
 from facecheck.model.train import train
@@ -44,6 +52,9 @@ class LeftOut:
         train_images: images trained on.
         images: images of the source judged.
         other_side: images of the other side judged.
+        uncertain: share of the source's images whose verdict is ``uncertain``, once the model is
+            calibrated on the validation images of the sources that are left.
+        wrong_verdicts: share of them whose verdict is the wrong one, likewise.
         auc: area under the ROC curve of the score, source against other side; 0.5 is chance.
         threshold: the score with the best balanced accuracy on the validation images of the
             sources that are left.
@@ -63,6 +74,8 @@ class LeftOut:
     train_images: int
     images: int
     other_side: int
+    uncertain: float
+    wrong_verdicts: float
     auc: float
     threshold: float
     accuracy: float
@@ -134,9 +147,7 @@ def leave_one_out(
         FacecheckError: no source can be left out; or as :func:`~facecheck.model.train.train`.
     """
     data = read_manifest(manifest).of_sources(recipe.sources)
-    judged, validation = (
-        split_records(manifest, part, recipe.sources).sampled(per_source) for part in (split, "val")
-    )
+    judged = split_records(manifest, split, recipe.sources).sampled(per_source)
     key = _key(manifest, recipe, split, per_source)
     finished = _finished(folder / RESULTS, key)
     sources = _sources(data)
@@ -168,7 +179,7 @@ def leave_one_out(
                 trained.train_images,
                 (kind, source),
                 left,
-                validation.where(~_is(kind, source)),
+                manifest,
                 judged,
                 device,
             )
@@ -218,7 +229,7 @@ def _judge(
     train_images: int,
     left_out: tuple[str, str],
     left: Sequence[tuple[str, str]],
-    validation: Manifest,
+    manifest: Path,
     judged: Manifest,
     device: str,
 ) -> LeftOut:
@@ -226,13 +237,23 @@ def _judge(
     is_photo = kind == REAL
     own = judged.where(_is(kind, source))
     other = judged.where((pl.col("kind") == REAL) != is_photo)
-    predictor = load_predictor(checkpoint, device)
-    own_scores, other_scores = _scores(predictor, own), _scores(predictor, other)
+    predictor = load_predictor(checkpoint, device, features=True)
+    validation = predict_split(
+        *(predictor, checkpoint, manifest, "val", [f"{a}/{b}" for a, b in left]),
+        batch_size=32,
+        workers=None,
+        progress=silent,
+    )
+    photos = validation.labels == predictor.header.kinds.index(REAL)
+    if photos.any() and not photos.all():
+        predictor.header = fitted_header(predictor.header, validation)
+    own_answers = _answers(predictor, own)
+    own_scores = np.array([answer.score for answer in own_answers])
+    other_scores = np.array([answer.score for answer in _answers(predictor, other)])
     scores = np.concatenate([own_scores, other_scores])
     artificial = np.repeat([not is_photo, is_photo], [len(own_scores), len(other_scores)])
-    threshold = best_threshold(
-        _scores(predictor, validation), (validation.frame["kind"] != REAL).to_numpy()
-    )
+    val_answers = validation.verdicts(predictor.header)
+    threshold = best_threshold(np.array([answer.score for answer in val_answers]), ~photos)
     ranked = ranking(scores, artificial, threshold)
     # Both sides are there, so the figures are defined.
     auc, accuracy, best = (
@@ -246,6 +267,8 @@ def _judge(
         train_images=train_images,
         images=len(own_scores),
         other_side=len(other_scores),
+        uncertain=_share(own_answers, UNCERTAIN),
+        wrong_verdicts=_share(own_answers, ARTIFICIAL if is_photo else REAL_VERDICT),
         auc=auc,
         threshold=threshold,
         accuracy=accuracy,
@@ -258,16 +281,20 @@ def _judge(
     )
 
 
-def _scores(predictor: Predictor, records: Manifest) -> Floats:
-    scores = []
+def _share(answers: Sequence[Verdict], verdict: str) -> float:
+    return sum(answer.verdict == verdict for answer in answers) / len(answers)
+
+
+def _answers(predictor: Predictor, records: Manifest) -> list[Verdict]:
+    answers = []
     for prediction in predictor.predict(records.paths()):
         if prediction.logits is None:
             raise FacecheckError(
                 f"{path_text(prediction.path)}: {prediction.message}: mend it, or run `facecheck "
                 "index` again"
             )
-        scores.append(judge(prediction.logits, predictor.header, prediction.features).score)
-    return np.array(scores)
+        answers.append(judge(prediction.logits, predictor.header, prediction.features))
+    return answers
 
 
 def best_threshold(scores: Floats, artificial: Flags) -> float:

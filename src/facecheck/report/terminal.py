@@ -436,7 +436,10 @@ def _share_cells(share: Share | None) -> list[str]:
 def render_leave_one_out(result: LeaveOneOutResult) -> RenderableType:
     """Render each source left out: whether its kind was seen, and how it was told."""
     count = len(result.rows)
-    headings = ("images", "AUC", "accuracy", "at best", "gap", "wrong", "95 % interval")
+    headings = (
+        *("images", "AUC", "accuracy", "at best", "gap", "wrong", "95 % interval"),
+        *("uncertain", "wrong verdicts"),
+    )
     table = _table("kind", "left out", "model", *headings)
     for row in result.rows:
         low, high = row.interval
@@ -445,13 +448,15 @@ def render_leave_one_out(result: LeaveOneOutResult) -> RenderableType:
             *(f"{row.images:,}", f"{row.auc:.3f}", percent(row.accuracy)),
             *(percent(row.best_accuracy), f"{100 * row.gap:.1f}", percent(row.wrong_share)),
             f"{100 * low:.1f} to {100 * high:.1f}",
+            *(percent(row.uncertain), percent(row.wrong_verdicts)),
         )
     resumed = f", {result.resumed:,} of them from an earlier run" if result.resumed else ""
     return Group(
         table,
         _line(
             "accuracy: balanced, against the other side, at the threshold that is best on the "
-            "validation images of the sources left; wrong: false alarms among photos, else misses"
+            "validation images of the sources left; wrong: false alarms among photos, else misses. "
+            "uncertain, wrong verdicts: of the images left out, once the model is calibrated"
         ),
         *(_line(f"{name} not left out: {why}", "yellow") for name, why in result.skipped),
         _line(f"{count:,} source{'s' * (count != 1)} left out{resumed}; in {result.folder}"),
