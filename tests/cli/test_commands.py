@@ -107,7 +107,7 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
             "out", "checkpoint", "files", "rows", "resumed", "dropped", "passed", "statuses",
-            "verdicts", "kinds", "placed",
+            "verdicts", "kinds", "no_detector", "placed",
         ],
     }  # fmt: skip
     for arguments, wanted in keys.items():
@@ -164,6 +164,16 @@ def test_without_a_face_detector_one_line_says_how_to_do_without(
     done = command("scan", drawn, "--checkpoint", trained[1])
     assert done.code == 2
     assert one_line(done).endswith("or pass --faces off\n")
+    # Who named none gets answers without one.
+    monkeypatch.delenv("FACECHECK_FACE_DETECTOR")
+    monkeypatch.setenv("FACECHECK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    whole = command("scan", drawn, "--checkpoint", trained[1])
+    assert whole.code == 0
+    assert "every image was judged whole: no face detector at" in whole.err
+    with (tmp_path / "results.csv").open(newline="") as stream:
+        assert {(row["view"], row["faces"]) for row in csv.DictReader(stream)} == {("whole", "")}
+    assert command("scan", drawn, "--checkpoint", trained[1], "--per-face", "--overwrite").code == 1
 
 
 def test_two_files_are_explained(command: Run, drawn: Path) -> None:

@@ -129,7 +129,8 @@ def scan(
     faces: Annotated[
         Literal["auto", "off"],
         typer.Option(
-            help="auto: find faces and judge each; off: judge every image whole.",
+            help="auto: find faces and judge each, by a detector that is downloaded once; off: "
+            "judge every image whole.",
             rich_help_panel=_FACES,
         ),
     ] = "auto",
@@ -316,6 +317,8 @@ def _part(text: str) -> tuple[int, int]:
 def _warn(result: ScanResult, *, quiet: bool) -> None:
     if quiet:
         return
+    if result.no_detector:
+        sys.stderr.write(f"facecheck: every image was judged whole: {result.no_detector}\n")
     if result.dropped:
         sys.stderr.write(f"facecheck: earlier rows were dropped: {result.dropped}\n")
     if result.passed.unlistable:

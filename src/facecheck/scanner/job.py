@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 import facecheck
-from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.errors import CheckpointError, FacecheckError, UsageError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.parallel import Progress, chunked, cpu_count, silent
@@ -64,6 +64,7 @@ class ScanResult:
         statuses: rows by status.
         verdicts: rows by verdict.
         kinds: rows by kind.
+        no_detector: why images were judged whole although faces were to be found; else empty.
         placed: what was copied or moved; None where that was not asked for.
     """
 
@@ -77,6 +78,7 @@ class ScanResult:
     statuses: Mapping[str, int]
     verdicts: Mapping[str, int]
     kinds: Mapping[str, int]
+    no_detector: str = ""
     placed: PlaceResult | None = None
 
 
@@ -132,7 +134,8 @@ def scan(
         follow: enter folders behind symbolic links.
         archives: open the archives in folders.
         null: the list on standard input is separated by NUL; mostly found out by itself.
-        faces: ``auto`` finds faces and judges each; ``off`` judges every image whole.
+        faces: ``auto`` finds faces and judges each, or judges images whole where no detector can be
+            had, and says so; ``off`` judges every image whole.
         face_detector: YuNet's file; None takes the cached one, or downloads it.
         per_face: a row for each face; else one per file, of its most artificial face.
         stability: judge so many variants as well, scaled and encoded anew: a verdict that flips
@@ -184,7 +187,9 @@ def scan(
     found = look()
     items = watched(found, watch) if watch else _part(_some(found, inputs), part)
     predictor = _predictor(checkpoint, device, threshold)
-    detector = _detector(face_detector) if faces == "auto" else None
+    detector, no_detector = None, ""
+    if faces == "auto":
+        detector, no_detector = _detector(face_detector, needed=per_face)
     facts = {
         **_facts(checkpoint, predictor, detector),
         **{"per_face": per_face, "stability": stability, "threshold": threshold},
@@ -222,6 +227,7 @@ def scan(
         statuses=_marginal(sink.tally, 0),
         verdicts=_marginal(sink.tally, 1),
         kinds=_marginal(sink.tally, 2),
+        no_detector=no_detector,
         placed=_placed(out, inputs, copy_to, move_to),
     )
 
@@ -297,10 +303,21 @@ def _predictor(checkpoint: Path, device: str, threshold: float | None) -> Predic
     return predictor
 
 
-def _detector(named: Path | None) -> Path:
-    detector = find_face_detector(named)
-    check_detector(detector)
-    return detector
+def _detector(named: Path | None, *, needed: bool) -> tuple[Path | None, str]:
+    """Return the face detector, or why there is none.
+
+    Who never chose one must get answers without it, where it cannot be downloaded.
+    """
+    try:
+        detector = find_face_detector(named)
+        check_detector(detector)
+    except (UsageError, CheckpointError):  # one that was named, or is there and broken
+        raise
+    except FacecheckError as error:
+        if needed:
+            raise
+        return None, str(error)
+    return detector, ""
 
 
 def _facts(checkpoint: Path, predictor: Predictor, detector: Path | None) -> dict[str, object]:
