@@ -14,7 +14,7 @@ facecheck fetch --from drawn
 facecheck split --ratio 8:1:1
 # A small network and few pixels, so that it takes seconds; leave the options out for a real one.
 facecheck train --arch resnet10t --no-pretrained --image-size 64 --epochs 12 --batch-size 16 --lr 2e-3
-facecheck scan ./photos --out results.csv
+facecheck scan ./photos --faces off --out results.csv
 
 echo "workspace: $workspace"
 head -n 5 results.csv

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from facecheck.model.train import train as train
     from facecheck.scanner.checker import Checker as Checker
     from facecheck.scanner.job import scan as scan
+    from facecheck.scanner.merge import merge as merge
 
 _HOMES = {
     "FacecheckError": "core.errors",
@@ -60,6 +61,7 @@ _HOMES = {
     "study": "model.study",
     "Checker": "scanner.checker",
     "scan": "scanner.job",
+    "merge": "scanner.merge",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

@@ -49,7 +49,7 @@ def test_the_whole_road_in_an_empty_folder(command: Run, drawn: Path, tmp_path: 
     judged = command("evaluate")
     assert judged.code == 0
     assert "true \\ predicted" in judged.out
-    scanned = command("scan", "./photos", "--out", "results.csv")
+    scanned = command("scan", "./photos", "--faces", "off", "--out", "results.csv")
     assert scanned.code == 0
     with (tmp_path / "results.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -58,7 +58,7 @@ def test_the_whole_road_in_an_empty_folder(command: Run, drawn: Path, tmp_path: 
     ]
     assert {row["status"] for row in rows} == {"ok"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "data", "photos", "results.csv", "runs",
+        "data", "photos", "results.csv", "results.csv.meta.json", "runs",
     ]  # fmt: skip
 
 
@@ -105,8 +105,9 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "path", "precision", "bytes", "images", "calibrated_on", "largest_difference",
             "mean_difference", "verdicts_changed", "top1", "exported_top1",
         ],
-        ("scan", str(drawn), "--checkpoint", str(checkpoint)): [
-            "out", "checkpoint", "files", "resumed", "ignored", "statuses", "verdicts", "kinds",
+        ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
+            "out", "checkpoint", "files", "rows", "resumed", "dropped", "passed", "statuses",
+            "verdicts", "kinds", "no_detector", "placed",
         ],
     }  # fmt: skip
     for arguments, wanted in keys.items():
@@ -135,6 +136,46 @@ def test_a_move_asks_first(
     assert len(list((tmp_path / "clean").rglob("*.png"))) == 36
 
 
+def test_a_scan_that_moves_asks_first(
+    command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    import io
+
+    shutil.copytree(drawn, tmp_path / "in")
+    move = ("scan", "in", "--faces", "off", "--checkpoint", trained[1], "--move-to", "clean")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    refused = command(*move)
+    assert refused.code == 1
+    assert "Move files to clean" in refused.err
+    assert not (tmp_path / "results.csv").exists()
+    done = command(*move, "--yes")
+    assert done.code == 0
+    assert "36 files moved to clean" in done.out
+    assert len(list((tmp_path / "clean").rglob("*.png"))) == 36
+    assert not list((tmp_path / "in").rglob("*.png"))
+
+
+def test_without_a_face_detector_one_line_says_how_to_do_without(
+    command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("FACECHECK_FACE_DETECTOR", str(tmp_path / "nothing.onnx"))
+    done = command("scan", drawn, "--checkpoint", trained[1])
+    assert done.code == 2
+    assert one_line(done).endswith("or pass --faces off\n")
+    # Who named none gets answers without one.
+    monkeypatch.delenv("FACECHECK_FACE_DETECTOR")
+    monkeypatch.setenv("FACECHECK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    whole = command("scan", drawn, "--checkpoint", trained[1])
+    assert whole.code == 0
+    assert "every image was judged whole: no face detector at" in whole.err
+    with (tmp_path / "results.csv").open(newline="") as stream:
+        assert {(row["view"], row["faces"]) for row in csv.DictReader(stream)} == {("whole", "")}
+    assert command("scan", drawn, "--checkpoint", trained[1], "--per-face", "--overwrite").code == 1
+
+
 def test_two_files_are_explained(command: Run, drawn: Path) -> None:
     folder = drawn / "photo" / "drawn-photo"
     told = command("dedup", "--explain", folder / "000.png", folder / "000.png")
@@ -149,7 +190,7 @@ def test_quiet_is_quiet(command: Run, drawn: Path) -> None:
 def test_a_scan_with_errors_ends_with_three(
     command: Run, trained: tuple[Path, Path], bad_files: dict[str, str]
 ) -> None:
-    done = command("scan", "bad", "--checkpoint", trained[1])
+    done = command("scan", "bad", "--checkpoint", trained[1], "--faces", "off")
     assert done.code == 3
     assert "error" in done.out
 
@@ -196,7 +237,11 @@ def test_an_evaluation_with_vanished_files_ends_with_three(
         (["calibrate", "{checkpoint}", "--manifest", "m.csv", "--budget", "1"], 2, "--budget 1"),
         (["scan", "empty", "--checkpoint", "nothing"], 2, "no checkpoint at nothing"),
         (["scan", "nothing", "--checkpoint", "{checkpoint}"], 2, "nothing to scan at nothing"),
-        (["scan", "empty", "--checkpoint", "{checkpoint}"], 1, "no images in empty"),
+        (
+            ["scan", "empty", "--checkpoint", "{checkpoint}", "--faces", "off"],
+            1,
+            "no images in empty",
+        ),
         (["scan", "texts", "--checkpoint", "m.csv"], 1, "not a whole safetensors file"),
         (["fetch", "--from", "nothing"], 2, "nothing at nothing"),
         (["--config", "odd.yaml", "split"], 2, "did you mean 'train'"),

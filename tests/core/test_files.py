@@ -4,9 +4,21 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from facecheck.core.errors import UsageError
-from facecheck.core.files import atomic_path, is_utf8, path_text, refuse_to_overwrite, write_text
+from facecheck.core.files import (
+    atomic_path,
+    is_utf8,
+    name_text,
+    named_path,
+    open_regular,
+    path_text,
+    refuse_to_overwrite,
+    safe_cell,
+    write_text,
+)
 
 
 def test_an_error_while_writing_leaves_the_old_file_whole(tmp_path: Path) -> None:
@@ -28,11 +40,28 @@ def test_written_files_have_ordinary_permissions(tmp_path: Path) -> None:
 def test_names_become_text_that_cannot_harm(tmp_path: Path) -> None:
     odd = Path(os.fsdecode(b"caf\xe9.jpg"))
     assert path_text(odd) == "caf\\xe9.jpg"
+    assert path_text("=a.jpg") == "./=a.jpg"
     assert not is_utf8(odd)
     assert is_utf8(Path("café.jpg"))
     assert [path_text(Path(name)) for name in ("=1.jpg", "-rf", "+a", "@b", "a=b")] == [
         "./=1.jpg", "./-rf", "./+a", "./@b", "a=b",
     ]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from([b"\\", b"x", b"4", b"e9", b"\xe9", b"\xc3\xa9", b"=", b"\n"])))
+@example([b"\\x", b"\xe9"])
+@example([b"\\xe9"])
+def test_any_name_comes_back_from_its_text(parts: list[bytes]) -> None:
+    path = Path(os.fsdecode(b"".join([*parts, b".jpg"])))
+    text = name_text(path)
+    assert text.encode().decode() == text
+    assert named_path(text) == path
+    assert named_path(safe_cell(text)) == path
+
+
+def test_ordinary_names_are_their_own_text() -> None:
+    for name in ("a.jpg", "café\n.jpg", "back\\slash.jpg", r"C:\x\y.jpg", "-rf"):
+        assert name_text(Path(name)) == name
 
 
 def test_existing_outputs_are_not_replaced_unasked(tmp_path: Path) -> None:
@@ -42,3 +71,20 @@ def test_existing_outputs_are_not_replaced_unasked(tmp_path: Path) -> None:
     refuse_to_overwrite(path, overwrite=True)
     with pytest.raises(UsageError, match="--overwrite"):
         refuse_to_overwrite(path, overwrite=False)
+
+
+def test_only_regular_files_are_opened_and_nothing_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("a")
+    with open_regular(tmp_path / "link") as stream:
+        assert stream.read() == b"x"
+    os.mkfifo(tmp_path / "pipe")
+    for odd in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(OSError, match="a pipe, socket or device"):
+            open_regular(odd)
+    with pytest.raises(IsADirectoryError):
+        open_regular(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_regular(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError):
+        open_regular("a\0b")

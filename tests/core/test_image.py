@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from facecheck.core.errors import ImageError
-from facecheck.core.image import decode, is_image_name, perceptual_hash, pixel_hash
+from facecheck.core.image import MAX_BYTES, decode, is_image_name, perceptual_hash, pixel_hash
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
@@ -181,3 +182,17 @@ def test_image_names_are_told_by_their_ending() -> None:
     assert is_image_name(Path("a.JPeG"))
     assert not is_image_name(Path("a.txt"))
     assert not is_image_name(Path("jpg"))
+
+
+def test_pipes_devices_and_files_too_large_to_be_images_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with (tmp_path / "huge.tif").open("wb") as stream:
+        stream.truncate(MAX_BYTES + 1)
+    for path, reason in (
+        (tmp_path / "pipe.jpg", "a pipe, socket or device"),
+        (Path("/dev/zero"), "a pipe, socket or device"),
+        (tmp_path / "huge.tif", "too large"),
+        (tmp_path, "a folder"),
+    ):
+        with pytest.raises(ImageError, match=reason):
+            decode(path)

@@ -126,7 +126,7 @@ def test_the_guard_acts_in_every_command_that_judges(
     verdict = Checker(path, device="cpu").check(face)
     assert open_verdict.verdict != "uncertain"
     assert verdict == replace(open_verdict, verdict="uncertain")
-    scanned = scan([drawn / "photo"], tmp_path / "r.csv", path, device="cpu")
+    scanned = scan([drawn / "photo"], tmp_path / "r.csv", path, faces="off", device="cpu")
     assert scanned.verdicts == {"uncertain": 12}
     judged = evaluate(path, trained[0], device="cpu", baseline=False)
     assert judged.verdicts.uncertain == judged.verdicts.count

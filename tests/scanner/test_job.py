@@ -2,23 +2,61 @@ from __future__ import annotations
 
 import csv
 import os
+import pickle
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
+from typing import Any
 
+import numpy as np
 import pytest
 
 from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.image import decode
 from facecheck.model.engine import load_predictor
 from facecheck.model.evaluate import evaluate
-from facecheck.model.stability import stability
+from facecheck.model.stability import steadied, variants
+from facecheck.model.transforms import load_input
 from facecheck.scanner.checker import Checker
-from facecheck.scanner.job import scan
-from facecheck.scanner.sink import COLUMNS, STABILITY_COLUMNS
+from facecheck.scanner.columns import COLUMNS
+from facecheck.scanner.inputs import Item
+from facecheck.scanner.job import ScanResult, scan
+from facecheck.scanner.merge import merge
+from facecheck.scanner.prepare import Prepared
+from tests.scanner.conftest import pasted
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def whole(folder: Path, out: Path, checkpoint: Path, **options: Any) -> ScanResult:
+    """Scan what is drawn, of which no detector made for photographs could tell."""
+    return scan([folder], out, checkpoint, faces="off", device="cpu", **options)
+
+
+class Here:
+    """Stands in for processes, which test_faults.py starts: calls are done in this one."""
+
+    def __init__(self, work: Callable[[Item], Prepared], *, timeout: float) -> None:
+        self.work = work
+
+    def __call__(self, item: Item) -> Prepared:
+        return self.work(pickle.loads(pickle.dumps(item)))
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if "bad_files" not in request.fixturenames:
+        monkeypatch.setattr("facecheck.scanner.job.Isolated", Here)
 
 
 def test_every_file_has_one_row_and_bad_ones_say_why(
@@ -35,7 +73,7 @@ def test_every_file_has_one_row_and_bad_ones_say_why(
     os.mkfifo(folder / "pipe.jpg")
     (folder / "dangling.jpg").symlink_to(folder / "nothing")
     bad_files["dangling.jpg"] = "not there"
-    result = scan([folder], tmp_path / "r.csv", trained[1], device="cpu")
+    result = whole(folder, tmp_path / "r.csv", trained[1])
     rows = rows_of(tmp_path / "r.csv")
     assert [Path(row["path"]).name for row in rows] == sorted(bad_files)
     for row in rows:
@@ -44,60 +82,46 @@ def test_every_file_has_one_row_and_bad_ones_say_why(
         assert reason in row["message"]
         assert bool(row["score"]) != bool(reason)
     assert result.files == len(rows)
-    assert result.ignored == 1
+    assert result.passed.ignored == 1
+    assert result.passed.special == 1
     assert result.statuses["error"] == sum(bool(reason) for reason in bad_files.values())
 
 
 def test_the_columns_are_pinned() -> None:
-    assert COLUMNS == (
-        "path", "status", "verdict", "kind", "score", "p_photo", "p_cartoon", "p_sketch",
-        "p_painting", "p_sculpture", "p_generated", "message",
-    )  # fmt: skip
+    assert list(COLUMNS) == [
+        "path", "status", "verdict", "kind", "score", "spread", "p_photo", "p_cartoon", "p_sketch",
+        "p_painting", "p_sculpture", "p_generated", "view", "faces", "face_left", "face_top",
+        "face_width", "face_height", "face_confidence", "width", "height", "message",
+    ]  # fmt: skip
 
 
-def test_stability_adds_one_column_and_makes_what_flips_uncertain(
+def test_stability_tells_how_far_a_score_moves_and_changes_nothing_else(
     trained: tuple[Path, Path], drawn: Path, tmp_path: Path
 ) -> None:
-    assert (*COLUMNS[:5], "spread", *COLUMNS[5:]) == STABILITY_COLUMNS
     checkpoint = trained[1]
     shutil.copytree(drawn / "photo" / "drawn-photo", tmp_path / "in")
     (tmp_path / "in" / "bad.png").write_text("bad")
-    scan([tmp_path / "in"], tmp_path / "plain.csv", checkpoint, device="cpu")
-    scan([tmp_path / "in"], tmp_path / "stable.csv", checkpoint, stability=3, device="cpu")
+    whole(tmp_path / "in", tmp_path / "plain.csv", checkpoint)
+    whole(tmp_path / "in", tmp_path / "stable.csv", checkpoint, stability=3, batch_size=5)
     plain, stable = rows_of(tmp_path / "plain.csv"), rows_of(tmp_path / "stable.csv")
-    assert tuple(plain[0]) == COLUMNS
-    assert tuple(stable[0]) == STABILITY_COLUMNS
     predictor = load_predictor(checkpoint, "cpu")
     for before, after in zip(plain, stable, strict=True):
-        assert before["path"] == after["path"]
-        assert before["status"] == after["status"]
-        assert before["message"] == after["message"]
+        assert before["spread"] == ""
         if after["status"] == "error":
-            assert after["spread"] == after["score"] == ""
+            assert before == after
             continue
-        told = stability(Path(after["path"]), predictor, 3)
+        image = decode(Path(after["path"])).image
+        stored = [load_input(data, predictor.header.transform) for data in variants(image, 3)]
+        own = predictor.verdicts(load_input(Path(after["path"]), predictor.header.transform)[None])
+        told = steadied([*own, *predictor.verdicts(np.stack(stored))])
+        assert told.spread
         assert float(after["spread"]) == pytest.approx(told.spread, abs=2e-6)
-        assert float(after["score"]) == pytest.approx(float(before["score"]), abs=2e-6)
         assert after["verdict"] == told.verdict
-    assert any(float(row["spread"] or 0) > 0 for row in stable)
-
-
-def test_an_interrupted_stable_scan_continues_to_the_same_bytes(
-    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
-) -> None:
-    whole, cut = tmp_path / "whole.csv", tmp_path / "cut.csv"
-    folder = drawn / "sketch"
-    scan([folder], whole, trained[1], stability=2, device="cpu", batch_size=4)
-
-    def interrupt(done: int, total: int | None) -> None:
-        if done >= 8:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        scan([folder], cut, trained[1], stability=2, device="cpu", batch_size=4, progress=interrupt)
-    result = scan([folder], cut, trained[1], stability=2, device="cpu", batch_size=4)
-    assert result.resumed == 8
-    assert cut.read_bytes() == whole.read_bytes()
+        for column in {*COLUMNS} - {"spread", "verdict"}:
+            if COLUMNS[column] is float and before[column]:
+                assert float(after[column]) == pytest.approx(float(before[column]), abs=2e-6)
+            else:
+                assert before[column] == after[column]
 
 
 def test_a_score_is_its_own_files_whatever_surrounds_it(
@@ -109,7 +133,7 @@ def test_a_score_is_its_own_files_whatever_surrounds_it(
         shutil.copy(path, tmp_path / "mixed" / f"{number:02}.png")
         if number % 3 == 0:
             (tmp_path / "mixed" / f"{number:02}bad.png").write_text("bad")
-    scan([tmp_path / "mixed"], tmp_path / "r.csv", checkpoint, device="cpu", batch_size=5)
+    whole(tmp_path / "mixed", tmp_path / "r.csv", checkpoint, batch_size=5)
     checker = Checker(checkpoint, device="cpu")
     rows = rows_of(tmp_path / "r.csv")
     assert len(rows) == 36 + 12
@@ -129,7 +153,7 @@ def test_a_score_is_its_own_files_whatever_surrounds_it(
 def test_evaluate_and_scan_agree(trained: tuple[Path, Path], drawn: Path, tmp_path: Path) -> None:
     manifest, checkpoint = trained
     evaluate(checkpoint, manifest, predictions=tmp_path / "p.csv", device="cpu")
-    scan([drawn], tmp_path / "r.csv", checkpoint, device="cpu")
+    whole(drawn, tmp_path / "r.csv", checkpoint)
     scanned = {row["path"]: row for row in rows_of(tmp_path / "r.csv")}
     for row in rows_of(tmp_path / "p.csv"):
         other = scanned[row["path"]]
@@ -137,23 +161,29 @@ def test_evaluate_and_scan_agree(trained: tuple[Path, Path], drawn: Path, tmp_pa
         assert float(row["score"]) == pytest.approx(float(other["score"]), abs=2e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"stability": 2}])
 def test_an_interrupted_scan_continues_to_the_same_bytes(
-    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+    trained: tuple[Path, Path],
+    drawn: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any],
 ) -> None:
-    whole, cut = tmp_path / "whole.csv", tmp_path / "cut.csv"
-    scan([drawn], whole, trained[1], device="cpu", batch_size=8)
+    monkeypatch.setattr("facecheck.scanner.job.CHUNK", 8)
+    unbroken, cut = tmp_path / "whole.csv", tmp_path / "cut.csv"
+    whole(drawn, unbroken, trained[1], batch_size=8, **options)
 
     def interrupt(done: int, total: int | None) -> None:
         if done >= 16:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        scan([drawn], cut, trained[1], device="cpu", batch_size=8, progress=interrupt)
+        whole(drawn, cut, trained[1], batch_size=8, progress=interrupt, **options)
     assert not cut.exists()
-    result = scan([drawn], cut, trained[1], device="cpu", batch_size=8)
+    result = whole(drawn, cut, trained[1], batch_size=8, **options)
     assert result.resumed == 16
-    assert sum(result.verdicts.values()) == 36
-    assert cut.read_bytes() == whole.read_bytes()
+    assert result.files == result.rows == sum(result.verdicts.values()) == 36
+    assert cut.read_bytes() == unbroken.read_bytes()
 
 
 def test_hostile_names_are_one_safe_row_each(
@@ -168,7 +198,7 @@ def test_hostile_names_are_one_safe_row_each(
     monkeypatch.chdir(tmp_path)
     # As a shell's glob would hand them over: each file named itself.
     given = [Path(name) for name in sorted(os.listdir(tmp_path))]
-    scan(given, tmp_path / "r.csv", trained[1], device="cpu")
+    scan(given, tmp_path / "r.csv", trained[1], faces="off", device="cpu")
     rows = rows_of(tmp_path / "r.csv")
     assert len(rows) == 7
     assert {row["status"] for row in rows} == {"ok"}
@@ -181,22 +211,145 @@ def test_inputs_and_outputs_that_cannot_be_are_told(
 ) -> None:
     checkpoint = trained[1]
     with pytest.raises(UsageError, match="nothing to scan at"):
-        scan([tmp_path / "nothing"], tmp_path / "r.csv", checkpoint)
+        scan([tmp_path / "nothing"], tmp_path / "r.csv", checkpoint, faces="off")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FacecheckError, match="no images"):
-        scan([tmp_path / "empty"], tmp_path / "r.csv", checkpoint)
+        scan([tmp_path / "empty"], tmp_path / "r.csv", checkpoint, faces="off")
     with pytest.raises(UsageError, match=r"\.csv"):
-        scan([drawn], tmp_path / "r.txt", checkpoint)
+        scan([drawn], tmp_path / "r.txt", checkpoint, faces="off")
     (tmp_path / "r.csv").write_text("mine")
     with pytest.raises(UsageError, match="--overwrite"):
-        scan([drawn], tmp_path / "r.csv", checkpoint)
+        scan([drawn], tmp_path / "r.csv", checkpoint, faces="off")
     assert (tmp_path / "r.csv").read_text() == "mine"
     with pytest.raises(FacecheckError, match="cannot be written"):
-        scan([drawn], Path("/proc/facecheck/r.csv"), checkpoint)
+        scan([drawn], Path("/proc/facecheck/r.csv"), checkpoint, faces="off")
 
 
 def test_a_file_named_twice_has_one_row(
     trained: tuple[Path, Path], drawn: Path, tmp_path: Path
 ) -> None:
     face = drawn / "photo" / "drawn-photo" / "000.png"
-    assert scan([face, face], tmp_path / "r.csv", trained[1], device="cpu").files == 1
+    assert scan([face, face], tmp_path / "r.csv", trained[1], faces="off", device="cpu").files == 1
+
+
+def test_one_threshold_leaves_nothing_between(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    whole(drawn, tmp_path / "all.csv", trained[1])
+    scores = sorted(float(row["score"]) for row in rows_of(tmp_path / "all.csv"))
+    threshold = (scores[9] + scores[10]) / 2
+    result = whole(drawn, tmp_path / "r.csv", trained[1], threshold=threshold)
+    assert result.verdicts == {"real": 10, "artificial": 26}
+    for row in rows_of(tmp_path / "r.csv"):
+        assert row["verdict"] == ("artificial" if float(row["score"]) >= threshold else "real")
+    with pytest.raises(UsageError, match="from 0 to 1"):
+        whole(drawn, tmp_path / "other.csv", trained[1], threshold=1.5)
+
+
+def test_files_are_placed_by_verdict(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(drawn, "in")
+    (tmp_path / "in" / "bad.png").write_text("bad")
+    files = {path.relative_to("in") for path in Path("in").rglob("*.png")}
+    copied = whole(Path("in"), Path("r.csv"), trained[1], copy_to=Path("copies"))
+    assert copied.placed is not None
+    assert (copied.placed.placed, copied.placed.left) == (36, 1)
+    verdicts = {row["path"]: row["verdict"] for row in rows_of(Path("r.csv"))}
+    for name in files - {Path("bad.png")}:
+        assert (Path("copies") / verdicts[f"in/{name}"] / name).read_bytes() == (
+            Path("in") / name
+        ).read_bytes()
+    with pytest.raises(UsageError, match="--yes"):
+        whole(Path("in"), Path("m.csv"), trained[1], move_to=Path("moved"))
+    assert not Path("m.csv").exists()
+    moved = whole(Path("in"), Path("m.csv"), trained[1], move_to=Path("moved"), confirmed=True)
+    assert moved.placed is not None
+    assert moved.placed.placed == 36
+    assert [path.name for path in Path("in").rglob("*.png")] == ["bad.png"]
+
+
+def test_what_does_not_go_together_is_told(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    for options, message in (
+        ({"copy_to": tmp_path, "move_to": tmp_path, "confirmed": True}, "name one of them"),
+        ({"watch": Event(), "copy_to": tmp_path}, "places no files"),
+        ({"watch": Event(), "part": (1, 2)}, "folders alone"),
+        ({"watch": Event(), "archives": True}, "folders alone"),
+        ({"part": (3, 2)}, "parts count from 1"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            whole(drawn, tmp_path / "r.csv", trained[1], **options)
+    with pytest.raises(UsageError, match="name a file with --out"):
+        whole(drawn, Path("-"), trained[1], copy_to=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_parts_merge_to_the_bytes_of_one_scan_and_may_be_empty(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    folder = drawn / "sketch" / "drawn-sketch"
+    few = tmp_path / "few"
+    few.mkdir()
+    for name in ("000.png", "001.png"):
+        shutil.copy(folder / name, few / name)
+    whole(few, tmp_path / "whole.csv", trained[1])
+    parts = [tmp_path / f"{number}.csv" for number in (1, 2, 3)]
+    results = [
+        whole(few, part, trained[1], part=(number, 3)) for number, part in enumerate(parts, 1)
+    ]
+    assert sum(result.files for result in results) == 2
+    assert merge(tmp_path / "merged.csv", parts).files == 2
+    assert rows_of(tmp_path / "merged.csv") == rows_of(tmp_path / "whole.csv")
+
+
+def test_progress_tells_the_files_in_all_once_they_are_counted(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facecheck.scanner.job.CHUNK", 4)
+    told: list[tuple[int, int | None]] = []
+
+    class AtOnce:
+        """A thread that is done when it is started: counting wins every race."""
+
+        def __init__(self, target: Callable[[], None], daemon: bool) -> None:
+            self.start = target
+
+    monkeypatch.setattr("facecheck.scanner.job.Thread", AtOnce)
+
+    def note(done: int, total: int | None) -> None:
+        told.append((done, total))
+
+    whole(drawn, tmp_path / "r.csv", trained[1], batch_size=4, progress=note)
+    assert told == [(done, 36) for done in range(4, 37, 4)]
+
+
+def test_where_no_image_is_nothing_is_left_behind(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").touch()
+    with pytest.raises(FacecheckError, match=r"no images in .*in \(1 other files\)"):
+        whole(tmp_path / "in", tmp_path / "r.csv", trained[1])
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_each_face_of_a_photograph_is_judged(
+    trained: tuple[Path, Path], detector: Path, portraits: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    group = pasted((1000, 700), [(portraits[0], 60, 80, 300), (portraits[2], 600, 60, 256)])
+    group.save(tmp_path / "in" / "group.png")
+    pasted((400, 300), []).save(tmp_path / "in" / "nobody.png")
+    options: dict[str, Any] = {"face_detector": detector, "device": "cpu"}
+    scan([tmp_path / "in"], tmp_path / "r.csv", trained[1], **options)
+    scan([tmp_path / "in"], tmp_path / "each.csv", trained[1], per_face=True, **options)
+    one, none = rows_of(tmp_path / "r.csv")
+    first, second, _ = rows_of(tmp_path / "each.csv")
+    assert (one["status"], one["view"], one["faces"]) == ("ok", "face", "2")
+    assert one == max(first, second, key=lambda row: float(row["score"]))
+    assert float(first["face_left"]) < 400 < 600 < float(second["face_left"])
+    assert (none["faces"], none["width"], none["height"]) == ("0", "400", "300")
+    assert none["status"] in {"no_face", "ok"}  # by what so small a model takes a plain area for

@@ -44,7 +44,7 @@ for command in (
     *(audit.audit, convert.convert),
     *(lr_find.lr_find, learn.train, learn.calibrate, learn.evaluate),
     *(benchmark.benchmark_model, study.study),
-    *(export.export, scan.scan),
+    *(export.export, scan.scan, scan.merge),
 ):
     app.command(cls=Command)(command)
 

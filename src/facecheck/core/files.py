@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from facecheck.core.errors import FacecheckError, UsageError
 
 # A cell that begins with one of these is run as a formula by spreadsheets, and "-" is read as an
 # option by shells.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+# How a byte that is not UTF-8 is written, and a backslash that would be read as one.
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+_LOOKS_ESCAPED = re.compile(rb"\\(?=x[0-9a-f]{2})")
 
 
 @contextmanager
@@ -63,14 +69,65 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def path_text(path: Path) -> str:
+def path_text(path: Path | str) -> str:
     r"""Return ``path`` as text that is safe to put in a table.
 
     Bytes that are not UTF-8 become ``\xNN``. A relative name that a spreadsheet would run as a
     formula, or a shell read as an option, gets ``./`` in front: it still names the same file.
     """
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return f"./{text}" if text.startswith(_FORMULA_STARTS) else text
+    return safe_cell(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def name_text(path: Path | str) -> str:
+    r"""Return the exact name of ``path`` as UTF-8 text; :func:`named_path` is the way back.
+
+    Bytes that are not UTF-8 become ``\xNN``. That a name may hold those four characters itself,
+    its backslash becomes ``\x5c`` there, and only there.
+    """
+    return _LOOKS_ESCAPED.sub(rb"\\x5c", os.fsencode(path)).decode("utf-8", "backslashreplace")
+
+
+def named_path(text: str) -> Path:
+    """Return the path that :func:`name_text` wrote as ``text``, with ``./`` in front or without."""
+    escaped = text.encode("utf-8", "surrogateescape")
+    return Path(os.fsdecode(_ESCAPED.sub(lambda found: bytes.fromhex(found[1].decode()), escaped)))
+
+
+def safe_cell(name: str) -> str:
+    """Return ``name`` with ``./`` in front if a spreadsheet would run it as a formula.
+
+    What starts so is a relative path, of a file or of an archive: an absolute one starts with a
+    slash or a drive's letter, and the scheme of a URL with a letter (RFC 3986). So the result
+    still names the same thing.
+    """
+    return f"./{name}" if name.startswith(_FORMULA_STARTS) else name
+
+
+def open_regular(path: Path | str) -> BinaryIO:
+    """Open a regular file to read its bytes; never wait for a pipe, never touch a device.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    try:
+        _require_regular(Path(path).stat())  # opening some devices already does something
+    except ValueError:  # a NUL, which no name holds
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
+    # Should a pipe have taken the file's place since, the open returns at once, and it is found.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _require_regular(os.fstat(descriptor))
+        return open(descriptor, "rb")  # noqa: PTH123
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _require_regular(status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "a pipe, socket or device, not a file")
 
 
 def is_utf8(path: Path) -> bool:

@@ -3,31 +3,187 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator, Set
+from dataclasses import dataclass
 from pathlib import Path
+
+#: Where something lies, however its path is spelled: device and inode of a folder, and the name of
+#: a file in it, or "" for the folder itself.
+Place = tuple[int, int, str]
+
+#: Marks folders in a list of names: no name holds it, and it sorts before all that names hold.
+_FOLDER = "\0"
+
+
+@dataclass
+class Passed:
+    """What a walk passed over, counted while it goes.
+
+    Attributes:
+        special: pipes, sockets and devices.
+        links: links to folders that were not followed, or lead back to where they came from.
+        unlistable: folders that could not be listed, as a whole or to the end.
+        first_unlistable: the first of these.
+    """
+
+    special: int = 0
+    links: int = 0
+    unlistable: int = 0
+    first_unlistable: str = ""
+
+    def cannot_list(self, folder: str, _error: Exception) -> None:
+        """Count a folder that could not be listed."""
+        self.unlistable += 1
+        self.first_unlistable = self.first_unlistable or folder
+
+
+def _everything(_path: str) -> bool:
+    return True
+
+
+def walk(
+    folder: str,
+    passed: Passed,
+    cannot_list: Callable[[str, OSError], None],
+    *,
+    takes: Callable[[str], bool] = _everything,
+    enters: Callable[[str], bool] = _everything,
+    hidden: bool = False,
+    follow: bool = False,
+    elsewhere: Set[Place] = frozenset(),
+) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Yield path and status of each file under ``folder``, depth first, names in byte order.
+
+    Lazy: a folder is listed when its turn comes, and memory holds the names that are left in the
+    folders on the way to it. The status is None where it cannot be had, as of a dangling link:
+    whoever opens the file reports it, rather than nobody.
+
+    Args:
+        folder: where to begin.
+        passed: counts what is passed over.
+        cannot_list: told of each folder that cannot be listed, as a whole or to the end; may raise.
+        takes: whether to yield a file, by its path.
+        enters: whether to enter a folder, by its path.
+        hidden: do not pass over names that begin with a dot.
+        follow: enter folders behind symbolic links, but for those that lead back. A link to a file
+            always counts as that file.
+        elsewhere: files and folders to leave out: they are listed by someone else.
+    """
+
+    def listed(path: str) -> list[str]:
+        """Return the names of one folder, the last first, so that each can be popped in turn."""
+        names = []
+        try:
+            inside = place_of_folder(path)[:2] if elsewhere else None
+            with os.scandir(path or ".") as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name.startswith(".") and not hidden:
+                        continue
+                    is_link = entry.is_symlink()
+                    if entry.is_file(follow_symlinks=False) or (is_link and not _is_folder(entry)):
+                        if not (inside and (*inside, name) in elsewhere) and takes(path + name):
+                            names.append(name)
+                    elif is_link and not follow:
+                        passed.links += 1
+                    elif is_link or entry.is_dir():
+                        if enters(path + name):
+                            names.append(name + _FOLDER)
+                    else:
+                        passed.special += 1
+        except OSError as error:
+            cannot_list(path, error)
+        names.sort(key=os.fsencode, reverse=True)
+        return names
+
+    start = folder_prefix(folder)
+    way = [(start, listed(start))]
+    while way:
+        prefix, names = way[-1]
+        if not names:
+            way.pop()
+            continue
+        path = prefix + names.pop()
+        if path.endswith(_FOLDER):
+            inner = path.removesuffix(_FOLDER) + os.sep
+            if follow and _leads_back(inner, [above for above, _ in way]):
+                passed.links += 1
+            elif not elsewhere or _folder_or_nothing(inner) not in elsewhere:
+                way.append((inner, listed(inner)))
+            continue
+        status = _status(path)
+        if status is None or stat.S_ISREG(status.st_mode):
+            yield path, status
+        else:  # a link to one, or what took a file's place since
+            passed.special += 1
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
-    """Yield every regular file under ``folder``, depth first, names in code-point order.
+    """Yield every regular file under ``folder``, depth first, names in byte order.
 
     Hidden files and folders (a leading dot) are passed over, and folders behind symbolic links
     are not entered, so no loop is possible; a link to a regular file counts as that file.
     Sockets, pipes and devices are never opened. Folders that may not be listed are passed over.
     """
+    for path, _ in walk(os.fspath(folder), Passed(), _pass_over_forbidden):
+        yield Path(path)
+
+
+def _pass_over_forbidden(_folder: str, error: OSError) -> None:
+    if not isinstance(error, PermissionError):
+        raise error
+
+
+def folder_prefix(folder: str) -> str:
+    """Return what the paths of the files in ``folder`` begin with: ``""`` in ``.``."""
+    normal = os.fspath(Path(folder))
+    return "" if normal == "." else os.path.join(normal, "")  # noqa: PTH118
+
+
+def place_of_folder(path: str) -> Place:
+    """Return where a folder lies.
+
+    Raises:
+        OSError: it is not there.
+    """
+    status = os.stat(path or ".")  # noqa: PTH116
+    return status.st_dev, status.st_ino, ""
+
+
+def place_of_file(path: str) -> Place:
+    """Return where a file lies; a link to a file is a place of its own.
+
+    Raises:
+        OSError: its folder is not there.
+    """
+    folder, name = os.path.split(path)
+    return (*place_of_folder(folder)[:2], name)
+
+
+def _is_folder(link: os.DirEntry[str]) -> bool:
     try:
-        with os.scandir(folder) as entries:
-            children = sorted(entries, key=lambda entry: os.fsencode(entry.name))
-    except PermissionError:
-        return
-    for child in children:
-        if child.name.startswith("."):
-            continue
-        if child.is_dir(follow_symlinks=False):
-            yield from walk_files(Path(child.path))
-        elif child.is_file() or _leads_nowhere(child):
-            yield Path(child.path)
+        return link.is_dir()
+    except OSError:  # a link in a circle, or to where we may not look
+        return False
 
 
-def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
-    # Yielded too: whoever opens a dangling link reports it, rather than nobody.
-    return entry.is_symlink() and not Path(entry.path).exists()
+def _leads_back(path: str, way: list[str]) -> bool:
+    if not os.path.islink(path.rstrip(os.sep)):  # noqa: PTH114
+        return False
+    place = _folder_or_nothing(path)
+    return place is not None and any(_folder_or_nothing(above) == place for above in way)
+
+
+def _folder_or_nothing(path: str) -> Place | None:
+    try:
+        return place_of_folder(path)
+    except OSError:
+        return None
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None

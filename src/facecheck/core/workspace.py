@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -16,6 +17,17 @@ STATE = "state.pt"
 #: The model that comes with the package (docs/model-card.md), and its name on the command line.
 BUILTIN = Path(str(files("facecheck"))) / "model" / "builtin.onnx"
 BUILTIN_NAME = "builtin"
+
+
+def cache_folder() -> Path:
+    """Return where downloads that all workspaces share are kept.
+
+    It is ``FACECHECK_CACHE``, or ``facecheck`` under ``XDG_CACHE_HOME`` or ``~/.cache``.
+    """
+    named = os.environ.get("FACECHECK_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "facecheck"
 
 
 def find_manifest(path: Path | None) -> Path:

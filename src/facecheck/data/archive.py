@@ -39,7 +39,7 @@ _OTHER_FORMATS = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 #: What Python's readers raise on damaged, encrypted or unknown content.
-_DAMAGE = (
+DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, RuntimeError, ValueError, OverflowError, IndexError, KeyError, AttributeError),
 )
@@ -70,7 +70,7 @@ def is_archive(path: Path) -> bool:
     """Return whether ``path`` is a zip or tar archive, by its content."""
     try:
         return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
-    except (*_DAMAGE, OSError):
+    except (*DAMAGE, OSError):
         return False
 
 
@@ -116,7 +116,7 @@ def unpack(archive: Path, folder: Path, *, tick: Callable[[], None] = nothing) -
                                 "an archive of images would: it may be a bomb"
                             )
                         out.write(block)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise DamagedArchiveError(
             f"{path_text(archive)}: damaged or encrypted ({_words(error)}): get it again"
         ) from None
@@ -244,10 +244,10 @@ def _zip_members(bundle: zipfile.ZipFile, archive: Path) -> Iterator[tuple[str, 
             raise SourceError(
                 f"{path_text(archive)}: {member.filename!r} is a link or device: nothing was kept"
             )
-        yield _zip_name(member), bundle.open(member)
+        yield zip_name(member), bundle.open(member)
 
 
-def _zip_name(member: zipfile.ZipInfo) -> str:
+def zip_name(member: zipfile.ZipInfo) -> str:
     """Return a member's name; without the UTF-8 flag many programs write UTF-8 all the same."""
     if member.flag_bits & _UTF8_FLAG:
         return member.filename

@@ -184,12 +184,14 @@ class Verdict:
         kind: the most probable kind.
         score: calibrated probability, 0 to 1, that the face is artificial.
         probabilities: of each kind that the checkpoint knows, summing to 1.
+        spread: how far the score moves over the image's variants, 0 to 1; None without any.
     """
 
     verdict: str
     kind: str
     score: float
     probabilities: dict[str, float]
+    spread: float | None = None
 
 
 def judge(logits: Floats, header: Header, features: Floats | None = None) -> Verdict:

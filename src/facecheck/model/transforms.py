@@ -60,14 +60,20 @@ class Transform:
 
 
 def load_resized(source: Path | bytes, transform: Transform) -> Image.Image:
-    """Decode an image and scale its short side to ``transform.resize``, antialiased bilinear.
-
-    Of an image more than twice as long as wide, only the middle is kept.
+    """Decode an image and scale it as :func:`resized` does.
 
     Raises:
         ImageError: the file cannot be decoded.
     """
-    image = _middle(decode(source, short_side=transform.resize).image)
+    return resized(decode(source, short_side=transform.resize).image, transform)
+
+
+def resized(image: Image.Image, transform: Transform) -> Image.Image:
+    """Scale the short side of an RGB image to ``transform.resize``, antialiased bilinear.
+
+    Of an image more than twice as long as wide, only the middle is kept.
+    """
+    image = _middle(image)
     scale = transform.resize / min(image.size)
     size = (
         max(transform.resize, round(image.width * scale)),
@@ -100,12 +106,24 @@ def load_input(source: Path | bytes, transform: Transform) -> npt.NDArray[np.uin
     """Decode, resize and crop an image for evaluation or scanning.
 
     Returns:
-        shape (transform.crops, image_size, image_size, 3), RGB, 0 to 255.
+        as :func:`to_input`.
 
     Raises:
         ImageError: the file cannot be decoded.
     """
-    pixels = np.asarray(load_resized(source, transform))
+    return to_input(decode(source, short_side=transform.resize).image, transform)
+
+
+def to_input(image: Image.Image, transform: Transform) -> npt.NDArray[np.uint8]:
+    """Resize and crop a decoded image, RGB, for evaluation or scanning.
+
+    The image must have ``2 * transform.resize`` pixels on its short side, or all that its file
+    holds: then it gives the same input as the file itself.
+
+    Returns:
+        shape (transform.crops, image_size, image_size, 3), RGB, 0 to 255.
+    """
+    pixels = np.asarray(resized(image, transform))
     side = transform.image_size
     height, width, _ = pixels.shape
     corners = crop_corners(width, height, side, transform.crops)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from facecheck.core.files import path_text
 from facecheck.core.manifest import SPLITS
 from facecheck.core.workspace import BUILTIN
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
     from facecheck.scanner.job import ScanResult
+    from facecheck.scanner.merge import MergeResult
+    from facecheck.scanner.place import PlaceResult
 
 _TEXT_COLUMNS = frozenset(
     (
@@ -710,6 +713,15 @@ def render_study(result: StudyResult) -> RenderableType:
     )
 
 
+def render_merge(result: MergeResult) -> RenderableType:
+    """Render what was joined."""
+    return _line(
+        f"{result.rows:,} rows of {result.files:,} files in {result.out}, from "
+        f"{len(result.parts):,} parts",
+        "green",
+    )
+
+
 def _model(checkpoint: Path) -> str:
     if checkpoint == BUILTIN:
         return "the built-in model, for research only (docs/model-card.md)"
@@ -722,10 +734,24 @@ def render_scan(result: ScanResult) -> RenderableType:
     styles = {"real": "green", "artificial": "red", "uncertain": "yellow"}
     for verdict, style in styles.items():
         table.add_row(Text(verdict, style), f"{result.verdicts.get(verdict, 0):,}")
-    errors = result.statuses.get("error", 0)
-    table.add_row(Text("error", "magenta" if errors else ""), f"{errors:,}")
+    for status, style in {"no_face": "", "too_small": "", "error": "magenta"}.items():
+        count = result.statuses.get(status, 0)
+        if count or status == "error":
+            table.add_row(Text(status, style if count else ""), f"{count:,}")
     resumed = f", {result.resumed:,} of them from an interrupted run" if result.resumed else ""
     return Group(
         table,
-        _line(f"{result.files:,} rows in {result.out}{resumed}; {_model(result.checkpoint)}"),
+        _line(
+            f"{result.files:,} files, {result.rows:,} rows in {result.out}{resumed}; "
+            f"{_model(result.checkpoint)}"
+        ),
+        *([] if result.placed is None else _places(result.placed)),
     )
+
+
+def _places(result: PlaceResult) -> Iterator[Text]:
+    done = "moved" if result.how == "move" else "copied"
+    already = f", {result.already:,} were there" if result.already else ""
+    yield _line(f"{result.placed:,} files {done} to {path_text(result.to)}{already}", "green")
+    for reason, count in result.failed.items():
+        yield _line(f"{count:,} not {done}: {reason}", "magenta")

@@ -1,24 +1,51 @@
-"""scan: folders of images to one row per file."""
+"""scan: images to one row per file.
+
+Items are decoded, their faces found and cut out in processes of their own; the model judges what
+they give, chunk by chunk; the sink keeps each chunk's rows. All of it is a stream: memory does not
+grow with the files.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Literal
+
+import numpy as np
 
 import facecheck
-from facecheck.core.errors import FacecheckError, UsageError
-from facecheck.core.files import path_text, refuse_to_overwrite, sha256_file
-from facecheck.core.image import DECODE_POLICY, is_image_name
-from facecheck.core.kinds import KINDS
-from facecheck.core.parallel import Progress, chunked, silent
-from facecheck.core.tree import walk_files
-from facecheck.model.checkpoint import Header
+from facecheck.core.errors import CheckpointError, FacecheckError, UsageError
+from facecheck.core.files import path_text, sha256_file
+from facecheck.core.image import DECODE_POLICY
+from facecheck.core.parallel import Progress, chunked, cpu_count, silent
+from facecheck.data.face_detector import find_face_detector
 from facecheck.model.engine import load_predictor
-from facecheck.model.predict import ERROR, OK, Prediction, Predictor, Verdict, judge
-from facecheck.model.stability import judge_stably
-from facecheck.scanner.sink import COLUMNS, STABILITY_COLUMNS, CsvSink
+from facecheck.model.predict import ERROR, Predictor, Verdict
+from facecheck.model.stability import steadied
+from facecheck.scanner.archives import is_archive_name
+from facecheck.scanner.columns import COLUMNS, row_of
+from facecheck.scanner.faces import check_detector
+from facecheck.scanner.inputs import STDIN, Inputs, Item, Passed, find_inputs, shard
+from facecheck.scanner.isolate import Failed, Isolated
+from facecheck.scanner.place import PlaceResult, place
+from facecheck.scanner.prepare import Crop, Prepared, prepare, settle
+from facecheck.scanner.remote import is_address
+from facecheck.scanner.rows import Row
+from facecheck.scanner.sink import CHUNK, Chunk, Sink, StreamSink
+from facecheck.scanner.watch import watch as watched
+
+#: Seconds that decoding one file, and finding its faces, may take.
+TIMEOUT = 60.0
+#: The name of stdout as an output.
+STDOUT = Path("-")
 
 
 @dataclass(frozen=True)
@@ -26,110 +53,389 @@ class ScanResult:
     """What ``scan`` did.
 
     Attributes:
-        out: the results file, one row per file.
+        out: the results file; ``-`` for stdout.
         checkpoint: the model's file.
-        files: rows in it.
-        resumed: rows that an earlier, interrupted run had left.
-        ignored: files whose names do not end like an image's; they have no row.
+        files: items that were scanned, those of an earlier, interrupted run included.
+        rows: rows in the results.
+        resumed: files whose rows an earlier run had left.
+        dropped: why rows of an earlier run were not kept, in a phrase; empty if none were there.
+        passed: what was passed over: other files, what globs leave out, folders that cannot be
+            listed…
         statuses: rows by status.
         verdicts: rows by verdict.
         kinds: rows by kind.
+        no_detector: why images were judged whole although faces were to be found; else empty.
+        placed: what was copied or moved; None where that was not asked for.
     """
 
     out: Path
     checkpoint: Path
     files: int
+    rows: int
     resumed: int
-    ignored: int
+    dropped: str
+    passed: Passed
     statuses: Mapping[str, int]
     verdicts: Mapping[str, int]
     kinds: Mapping[str, int]
+    no_detector: str = ""
+    placed: PlaceResult | None = None
 
 
 def scan(
-    inputs: Sequence[Path],
+    inputs: Sequence[Path | str],
     out: Path,
     checkpoint: Path,
     *,
+    manifest: Path | None = None,
+    splits: Sequence[str] = (),
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    hidden: bool = False,
+    follow: bool = False,
+    archives: bool = False,
+    null: bool = False,
+    faces: Literal["auto", "off"] = "auto",
+    face_detector: Path | None = None,
+    per_face: bool = False,
     stability: int = 0,
+    threshold: float | None = None,
+    only: Collection[str] = (),
+    raw_paths: bool = False,
+    verify: bool = False,
+    part: tuple[int, int] | None = None,
+    watch: Event | None = None,
+    copy_to: Path | None = None,
+    move_to: Path | None = None,
+    confirmed: bool = False,
     overwrite: bool = False,
     device: str = "auto",
     batch_size: int = 32,
     workers: int | None = None,
+    timeout: float = TIMEOUT,
     progress: Progress = silent,
 ) -> ScanResult:
-    """Judge every image under ``inputs`` and write one row per file, bad files included.
+    """Judge every image among the inputs: one row per file, bad files included.
 
-    Rows come in the order of the inputs, and within a folder in the order of names. They are
-    written as they come, to ``<out>.partial``; interrupt at any moment and run the same again,
-    and it goes on to the same bytes as an unbroken run.
+    Rows come in the order of :func:`~facecheck.scanner.inputs.find_inputs`. They are written as
+    they come, to ``<out>.partial``; interrupt at any moment and run the same again, and it goes on
+    to the same bytes as an unbroken run. Files that were added, removed or changed meanwhile are
+    judged anew, with all behind them; a change of model or options starts anew.
 
     Args:
-        inputs: folders (searched in depth for files named like images) and single files.
-        out: the results, ``.csv``.
-        checkpoint: a checkpoint by ``train``.
-        stability: judge each image in so many variants as well, scaled and encoded anew: a verdict
-            that flips becomes ``uncertain``, and a column says how far the score moves; 0: none.
+        inputs: folders, files, archives, addresses, and ``-`` for a list on standard input.
+        out: the results: ``.csv``, ``.jsonl``, ``.parquet``, or ``-`` for CSV on stdout.
+        checkpoint: a checkpoint by ``train``, or its ONNX export.
+        manifest: scan the records of a manifest, too.
+        splits: of the manifest only these splits.
+        include: take only what matches one of these globs.
+        exclude: leave out what matches one of these.
+        hidden: take hidden files, too.
+        follow: enter folders behind symbolic links.
+        archives: open the archives in folders.
+        null: the list on standard input is separated by NUL; mostly found out by itself.
+        faces: ``auto`` finds faces and judges each, or judges images whole where no detector can be
+            had, and says so; ``off`` judges every image whole.
+        face_detector: YuNet's file; None takes the cached one, or downloads it.
+        per_face: a row for each face; else one per file, of its most artificial face.
+        stability: judge so many variants as well, scaled and encoded anew: a verdict that flips
+            becomes ``uncertain``, and a column says how far the score moves; 0: none.
+        threshold: artificial is what has this score or more, 0 to 1, and real the rest but for what
+            the checkpoint's guard sends to ``uncertain``; None takes the checkpoint's thresholds.
+        only: write only rows of these verdicts; all are counted.
+        raw_paths: keep names in CSV that a spreadsheet would run as formulas.
+        verify: when resuming, know files by their content, not by size and time.
+        part: (i, n) to scan the i-th of n parts, from 1; ``merge`` joins them.
+        watch: go on as files come into the folders, until another thread sets this. Rows are
+            appended to ``out`` itself, in the order in which files come to rest; a later watch goes
+            on behind them, and passes over files that have rows.
+        copy_to: when done, copy files to this folder's ``real``, ``artificial`` and ``uncertain``.
+        move_to: move them there instead.
+        confirmed: the user agreed to the move.
         overwrite: replace an existing ``out``.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
         batch_size: images a step, 1 or more.
-        workers: decoding threads; None takes one per core.
-        progress: told files done and files in all.
+        workers: decoding processes; None takes one per core.
+        timeout: seconds that one file may take before it is an error.
+        progress: told files done, and files in all once those are counted; a list on standard
+            input, archives and stores are not.
 
     Raises:
-        UsageError: an input is missing, or ``out`` exists or does not end in ``.csv``.
-        CheckpointError: the checkpoint cannot be used.
+        UsageError: an input is missing, or ``out`` exists or has another ending.
+        CheckpointError: the checkpoint or the face detector cannot be used.
         FacecheckError: there is no image, or the results cannot be written.
     """
-    if out.suffix.lower() != ".csv":
-        raise UsageError(f"{path_text(out)}: results are written as .csv: give such a name")
-    refuse_to_overwrite(out, overwrite=overwrite)
-    files, ignored = list_images(inputs)
-    if not files:
-        raise FacecheckError(
-            f"no images in {', '.join(map(path_text, inputs))} ({ignored:,} other files): check "
-            "the folder, or the endings of its files"
-        )
-    predictor = load_predictor(checkpoint, device)
+    _refuse_what_is_at_odds(
+        *(inputs, out, part, threshold),
+        watches=watch is not None,
+        only_folders=manifest is None and not archives,
+        places=[folder for folder in (copy_to, move_to) if folder],
+        agreed=confirmed or move_to is None,
+    )
+    look = partial(
+        find_inputs,
+        inputs,
+        manifest=manifest,
+        splits=splits,
+        include=include,
+        exclude=exclude,
+        hidden=hidden,
+        follow=follow,
+        archives=archives,
+        null=null,
+    )
+    found = look()
+    items = watched(found, watch) if watch else _part(_some(found, inputs), part)
+    predictor = _predictor(checkpoint, device, threshold)
+    detector, no_detector = None, ""
+    if faces == "auto":
+        detector, no_detector = _detector(face_detector, needed=per_face)
     facts = {
-        "facecheck": facecheck.__version__,
-        "decode_policy": DECODE_POLICY,
-        "checkpoint_sha256": sha256_file(checkpoint),
-        "device": str(predictor.device),
+        **_facts(checkpoint, predictor, detector),
+        **{"per_face": per_face, "stability": stability, "threshold": threshold},
         "batch_size": batch_size,
-        "stability": stability,
     }
-    names = [path_text(path) for path in files]
-    try:
-        columns = STABILITY_COLUMNS if stability else COLUMNS
-        with CsvSink(out, facts, names, batch_size, columns) as sink:
-            done = sink.done
-            left = files[done:]
-            rows: Iterable[list[str]]
-            if stability:
-                rows = _stable_rows(predictor, left, stability, workers)
-            else:
-                predictions = predictor.predict(left, batch_size=batch_size, workers=workers)
-                rows = (_row(prediction, predictor.header) for prediction in predictions)
-            for batch in chunked(rows, batch_size):
-                sink.write(batch)
-                done += len(batch)
-                progress(done, len(files))
-            sink.finish()
-    except OSError as error:
-        raise FacecheckError(
-            f"{path_text(out)}: cannot be written ({error.strerror}): check the folder"
-        ) from None
+    sink = _sink(
+        *(out, facts),
+        chunk=max(CHUNK, batch_size),
+        only=only,
+        raw_paths=raw_paths,
+        kept={"verify": verify, "shard": part, "overwrite": overwrite, "arrivals": bool(watch)},
+    )
+    work = partial(
+        prepare, transform=predictor.header.transform, detector=detector, stability=stability
+    )
+    countable = progress is not silent and not (watch or archives) and all(map(_is_plain, inputs))
+    isolated = Isolated(work, timeout=timeout)
+    judged = 0
+    with sink, isolated, _counted(_part(look(), part) if countable else None) as total:
+        ahead = 0 if watch else 1
+        chunks = _prepared_chunks(sink.left(items), isolated, workers or cpu_count(), ahead)
+        for chunk, prepared in chunks:
+            sink.write(chunk, _judged(prepared, predictor, batch_size, per_face=per_face))
+            judged += len(chunk.items)
+            progress(sink.done + judged, total())
+        sink.finish()
     return ScanResult(
         out=out,
         checkpoint=checkpoint,
-        files=len(files),
+        files=sink.done + judged,
+        rows=sink.rows,
         resumed=sink.done,
-        ignored=ignored,
+        dropped=sink.reason,
+        passed=found.passed,
         statuses=_marginal(sink.tally, 0),
         verdicts=_marginal(sink.tally, 1),
         kinds=_marginal(sink.tally, 2),
+        no_detector=no_detector,
+        placed=_placed(out, inputs, copy_to, move_to),
     )
+
+
+def _refuse_what_is_at_odds(
+    inputs: Sequence[Path | str],
+    out: Path,
+    part: tuple[int, int] | None,
+    threshold: float | None,
+    *,
+    watches: bool,
+    only_folders: bool,
+    places: Sequence[Path],
+    agreed: bool,
+) -> None:
+    if part is not None and not 1 <= part[0] <= part[1]:
+        raise UsageError(f"part {part[0]} of {part[1]}: parts count from 1")
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UsageError(f"--threshold {threshold:g}: a score is from 0 to 1")
+    if watches and not (only_folders and part is None and all(map(_is_folder, inputs))):
+        raise UsageError(
+            "--watch is for folders alone: no files, lists, manifests, archives, parts"
+        )
+    if watches and places:
+        raise UsageError(
+            "--watch places no files: scan the folder again with --copy-to or --move-to"
+        )
+    if len(places) > 1:
+        raise UsageError("--copy-to and --move-to: name one of them")
+    if places and out == STDOUT:
+        raise UsageError("placing files goes by the results: name a file with --out")
+    if not agreed:
+        raise UsageError("moving takes files from where they are: agree, or pass --yes")
+
+
+def _is_folder(given: Path | str) -> bool:
+    return given != STDIN and Path(given).is_dir()
+
+
+def _is_plain(given: Path | str) -> bool:
+    """Return whether what is given can be listed twice, at little cost."""
+    text = str(given)
+    return text != STDIN and not is_address(text) and not is_archive_name(text)
+
+
+def _some(found: Inputs, inputs: Sequence[Path | str]) -> Iterator[Item]:
+    """Return the items, after a look whether there are any.
+
+    Raises:
+        FacecheckError: there is none.
+    """
+    items = iter(found)
+    first = next(items, None)
+    if first is None:
+        raise FacecheckError(_nothing(inputs, found.passed))
+    return chain([first], items)
+
+
+def _nothing(inputs: Sequence[Path | str], passed: Passed) -> str:
+    where = ", ".join(path_text(str(given)) for given in inputs if given != STDIN) or "the list"
+    others = f" ({passed.ignored:,} other files)" if passed.ignored else ""
+    return f"no images in {where}{others}: check the folder, or the endings of its files"
+
+
+def _part(items: Iterable[Item], part: tuple[int, int] | None) -> Iterable[Item]:
+    return items if part is None else shard(items, part[0] - 1, part[1])
+
+
+def _predictor(checkpoint: Path, device: str, threshold: float | None) -> Predictor:
+    predictor = load_predictor(checkpoint, device)
+    if threshold is not None:
+        predictor.header = replace(predictor.header, thresholds=(threshold, threshold))
+    return predictor
+
+
+def _detector(named: Path | None, *, needed: bool) -> tuple[Path | None, str]:
+    """Return the face detector, or why there is none.
+
+    Who never chose one must get answers without it, where it cannot be downloaded.
+    """
+    try:
+        detector = find_face_detector(named)
+        check_detector(detector)
+    except (UsageError, CheckpointError):  # one that was named, or is there and broken
+        raise
+    except FacecheckError as error:
+        if needed:
+            raise
+        return None, str(error)
+    return detector, ""
+
+
+def _facts(checkpoint: Path, predictor: Predictor, detector: Path | None) -> dict[str, object]:
+    return {
+        "facecheck": facecheck.__version__,
+        "decode_policy": DECODE_POLICY,
+        "checkpoint_sha256": sha256_file(checkpoint),
+        "face_detector_sha256": None if detector is None else sha256_file(detector),
+        "device": str(predictor.device),
+    }
+
+
+def _sink(
+    out: Path,
+    facts: Mapping[str, object],
+    *,
+    chunk: int,
+    only: Collection[str],
+    raw_paths: bool,
+    kept: Mapping[str, Any],
+) -> Sink | StreamSink:
+    """Return where rows go; ``kept`` is what only a file has a use for."""
+    if out == STDOUT:
+        stdout = sys.stdout.buffer
+        return StreamSink(stdout, COLUMNS, chunk=chunk, only=only, raw_paths=raw_paths)
+    return Sink(out, COLUMNS, facts, chunk=chunk, only=only, raw_paths=raw_paths, **kept)
+
+
+@contextmanager
+def _counted(items: Iterable[Item] | None) -> Iterator[Callable[[], int | None]]:
+    """Count items in a thread of its own; yield what tells the number, None while not known."""
+    known: list[int] = []
+    stop = Event()
+
+    def count() -> None:
+        number = 0
+        with suppress(FacecheckError, OSError):  # the scan itself will come to it
+            for number, _ in enumerate(items or (), 1):  # noqa: B007
+                if stop.is_set():
+                    return
+            known.append(number)
+
+    if items is not None:
+        Thread(target=count, daemon=True).start()
+    try:
+        yield lambda: known[0] if known else None
+    finally:
+        stop.set()
+
+
+def _prepared_chunks(
+    chunks: Iterator[Chunk], isolated: Isolated[Item, Prepared], workers: int, ahead: int
+) -> Iterator[tuple[Chunk, list[Prepared]]]:
+    """Yield each chunk with its items prepared, in order.
+
+    What cannot be prepared for want of time, or crashes its process, is an error of its own.
+
+    Args:
+        chunks: taken when there is room for them.
+        isolated: prepares an item.
+        workers: how many at a time.
+        ahead: chunks that are being prepared while one is judged; with 0 none is taken before the
+            one before it was judged.
+    """
+
+    def safely(item: Item) -> Prepared:
+        result = isolated(item)
+        return Prepared(item, ERROR, result.reason) if isinstance(result, Failed) else result
+
+    begun: deque[tuple[Chunk, list[Future[Prepared]]]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="facecheck")
+    try:
+        for chunk in chain(chunks, [None] * ahead):
+            if chunk is not None:
+                begun.append((chunk, [pool.submit(safely, item) for item in chunk.items]))
+            if begun and (chunk is None or len(begun) > ahead):
+                first, futures = begun.popleft()
+                yield first, [future.result() for future in futures]
+    finally:
+        # Not waiting: who interrupts a scan need not sit out a file that hangs.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _judged(
+    prepared: Sequence[Prepared], predictor: Predictor, batch_size: int, *, per_face: bool
+) -> list[list[Row]]:
+    """Return the rows of each item of one chunk."""
+    crops = [crop for one in prepared for crop in one.crops]
+    verdicts = iter(_verdicts(crops, predictor, batch_size))
+    return [
+        [
+            row_of(answer)
+            for answer in settle(one, [next(verdicts) for _ in one.crops], per_face=per_face)
+        ]
+        for one in prepared
+    ]
+
+
+def _verdicts(crops: Sequence[Crop], predictor: Predictor, batch_size: int) -> Iterator[Verdict]:
+    """Yield a verdict for each crop, in the light of its variants."""
+    inputs = [pixels for crop in crops for pixels in crop.inputs]
+    answers = (
+        answer
+        for batch in chunked(inputs, batch_size)
+        for answer in predictor.verdicts(np.stack(batch))
+    )
+    for crop in crops:
+        yield steadied([next(answers) for _ in crop.inputs])
+
+
+def _placed(
+    out: Path, inputs: Sequence[Path | str], copy_to: Path | None, move_to: Path | None
+) -> PlaceResult | None:
+    to = move_to or copy_to
+    if to is None:
+        return None
+    roots = [Path(given) for given in inputs if _is_folder(given)]
+    return place(out, to, move=move_to is not None, confirmed=True, roots=roots)
 
 
 def _marginal(tally: Mapping[tuple[str, ...], int], position: int) -> dict[str, int]:
@@ -139,58 +445,3 @@ def _marginal(tally: Mapping[tuple[str, ...], int], position: int) -> dict[str, 
         if key[position]:
             sums[key[position]] += count
     return dict(sums)
-
-
-def list_images(inputs: Sequence[Path]) -> tuple[list[Path], int]:
-    """Return the images under ``inputs``, and how many other files there are.
-
-    A file that is named itself is taken whatever its ending. A file reached twice is listed once.
-
-    Raises:
-        UsageError: an input is neither a folder nor a file.
-    """
-    found: dict[Path, None] = {}
-    ignored = 0
-    for given in inputs:
-        if given.is_dir():
-            for path in walk_files(given):
-                if is_image_name(path):
-                    found[path] = None
-                else:
-                    ignored += 1
-        elif given.is_file():
-            found[given] = None
-        else:
-            raise UsageError(f"nothing to scan at {path_text(given)}: check the path")
-    return list(found), ignored
-
-
-def _row(prediction: Prediction, header: Header) -> list[str]:
-    if prediction.logits is None:
-        return _error_row(prediction.path, prediction.message, COLUMNS)
-    return _answer_row(prediction.path, judge(prediction.logits, header, prediction.features))
-
-
-def _stable_rows(
-    predictor: Predictor, files: Sequence[Path], stability: int, workers: int | None
-) -> Iterator[list[str]]:
-    found = judge_stably(files, predictor, stability, workers=workers)
-    for path, told in zip(files, found, strict=True):
-        if isinstance(told, str):
-            yield _error_row(path, told, STABILITY_COLUMNS)
-        else:
-            answer = replace(told.answer, verdict=told.verdict)
-            yield _answer_row(path, answer, f"{told.spread:.6f}")
-
-
-def _error_row(path: Path, message: str, columns: Sequence[str]) -> list[str]:
-    return [path_text(path), ERROR, *[""] * (len(columns) - 3), message]
-
-
-def _answer_row(path: Path, verdict: Verdict, *spread: str) -> list[str]:
-    shares = [
-        f"{verdict.probabilities[kind]:.6f}" if kind in verdict.probabilities else ""
-        for kind in KINDS
-    ]
-    score = f"{verdict.score:.6f}"
-    return [path_text(path), OK, verdict.verdict, verdict.kind, score, *spread, *shares, ""]

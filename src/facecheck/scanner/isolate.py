@@ -1,0 +1,187 @@
+"""Work on strangers' files in processes of their own: one that crashes or hangs costs one row.
+
+Image decoders are native code. A file that makes one crash would take a whole scan with it, and one
+that makes it hang would stop the scan for good; neither can be caught in the process itself.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, TypeVar
+
+import facecheck
+from facecheck.core.errors import FacecheckError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """There is no result: the process that worked on the item crashed, or was too slow.
+
+    Attributes:
+        reason: for the item's row.
+    """
+
+    reason: str
+
+
+class Isolated(Generic[Item, Result]):
+    """A function whose calls are done by other processes, one for each thread that calls.
+
+    A call returns the function's result, or :class:`Failed` when its process died or did not answer
+    in time; the next call then has a new process. Exceptions of the function are raised, as they
+    would be here. Close it, or use it in a ``with`` block, and its processes end.
+
+    Args:
+        function: may be pickled, as its items, results and exceptions; picklable results are the
+            only thing it may change.
+        timeout: seconds that one call may take, the start of a process not counted.
+
+    Raises:
+        FacecheckError: a process cannot be started.
+    """
+
+    def __init__(self, function: Callable[[Item], Result], *, timeout: float) -> None:
+        self._function = pickle.dumps(function)
+        self._timeout = timeout
+        self._mine = threading.local()
+        self._all: set[_Process] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def __call__(self, item: Item) -> Result | Failed:
+        """Return what the function does of the item, or why there is nothing."""
+        process: _Process | None = getattr(self._mine, "process", None)
+        if process is None:
+            process = self._mine.process = self._start()
+        try:
+            process.connection.send(item)
+            if not process.connection.poll(self._timeout):
+                return self._give_up(process, f"took longer than {self._timeout:g} s")
+            raised, result = process.connection.recv()
+        except (EOFError, ConnectionError):
+            return self._give_up(process, "")
+        if raised:
+            raise result
+        answer: Result = result
+        return answer
+
+    def _start(self) -> _Process:
+        process = _Process(self._function)
+        with self._lock:
+            if self._closed:
+                process.end()
+                raise RuntimeError("closed")
+            self._all.add(process)
+        try:
+            process.connection.recv_bytes()  # not to count its start, seconds on a busy machine
+        except (EOFError, ConnectionError):
+            raise FacecheckError(
+                f"a process to decode files cannot be started ({_cause(process.end())}): look for "
+                "what it told above, and for free memory"
+            ) from None
+        return process
+
+    def _give_up(self, process: _Process, reason: str) -> Failed:
+        self._mine.process = None
+        with self._lock:
+            self._all.discard(process)
+        code = process.end()
+        return Failed(reason or f"the decoder crashed ({_cause(code)})")
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing."""
+        with self._lock:
+            self._closed = True
+            processes, self._all = self._all, set()
+        for process in processes:
+            process.end()
+
+    def __enter__(self) -> Isolated[Item, Result]:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class _Process:
+    """A Python process that serves calls, until its connection is closed."""
+
+    def __init__(self, function: bytes) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # Not multiprocessing: its processes begin by importing the user's script anew. -P: a
+            # module must not come from the folder that happens to be scanned.
+            code = f"from facecheck.scanner.isolate import serve; serve({theirs.fileno()})"
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-c", code],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": _python_path()},
+                start_new_session=True,  # Ctrl-C is for the scan, which ends these itself
+            )
+        self.connection = Connection(ours.detach())
+        self.connection.send_bytes(function)
+
+    def end(self) -> int:
+        """Kill it if need be; return its exit code, minus the signal for a signal."""
+        self.connection.close()
+        try:
+            # One that crashed is about to end by itself, and its own code tells more.
+            return self._process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def _python_path() -> str:
+    """Return where this process finds its modules, the folder of facecheck first."""
+    package = str(Path(facecheck.__file__).parents[1])
+    return os.pathsep.join([package, *(folder for folder in sys.path if folder)])
+
+
+def _cause(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"exit code {code}"
+
+
+def serve(descriptor: int) -> None:
+    """Answer calls over a connected socket until it is closed: what a process is started for."""
+    # Who ends a job ends all its processes at once; that must not look like a crash of the decoder.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    connection = Connection(descriptor)
+    function = pickle.loads(connection.recv_bytes())  # noqa: S301, from the process that started us
+    connection.send_bytes(b"ready")
+    while True:
+        try:
+            item = connection.recv()
+        except (EOFError, ConnectionError):  # killed, it may have left an answer unread
+            return
+        try:
+            answer = (False, function(item))
+        except Exception as error:  # raised again where it was called
+            answer = (True, error)
+        try:
+            connection.send(answer)
+        except ConnectionError:
+            return

@@ -1,0 +1,272 @@
+"""Scan's rows as CSV, JSON lines and Parquet, written and read in bounded memory.
+
+A value has one text in all formats, and is formatted once: numbers that are not whole are rounded
+to six decimals. Text is never missing, only empty; a number may be missing (an empty cell, null).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.files import path_text, safe_cell
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Value = str | int | float | None
+#: One row: values by column. A column that is left out is empty.
+Row = Mapping[str, Value]
+#: The columns in their order, each with ``str``, ``int`` or ``float``.
+Columns = Mapping[str, type]
+
+CSV, JSONL, PARQUET = ".csv", ".jsonl", ".parquet"
+FORMATS = (CSV, JSONL, PARQUET)
+#: The column that names the file.
+PATH = "path"
+
+# Rows in a Parquet row group, and in memory while one is made.
+_GROUP = 16_384
+# Ours, since the csv module of Python 3.11 leaves a carriage return unquoted and later ones do not.
+_NEEDS_QUOTES = re.compile('[,"\r\n]')
+
+
+def format_of(path: Path) -> str:
+    """Return which of :data:`FORMATS` the ending of ``path`` asks for.
+
+    Raises:
+        UsageError: none of them.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise UsageError(
+            f"{path_text(path)}: results are written as {', '.join(FORMATS)}, or to stdout as -: "
+            "give such a name"
+        )
+    return suffix
+
+
+def tidy(row: Row, columns: Columns) -> dict[str, Value]:
+    """Return the values of ``row`` in the order and types of ``columns``, as every format has them.
+
+    A number that is not finite is missing.
+
+    Raises:
+        ValueError: the row holds a column that is not there.
+    """
+    if not row.keys() <= columns.keys():
+        raise ValueError(f"no such columns: {', '.join(sorted(row.keys() - columns.keys()))}")
+    return {name: _tidy(row.get(name), kind) for name, kind in columns.items()}
+
+
+def _tidy(value: Value, kind: type) -> Value:
+    if kind is str:
+        text = "" if value is None else str(value)
+        return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+    if value is None or not math.isfinite(value):  # type: ignore[arg-type]
+        return None
+    # Adding 0.0 takes the sign from a zero.
+    return int(value) if kind is int else round(float(value), 6) + 0.0
+
+
+def header_line(file_format: str, columns: Columns) -> str:
+    """Return what a file of ``.csv`` or ``.jsonl`` starts with."""
+    return ",".join(map(_quoted, columns)) + "\n" if file_format == CSV else ""
+
+
+def line_writer(
+    file_format: str, columns: Columns, *, raw_paths: bool = False
+) -> Callable[[Row], str]:
+    """Return what makes a line of ``.csv`` or ``.jsonl`` of a row by :func:`tidy`.
+
+    In CSV the path is made safe for spreadsheets (:func:`facecheck.core.files.safe_cell`), but not
+    with ``raw_paths``. JSON and Parquet hold exact names: no spreadsheet runs what it finds there.
+    """
+    if file_format == JSONL:
+        return lambda row: json.dumps(row, ensure_ascii=False) + "\n"
+    texts = {str: _quoted, int: _whole, float: _decimal}
+    cells = {name: texts[kind] for name, kind in columns.items()}
+    if PATH in cells and not raw_paths:
+        cells[PATH] = lambda name: _quoted(safe_cell(str(name)))
+    makers = tuple(cells.values())
+    return lambda row: (
+        ",".join([make(value) for make, value in zip(makers, row.values(), strict=True)]) + "\n"
+    )
+
+
+def _whole(value: Value) -> str:
+    return "" if value is None else str(value)
+
+
+def _decimal(value: Value) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def _quoted(text: Any) -> str:
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else str(text)
+
+
+def read_rows(path: Path, columns: Columns, file_format: str | None = None) -> Iterator[Row]:
+    """Yield the rows of a results file, typed as ``columns`` says.
+
+    Args:
+        path: the file.
+        columns: the columns it must have, in this order.
+        file_format: one of :data:`FORMATS`; None goes by the ending of ``path``.
+
+    Raises:
+        FacecheckError: it is not there, or not a file of these columns.
+    """
+    reader = {CSV: _read_csv, JSONL: _read_jsonl, PARQUET: _read_parquet}
+    try:
+        yield from reader[file_format or format_of(path)](path, columns)
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise FacecheckError(
+            f"{path_text(path)}: not results of scan ({error}): make them anew"
+        ) from None
+    except OSError as error:
+        raise FacecheckError(
+            f"{path_text(path)}: cannot be read ({error.strerror or error}): check the path"
+        ) from None
+
+
+def read_columns(path: Path) -> Columns:
+    """Return the columns of a results file; of CSV and JSON lines, which name no types, as text.
+
+    Raises:
+        FacecheckError: it is not there, or cannot be read.
+    """
+    file_format = format_of(path)
+    try:
+        if file_format == PARQUET:
+            return _parquet_columns(path)
+        with path.open(encoding="utf-8", newline="") as stream:
+            if file_format == CSV:
+                return dict.fromkeys(next(csv.reader(stream), ()), str)
+            return dict.fromkeys(json.loads(stream.readline() or "{}"), str)
+    except (OSError, ValueError, csv.Error) as error:
+        told = error.strerror if isinstance(error, OSError) else error
+        raise FacecheckError(
+            f"{path_text(path)}: cannot be read ({told}): check the path"
+        ) from None
+
+
+def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        lines = csv.reader(stream, strict=True)
+        _check_columns(next(lines, []), columns)
+        for cells in lines:
+            yield {
+                name: text if kind is str else (kind(text) if text else None)
+                for (name, kind), text in zip(columns.items(), cells, strict=True)
+            }
+
+
+def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
+    with path.open(encoding="utf-8", newline="\n") as stream:
+        for line in stream:
+            row = json.loads(line)
+            _check_columns(list(row), columns)
+            yield tidy(row, columns)
+
+
+def _check_columns(found: list[str], columns: Columns) -> None:
+    if found != list(columns):
+        raise ValueError(f"its columns are {', '.join(found)}, not {', '.join(columns)}")
+
+
+def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
+    import polars as pl
+
+    try:
+        table = pl.scan_parquet(path)
+        _check_columns(table.collect_schema().names(), columns)
+        height: int = table.select(pl.len()).collect().item()
+        for start in range(0, height, _GROUP):
+            yield from table.slice(start, _GROUP).collect().iter_rows(named=True)
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(str(error).splitlines()[0]) from None
+
+
+def _parquet_columns(path: Path) -> Columns:
+    import polars as pl
+
+    kinds: dict[Any, type] = {pl.String: str, pl.Int64: int, pl.Float64: float}
+    try:
+        schema = pl.scan_parquet(path).collect_schema()
+    except pl.exceptions.PolarsError as error:
+        raise ValueError(str(error).splitlines()[0]) from None
+    return {name: kinds.get(kind, str) for name, kind in schema.items()}
+
+
+def write_rows(
+    path: Path,
+    rows: Iterable[Row],
+    columns: Columns,
+    file_format: str,
+    *,
+    raw_paths: bool = False,
+) -> int:
+    """Write rows by :func:`tidy` to ``path``, in bounded memory; return how many.
+
+    Not atomic: hand in a temporary name.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    counted = _Counted(rows)
+    if file_format == PARQUET:
+        _write_parquet(path, counted, columns)
+    else:
+        line = line_writer(file_format, columns, raw_paths=raw_paths)
+        with path.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.write(header_line(file_format, columns))
+            stream.writelines(map(line, counted))
+    return counted.count
+
+
+class _Counted:
+    """An iterable that knows how many rows have gone by, and what error ended them."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._rows = rows
+        self.count = 0
+        self.error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Row]:
+        try:
+            for row in self._rows:
+                self.count += 1
+                yield row
+        except Exception as error:
+            self.error = error
+            raise
+
+
+def _write_parquet(path: Path, rows: _Counted, columns: Columns) -> None:
+    """Stream rows to a Parquet file whose bytes depend on the rows alone."""
+    import polars as pl
+    from polars.io.plugins import register_io_source
+
+    kinds = {str: pl.String, int: pl.Int64, float: pl.Float64}
+    schema = {name: kinds[kind] for name, kind in columns.items()}
+    iterator = iter(rows)
+
+    def frames(*_: object) -> Iterator[pl.DataFrame]:
+        while group := list(islice(iterator, _GROUP)):
+            yield pl.DataFrame(group, schema=schema)
+
+    try:
+        source = register_io_source(frames, schema=schema)
+        source.sink_parquet(path, row_group_size=_GROUP, maintain_order=True)
+    except pl.exceptions.PolarsError as error:
+        if rows.error is not None:  # of the rows, wrapped by polars
+            raise rows.error from None
+        raise OSError(str(error).splitlines()[0]) from None

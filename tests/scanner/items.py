@@ -1,0 +1,91 @@
+"""Stand-ins for the items of a scan, and rows of them, for the tests of sinks."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from facecheck.core.errors import ImageError
+from facecheck.scanner.inputs import Item
+from facecheck.scanner.rows import Row, Value
+from facecheck.scanner.sink import Chunk, Sink
+
+if TYPE_CHECKING:
+    from facecheck.scanner.prepare import Prepared
+
+COLUMNS: dict[str, type] = {
+    "path": str, "status": str, "verdict": str, "kind": str, "score": float, "faces": int,
+    "message": str,
+}  # fmt: skip
+FACTS = {"facecheck": "0", "checkpoint_sha256": "ab" * 32, "stability": 0}
+HOSTILE = (
+    "a.jpg", 'b "q", x.jpg', "c\nd.jpg", "e\rf.jpg", "=cmd().jpg", "-rf.jpg", "@x.jpg", "\tt.jpg",
+    "caf\\xe9.jpg", "back\\x5cx41.jpg", "日本.jpg", "x" * 251 + ".jpg", "z.zip::=in/side.jpg",
+    "s3://bucket/a b.jpg", "/abs/=x.jpg",
+)  # fmt: skip
+
+
+def fake(
+    name: str, *, size: int = 10, mtime_ns: int = 1, place: int = 0, content: bytes | None = b"jpg"
+) -> Item:
+    """Return an item of this content; None: it cannot be had."""
+    return Item(name, size, mtime_ns, None, place, partial(_give, content))
+
+
+def holding(item: Item, content: bytes | None) -> Item:
+    """Return an item of another content, and all else the same."""
+    return replace(item, _read=partial(_give, content))
+
+
+def _give(content: bytes | None) -> bytes:
+    if content is None:
+        raise ImageError("the file is not there")
+    return content
+
+
+def named(names: Iterable[str]) -> list[Item]:
+    return [fake(name, place=place) for place, name in enumerate(names)]
+
+
+def rows_of(item: Item) -> list[Row]:
+    """Rows that depend on the name alone: one, or of some items two."""
+    number = int(hashlib.sha256(item.name.encode()).hexdigest()[:8], 16)
+    score = number / 0xFFFFFFFF
+    if number % 7 == 0:
+        return [{"path": item.name, "status": "error", "message": "damaged, they say"}]
+    verdict = "artificial" if score > 0.5 else "real"
+    row: dict[str, Value] = {
+        "path": item.name, "status": "ok", "verdict": verdict, "kind": "photo", "score": score,
+        "faces": number % 3,
+    }  # fmt: skip
+    return [row, {**row, "score": score / 3}] if number % 5 == 0 else [row]
+
+
+def judged(chunk: Chunk) -> list[list[Row]]:
+    return [rows_of(item) for item in chunk.items]
+
+
+def write_some(sink: Sink, items: Sequence[Item], most: int | None = None) -> bool:
+    """Write the rows that are left, at most so many chunks; return whether these were all."""
+    for count, chunk in enumerate(sink.left(items)):
+        if count == most:
+            return False
+        sink.write(chunk, judged(chunk))
+    return True
+
+
+def prepare_or_not(item: Item, **options: Any) -> Prepared:
+    """Prepare an item, but crash or hang on one that is named so."""
+    from facecheck.scanner.prepare import prepare
+
+    name = item.name.rpartition("/")[2]
+    if "crash" in name:
+        ctypes.string_at(0)
+    if "hang" in name:
+        time.sleep(600)
+    return prepare(item, **options)

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facecheck.core.errors import ImageError
+from facecheck.core.image import decode
+from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN, Verdict
+from facecheck.model.transforms import Transform, load_input, to_input
+from facecheck.scanner import prepare as module
+from facecheck.scanner.columns import row_of
+from facecheck.scanner.faces import Box, Face, face_square
+from facecheck.scanner.inputs import Item
+from facecheck.scanner.prepare import (
+    FACE_VIEW,
+    NO_FACE,
+    TOO_SMALL,
+    WHOLE_VIEW,
+    Crop,
+    Prepared,
+    prepare,
+    settle,
+)
+from tests.scanner.conftest import pasted
+from tests.scanner.test_faces import jpeg, png
+
+FACE_CELLS = (
+    "view", "faces", "face_left", "face_top", "face_width", "face_height", "face_confidence",
+    "width", "height",
+)  # fmt: skip
+TRANSFORM = Transform.for_size(64, (0.5,) * 3, (0.5,) * 3)
+
+
+def item_of(source: Path | bytes) -> Item:
+    if isinstance(source, Path):
+        return Item("item", 0, 0, source)
+    return Item("item", 0, 0, None, 0, partial(bytes, source))
+
+
+def vanished() -> bytes:
+    raise ImageError("it is gone")
+
+
+def answer(verdict: str, score: float) -> Verdict:
+    return Verdict(verdict, "photo" if score < 0.5 else "cartoon", score, {"photo": 1 - score})
+
+
+def faces_of(*sides: int) -> list[Face]:
+    return [Face(Box(10 * side, 0, side, side), 0.9) for side in sorted(sides, reverse=True)]
+
+
+def test_a_face_crop_is_judged_whole_as_evaluation_judges_it(
+    detector: Path, shared_data: Path
+) -> None:
+    sources = ("photo/ffhq-256", "photo/celeba-256", "photo/cufs-photos", "sketch/cufs-sketches")
+    for source in (*sources, "generated/portraits-512", "generated/stylegan-256"):
+        for path in sorted((shared_data / source).iterdir())[:6]:
+            prepared = prepare(item_of(path), TRANSFORM, detector)
+            assert (prepared.status, prepared.view) == ("ok", WHOLE_VIEW), path
+            assert prepared.faces
+            assert prepared.crops[0].face == prepared.largest
+            assert np.array_equal(prepared.crops[0].inputs[0], load_input(path, TRANSFORM))
+
+
+def test_each_face_of_a_photograph_is_cut_out_as_training_saw_faces(
+    detector: Path, portraits: list[Path]
+) -> None:
+    laid = [
+        (portraits[0], 100, 80, 400),
+        (portraits[2], 900, 60, 256),
+        (portraits[3], -20, 700, 200),
+    ]
+    prepared = prepare(item_of(jpeg(pasted((1600, 900), laid))), TRANSFORM, detector)
+    assert (prepared.status, prepared.view, prepared.faces) == ("ok", FACE_VIEW, 3)
+    assert (prepared.width, prepared.height) == (1600, 900)
+    for crop, (file, *_) in zip(prepared.crops, laid, strict=True):
+        assert crop.inputs.shape == (1, 1, 64, 64, 3)
+        own = load_input(file, TRANSFORM).astype(float)
+        others = [load_input(other, TRANSFORM).astype(float) for other, *_ in laid if other != file]
+        distance = np.abs(crop.inputs - own).mean()
+        assert distance < 0.75 * min(np.abs(crop.inputs - other).mean() for other in others)
+
+
+def test_a_face_is_cut_from_pixels_as_fine_as_the_file_holds(
+    detector: Path, portraits: list[Path]
+) -> None:
+    image = jpeg(pasted((3000, 2000), [(portraits[0], 600, 300, 500)]))
+    (crop,) = prepare(item_of(image), TRANSFORM, detector).crops
+    assert crop.face is not None
+    square = face_square(crop.face.box, 3000, 2000)
+    box = (square.left, square.top, square.left + square.width, square.top + square.height)
+    full = to_input(decode(image).image.crop(box), TRANSFORM)
+    draft = decode(image, short_side=TRANSFORM.resize).image
+    scale = draft.width / 3000
+    rough = to_input(draft.crop(tuple(round(scale * edge) for edge in box)), TRANSFORM)  # type: ignore[arg-type]
+    fine = np.abs(crop.inputs.astype(int) - full).mean()
+    assert fine < 3
+    assert fine < np.abs(rough.astype(int) - full).mean() / 2
+
+
+def test_a_crop_at_the_edge_holds_no_invented_pixels(detector: Path, portraits: list[Path]) -> None:
+    image = pasted((1001, 703), [(portraits[0], 1001 - 150, 703 - 150, 190)], background="white")
+    prepared = prepare(item_of(jpeg(image)), TRANSFORM, detector)
+    assert prepared.view == FACE_VIEW
+    pixels = prepared.crops[0].inputs[0, 0]
+    assert pixels[:4].min() > 100 or pixels[:, :4].min() > 100  # white, or face: no black border
+
+
+@pytest.mark.parametrize("crops", [1, 5])
+def test_faces_get_the_crops_of_the_transform(
+    detector: Path, portraits: list[Path], crops: int
+) -> None:
+    image = jpeg(pasted((900, 600), [(portraits[0], 100, 80, 256)]))
+    prepared = prepare(item_of(image), replace(TRANSFORM, crops=crops), detector)
+    assert prepared.crops[0].inputs.shape == (1, crops, 64, 64, 3)
+
+
+def test_small_faces_are_counted_and_not_judged(detector: Path, portraits: list[Path]) -> None:
+    small = (portraits[3], 600, 100, 44)
+    only = prepare(item_of(png(pasted((900, 600), [small]))), TRANSFORM, detector)
+    assert (only.status, only.faces, only.crops) == (TOO_SMALL, 1, ())
+    assert "on its short side, under 32" in only.message
+    (row,) = settle(only, [])
+    assert (row.status, row.verdict, row.face) == (TOO_SMALL, None, only.largest)
+    beside = pasted((900, 600), [small, (portraits[0], 100, 80, 256)])
+    both = prepare(item_of(png(beside)), TRANSFORM, detector)
+    assert (both.status, both.faces, len(both.crops)) == ("ok", 2, 1)
+
+
+def test_an_image_that_holds_no_face_large_enough_is_too_small(
+    detector: Path, portraits: list[Path]
+) -> None:
+    thumbnail = item_of(png(Image.open(portraits[0]).resize((30, 30))))
+    assert prepare(thumbnail, TRANSFORM, detector).status == TOO_SMALL
+    assert prepare(thumbnail, TRANSFORM, None).status == "ok"
+
+
+def test_a_crowd_is_judged_by_its_largest_faces(
+    portraits: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = faces_of(*range(40, 140))
+    monkeypatch.setattr(module, "find_faces", lambda picture, detector: found)
+    image = png(Image.new("RGB", (2000, 300)))
+    prepared = prepare(item_of(image), TRANSFORM, Path("detector"))
+    assert prepared.faces == 100
+    assert [crop.face for crop in prepared.crops] == found[: module.MOST_FACES]
+
+
+def test_bad_files_become_errors(detector: Path, bad_files: dict[str, str], tmp_path: Path) -> None:
+    for name, reason in bad_files.items():
+        prepared = prepare(item_of(tmp_path / "bad" / name), TRANSFORM, detector)
+        if reason:
+            assert prepared.status == "error", name
+            assert reason in prepared.message
+            row = row_of(settle(prepared, [])[0])
+            assert not any(row.get(name) for name in FACE_CELLS)
+        else:
+            assert prepared.status in {"ok", TOO_SMALL}, name
+    assert prepare(Item("a", 0, 0, None, 0, vanished), TRANSFORM, detector).message == "it is gone"
+
+
+def test_a_file_damaged_where_only_a_closer_look_goes_is_an_error(
+    detector: Path, portraits: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_text("whole at first sight")
+    image = jpeg(pasted((3000, 2000), [(portraits[0], 600, 300, 500)]))
+    monkeypatch.setattr(
+        "facecheck.scanner.picture.decode",
+        lambda source, short_side: decode(image if short_side == TRANSFORM.resize else source),
+    )
+    assert prepare(item_of(path), TRANSFORM, None).status == "ok"
+    monkeypatch.setattr(
+        "facecheck.scanner.picture.decode",
+        lambda source, short_side: decode(
+            image if short_side == TRANSFORM.resize else source, short_side=short_side
+        ),
+    )
+    prepared = prepare(item_of(path), TRANSFORM, detector)
+    assert (prepared.status, prepared.message) == ("error", "not an image in a known format")
+
+
+def test_what_is_prepared_travels_between_processes(detector: Path, portraits: list[Path]) -> None:
+    prepared = prepare(item_of(portraits[0]), TRANSFORM, detector)
+    back = pickle.loads(pickle.dumps(prepared))
+    assert back.item == prepared.item
+    assert back.largest == prepared.largest
+    assert np.array_equal(back.crops[0].inputs, prepared.crops[0].inputs)
+
+
+def test_without_faces_neither_detector_nor_opencv_is_needed(portraits: list[Path]) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['cv2'] = None\n"
+        "from pathlib import Path\n"
+        "from types import SimpleNamespace\n"
+        "from facecheck.core.errors import FacecheckError\n"
+        "from facecheck.model.transforms import Transform\n"
+        "from facecheck.scanner.prepare import prepare, settle\n"
+        "transform = Transform.for_size(32, (0.5,) * 3, (0.5,) * 3)\n"
+        f"item = SimpleNamespace(name='a', load=lambda: Path({str(portraits[0])!r}))\n"
+        "prepared = prepare(item, transform, None)\n"
+        "print(prepared.status, prepared.view, prepared.faces)\n"
+        "try:\n    prepare(item, transform, Path('detector.onnx'))\n"
+        "except FacecheckError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    plain, refused = done.stdout.splitlines()
+    assert plain == "ok whole None"
+    assert refused.startswith("--faces auto needs OpenCV")
+    assert refused.endswith("pip install opencv-python-headless, or pass --faces off")
+
+
+def whole(faces: int | None) -> Prepared:
+    crop = Crop(np.zeros((1, 1, 64, 64, 3), np.uint8))
+    return Prepared(
+        item_of(b""), view=WHOLE_VIEW, crops=(crop,), faces=faces, width=300, height=200
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kind", "faces", "status"),
+    [
+        (ARTIFICIAL, "cartoon", 0, "ok"),  # a drawing that the detector missed
+        (ARTIFICIAL, "sculpture", 0, "ok"),
+        (ARTIFICIAL, "generated", 0, NO_FACE),  # whose face would have been found
+        (ARTIFICIAL, "photo", 0, NO_FACE),  # most probable of many, and yet not half
+        (REAL_VERDICT, "photo", 0, NO_FACE),  # a photograph of something else is no real face
+        (UNCERTAIN, "cartoon", 0, NO_FACE),
+        (REAL_VERDICT, "photo", None, "ok"),  # nobody looked for faces
+        (UNCERTAIN, "cartoon", None, "ok"),
+        (ARTIFICIAL, "generated", 1, "ok"),
+    ],
+)
+def test_without_a_face_only_what_is_made_by_hand_is_an_answer(
+    verdict: str, kind: str, faces: int | None, status: str
+) -> None:
+    told = replace(answer(verdict, 0.9 if verdict == ARTIFICIAL else 0.1), kind=kind)
+    for per_face in (False, True):
+        (row,) = settle(whole(faces), [told], per_face=per_face)
+        assert row.status == status
+        assert row.verdict == (told if status == "ok" else None)
+        assert row.view == (WHOLE_VIEW if status == "ok" else "")
+        assert row_of(row)["width"] == 300
+
+
+def test_a_row_is_about_the_most_artificial_face() -> None:
+    faces = faces_of(50, 70, 90)
+    prepared = Prepared(
+        item_of(b""),
+        view=FACE_VIEW,
+        crops=tuple(Crop(np.zeros((1, 1, 64, 64, 3), np.uint8), face) for face in faces),
+        faces=4,
+        largest=faces[0],
+        width=1000,
+        height=100,
+    )
+    verdicts = [answer(REAL_VERDICT, 0.2), answer(ARTIFICIAL, 0.8), answer(UNCERTAIN, 0.5)]
+    (row,) = settle(prepared, verdicts)
+    assert (row.verdict, row.face) == (verdicts[1], faces[1])
+    cells = row_of(row)
+    assert {name: cells[name] for name in FACE_CELLS} == {
+        "view": "face",
+        "faces": 4,
+        "face_left": 700,
+        "face_top": 0,
+        "face_width": 70,
+        "face_height": 70,
+        "face_confidence": 0.9,
+        "width": 1000,
+        "height": 100,
+    }
+    rows = settle(prepared, verdicts, per_face=True)
+    assert [(row.verdict, row.face) for row in rows] == list(zip(verdicts, faces, strict=True))
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        settle(prepared, verdicts[:2])
