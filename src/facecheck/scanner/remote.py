@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, cast
 
 from facecheck.core.errors import FacecheckError, ImageError, UsageError, did_you_mean
+from facecheck.core.image import image_errors
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: What the stores call the time of the last change.
@@ -163,11 +164,10 @@ def _reasons(address: str) -> Iterator[None]:
 @contextmanager
 def _image_reasons() -> Iterator[None]:
     try:
-        yield
-    except FileNotFoundError:
-        raise ImageError("the file is not there") from None
-    except PermissionError:
-        raise ImageError("no permission to read the file") from None
+        with image_errors():
+            yield
+    except ImageError:
+        raise
     except Exception as error:  # as above
         raise ImageError(f"cannot be fetched: {_words(error)}") from None
 
