@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the built-in model, and the proof of it, from the images in DATA (laid out <kind>/<source>/),
 # in the folder WORK. What it wrote on ../shared/data is committed in docs/model; two cores without a
-# GPU take about three hours. Run again after an interruption, it goes on where it was.
+# GPU take three to four hours. Run again after an interruption, it goes on where it was.
 set -euo pipefail
 DATA=$(realpath "${1:?usage: builtin_model.sh DATA WORK}")
 WORK=${2:?usage: builtin_model.sh DATA WORK}
