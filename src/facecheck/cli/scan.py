@@ -271,10 +271,9 @@ def scan(
             timeout=timeout,
             progress=progress,
         )
-    if out == STDOUT:
-        quiet = True  # the rows are there already
     _warn(result, quiet=quiet)
-    show(result, render_scan, as_json=as_json, quiet=quiet)
+    # On stdout the rows are the result.
+    show(result, render_scan, as_json=as_json, quiet=quiet or out == STDOUT)
     if result.statuses.get("error") or (result.placed and result.placed.failed):
         raise typer.Exit(3)
 
