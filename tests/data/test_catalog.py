@@ -4,7 +4,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from facecheck.core.errors import ConfigError, UsageError
@@ -152,6 +152,7 @@ def test_the_first_rule_that_fits_decides() -> None:
 
 
 @given(st.text(st.characters(exclude_characters="*?/"), min_size=1, max_size=8))
+@example(".")
 def test_a_pattern_without_wildcards_is_plain_text(name: str) -> None:
     path = PurePosixPath("a", f"{name}.png")
     if path.name == f"{name}.png":

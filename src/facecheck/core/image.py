@@ -74,7 +74,8 @@ class Decoded:
 def is_image_name(path: PurePath | str) -> bool:
     """Return whether the ending of ``path`` is one of :data:`SUFFIXES`, in any case."""
     # A walk over millions of files asks with text, and a path object takes ten times as long.
-    return os.path.splitext(path)[1].lower() in SUFFIXES  # noqa: PTH122
+    stem, _, ending = os.path.basename(path).rpartition(".")  # noqa: PTH119
+    return bool(stem) and f".{ending.lower()}" in SUFFIXES
 
 
 def decode(source: Path | bytes, *, short_side: int | None = None) -> Decoded:
