@@ -155,14 +155,15 @@ def leave_one_out(
     rows, skipped, resumed = [], [], 0
     for kind, source in chosen:
         name = f"{kind}/{source}"
+        if name in finished:
+            rows.append(finished[name])
+            resumed += 1
+            continue
         left = [pair for pair in sources if pair != (kind, source)]
         without = recipe.changed({"sources": [f"{a}/{b}" for a, b in left]})
         why = _why_not(kind, source, left, judged) or _too_little(manifest, without)
         if why:
             skipped.append((name, why))
-        elif name in finished:
-            rows.append(finished[name])
-            resumed += 1
         else:
             trained = train(
                 manifest,

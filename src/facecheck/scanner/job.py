@@ -406,7 +406,7 @@ def _judged(
 ) -> list[list[Row]]:
     """Return the rows of each item of one chunk."""
     crops = [crop for one in prepared for crop in one.crops]
-    verdicts = iter(_verdicts(crops, predictor, batch_size))
+    verdicts = _verdicts(crops, predictor, batch_size)
     return [
         [
             row_of(answer)
