@@ -12,6 +12,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,6 +49,10 @@ TOLERANCE: dict[str, float | None] = {"fp32": 1e-3, "fp16": 0.05, "int8": None}
 _INPUT, _LOGITS, _FEATURES = "pixels", "logits", "features"
 _PROVIDERS = {"auto": "CPUExecutionProvider", "cpu": "CPUExecutionProvider"}
 _BATCH = 32
+#: Crops of one run. Each core runs its own few: as fast as one run of many on all cores where these
+#: are free, and a third less work where they also decode, since nobody waits for anybody; in a
+#: fraction of the memory.
+_RUN = 4
 
 
 class OnnxPredictor(Predictor):
@@ -62,6 +67,7 @@ class OnnxPredictor(Predictor):
         self.device = "cpu"
         self._path = path
         self._session = _session(path)
+        self._cores = ThreadPoolExecutor(cpu_count(), thread_name_prefix="facecheck-onnx")
         self.header = _header(self._session, path)
         self.gives_features = features or self.header.guard is not None
 
@@ -84,10 +90,9 @@ class OnnxPredictor(Predictor):
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
         wanted = [_LOGITS, _FEATURES] if self.gives_features else [_LOGITS]
-        found = [
-            np.asarray(output, dtype=np.float64)
-            for output in self._session.run(wanted, {_INPUT: pixels})
-        ]
+        runs = [pixels[start : start + _RUN] for start in range(0, len(pixels), _RUN)]
+        outputs = self._cores.map(lambda few: self._session.run(wanted, {_INPUT: few}), runs)
+        found = [np.concatenate(parts).astype(np.float64) for parts in zip(*outputs, strict=True)]
         return found[0], found[1] if self.gives_features else None
 
 
@@ -95,7 +100,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path_text(path)}: check the path")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cpu_count()
+    options.intra_op_num_threads = 1  # a run is one core's: see _RUN
     options.log_severity_level = 3  # errors: what is wrong is told in our own line
     try:
         return onnxruntime.InferenceSession(
