@@ -23,7 +23,9 @@ from facecheck.cli.options import (
 )
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
+from facecheck.core.parallel import cpu_count
 from facecheck.core.workspace import find_checkpoint
+from facecheck.scanner.isolate import start_ahead
 
 if TYPE_CHECKING:
     from facecheck.scanner.job import ScanResult
@@ -229,6 +231,7 @@ def scan(
     """
     part = None if shard is None else _part(shard)
     found = find_checkpoint(checkpoint)
+    start_ahead(workers or cpu_count(), "facecheck.scanner.prepare")
     from facecheck.report.terminal import render_scan
     from facecheck.scanner.job import STDOUT
     from facecheck.scanner.job import scan as job

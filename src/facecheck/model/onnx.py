@@ -23,7 +23,6 @@ import onnxruntime  # type: ignore[import-untyped]
 
 from facecheck.core.errors import CheckpointError, UsageError
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
-from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.core.parallel import chunked, cpu_count
 from facecheck.model.checkpoint import (
     HEADER_KEY,
@@ -39,6 +38,8 @@ from facecheck.model.transforms import load_input
 
 if TYPE_CHECKING:
     import torch
+
+    from facecheck.core.manifest import Manifest
 
 Precision = Literal["fp32", "fp16", "int8"]
 #: The largest difference of a score from the checkpoint's that an export may have. That of fp16 is
@@ -237,6 +238,8 @@ def _images(
     manifest: Path, header: Header, precision: str, per_source: int
 ) -> tuple[Manifest, Manifest]:
     """Return the validation images to calibrate on, and those to compare on."""
+    from facecheck.core.manifest import Manifest, read_manifest  # slow, and in a scan's way
+
     records = read_manifest(manifest).in_split("val").sampled(per_source)
     records = Manifest(records.frame.filter(records.frame["kind"].is_in(header.kinds)))
     if len(records) < 2:

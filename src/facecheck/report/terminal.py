@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from facecheck.core.files import path_text
-from facecheck.core.manifest import SPLITS
 from facecheck.core.workspace import BUILTIN
 
 if TYPE_CHECKING:
@@ -254,6 +253,8 @@ def render_plan(listing: Listing) -> RenderableType:
 
 def render_split(result: SplitResult) -> RenderableType:
     """Render counts and real shares, by source and overall, and the proof that nothing leaks."""
+    from facecheck.core.manifest import SPLITS  # slow, and in the way of a scan's first row
+
     parts = tuple(result.counts)
     # Many folds, all alike: their shares would not fit beside their counts.
     shares = parts if len(parts) <= len(SPLITS) else ()

@@ -80,13 +80,14 @@ class Isolated(Generic[Item, Result]):
         return answer
 
     def _start(self) -> _Process:
-        process = _Process(self._function)
         with self._lock:
+            process = _waiting.pop() if _waiting else _Process()
             if self._closed:
                 process.end()
                 raise RuntimeError("closed")
             self._all.add(process)
         try:
+            process.connection.send_bytes(self._function)
             process.connection.recv_bytes()  # not to count its start, seconds on a busy machine
         except (EOFError, ConnectionError):
             raise FacecheckError(
@@ -107,6 +108,8 @@ class Isolated(Generic[Item, Result]):
         with self._lock:
             self._closed = True
             processes, self._all = self._all, set()
+        for process in processes:  # all at once: each takes its time to end
+            process.connection.close()
         for process in processes:
             process.end()
 
@@ -123,14 +126,18 @@ class Isolated(Generic[Item, Result]):
 
 
 class _Process:
-    """A Python process that serves calls, until its connection is closed."""
+    """A Python process that serves calls, until its connection is closed.
 
-    def __init__(self, function: bytes) -> None:
+    Args:
+        module: what it imports before it is told its function.
+    """
+
+    def __init__(self, module: str = __name__) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             # Not multiprocessing: its processes begin by importing the user's script anew. -P: a
             # module must not come from the folder that happens to be scanned.
-            code = f"from facecheck.scanner.isolate import serve; serve({theirs.fileno()})"
+            code = f"import {module}; from {__name__} import serve; serve({theirs.fileno()})"
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-P", "-c", code],
                 pass_fds=[theirs.fileno()],
@@ -139,7 +146,6 @@ class _Process:
                 start_new_session=True,  # Ctrl-C is for the scan, which ends these itself
             )
         self.connection = Connection(ours.detach())
-        self.connection.send_bytes(function)
 
     def end(self) -> int:
         """Kill it if need be; return its exit code, minus the signal for a signal."""
@@ -150,6 +156,22 @@ class _Process:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+#: Processes that were started ahead.
+_waiting: list[_Process] = []
+
+
+def start_ahead(count: int, module: str) -> None:
+    """Start processes for the :class:`Isolated` to come, while this one is still importing.
+
+    A process takes a third of a second to start. These end with this process if nobody takes them.
+
+    Args:
+        count: how many.
+        module: where the function to come lives: they import it.
+    """
+    _waiting.extend(_Process(module) for _ in range(count))
 
 
 def _python_path() -> str:

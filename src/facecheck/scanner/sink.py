@@ -53,6 +53,8 @@ from facecheck.scanner.rows import (
 
 #: Consecutive items whose rows are written together.
 CHUNK = 64
+#: Items of the first chunk at most, so that the first rows come at once.
+FIRST_CHUNK = 8
 #: The columns whose values are counted.
 TALLIED = ("status", "verdict", "kind")
 #: Raised whenever the journal changes its meaning.
@@ -485,14 +487,15 @@ def _wanted(row: Row, only: Collection[str]) -> bool:
 
 
 def _grouped(items: Iterable[Item | None], size: int) -> Iterator[tuple[Item, ...]]:
-    """Yield ``size`` items at a time; fewer at the end, and where a None says so."""
+    """Yield ``size`` items at a time; fewer at first, at the end, and where a None says so."""
     group: list[Item] = []
+    wanted = min(FIRST_CHUNK, size)
     for item in chain(items, [None]):
         if item is not None:
             group.append(item)
-        if group and (item is None or len(group) == size):
+        if group and (item is None or len(group) == wanted):
             yield tuple(group)
-            group = []
+            group, wanted = [], size
 
 
 def _stat(item: Item, *, placed: bool) -> list[object]:
