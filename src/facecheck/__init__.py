@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from facecheck.scanner.checker import Checker as Checker
     from facecheck.scanner.job import scan as scan
     from facecheck.scanner.merge import merge as merge
+    from facecheck.scanner.place import place as place
 
 _HOMES = {
     "FacecheckError": "core.errors",
@@ -62,6 +63,7 @@ _HOMES = {
     "Checker": "scanner.checker",
     "scan": "scanner.job",
     "merge": "scanner.merge",
+    "place": "scanner.place",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

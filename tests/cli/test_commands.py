@@ -109,6 +109,9 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "out", "checkpoint", "files", "rows", "resumed", "dropped", "passed", "statuses",
             "verdicts", "kinds", "no_detector", "placed",
         ],
+        ("place", "results.csv", "--copy-to", "sorted", "--root", str(drawn)): [
+            "to", "how", "verdicts", "placed", "already", "left", "failed",
+        ],
     }  # fmt: skip
     for arguments, wanted in keys.items():
         done = command(*arguments, "--json", "--quiet")

@@ -14,6 +14,8 @@ import pytest
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.image import decode
+from facecheck.model.calibrate import calibrate
+from facecheck.model.checkpoint import read_header
 from facecheck.model.engine import load_predictor
 from facecheck.model.evaluate import evaluate
 from facecheck.model.stability import steadied, variants
@@ -244,6 +246,29 @@ def test_one_threshold_leaves_nothing_between(
         assert row["verdict"] == ("artificial" if float(row["score"]) >= threshold else "real")
     with pytest.raises(UsageError, match="from 0 to 1"):
         whole(drawn, tmp_path / "other.csv", trained[1], threshold=1.5)
+
+
+def test_a_budget_takes_the_thresholds_that_were_calibrated_for_it(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    manifest, best = trained
+    with pytest.raises(UsageError, match="knows none: run `facecheck calibrate`"):
+        whole(drawn, tmp_path / "r.csv", best, budget=0.2)
+    model = tmp_path / "c.safetensors"
+    calibrate(best, manifest, budget=0.2, out=model, device="cpu")
+    budgets = read_header(model).calibration["budgets"]
+    assert tuple(budgets["0.2"]) == read_header(model).thresholds
+    assert list(budgets) == sorted(budgets, key=float)
+    assert all(low <= high for low, high in budgets.values())
+    whole(drawn, tmp_path / "own.csv", model)
+    whole(drawn, tmp_path / "r.csv", model, budget=0.2)
+    assert (tmp_path / "r.csv").read_bytes() == (tmp_path / "own.csv").read_bytes()
+    for wrong, reason in (
+        ({"budget": 0.03}, "knows 0"),
+        ({"budget": 0.2, "threshold": 0.5}, "one"),
+    ):
+        with pytest.raises(UsageError, match=reason):
+            whole(drawn, tmp_path / "other.csv", model, **wrong)
 
 
 def test_files_are_placed_by_verdict(

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from facecheck.core.errors import FacecheckError, ImageError, UsageError
+from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import name_text
 from facecheck.scanner.place import place
 from facecheck.scanner.rows import FORMATS, format_of, tidy, write_rows
@@ -175,7 +176,8 @@ def test_names_never_leave_the_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     }
     results = results_of(tmp_path / "r.csv", told)
     to = tmp_path / "out"
-    result = place(results, to, load=lambda name: name.encode())
+    monkeypatch.setattr("facecheck.scanner.place.load_named", lambda name: name.encode())
+    result = place(results, to)
     assert result.placed == 5
     assert result.left == 1
     absolute = tmp_path.relative_to("/").as_posix()
@@ -185,7 +187,7 @@ def test_names_never_leave_the_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     }  # fmt: skip
     assert (to / "real" / "s3" / "bucket" / "d.jpg").read_text() == "s3://bucket/d.jpg"
     assert not (tmp_path / "out-of-it").exists()
-    again = place(results, to, load=lambda name: name.encode())
+    again = place(results, to)
     assert (again.placed, again.already) == (0, 5)
 
 
@@ -198,6 +200,23 @@ def test_members_and_addresses_are_not_moved(tmp_path: Path) -> None:
         assert (result.placed, result.already, result.left) == (placed, already, 2)
 
 
+def test_members_of_archives_are_copied_out(tmp_path: Path) -> None:
+    archive = tmp_path / "faces.zip"
+    with zipfile.ZipFile(archive, "w") as bundle:
+        bundle.writestr("one/a.jpg", b"first")
+        bundle.writestr("b.jpg", b"second")
+    told = {f"{archive}::one/a.jpg": "real", f"{archive}::b.jpg": "artificial"}
+    told |= {f"{archive}::gone.jpg": "real", f"{tmp_path}/none.zip::a.jpg": "real"}
+    result = place(results_of(tmp_path / "r.csv", told), tmp_path / "out", roots=[tmp_path])
+    assert result.placed == 2
+    assert result.failed == {
+        "the archive no longer holds it": 1,
+        "the archive is not there": 1,
+    }
+    assert (tmp_path / "out" / "real" / "faces.zip" / "one" / "a.jpg").read_bytes() == b"first"
+    assert (tmp_path / "out" / "artificial" / "faces.zip" / "b.jpg").read_bytes() == b"second"
+
+
 def test_what_cannot_be_placed_is_counted_and_the_rest_goes_on(tmp_path: Path) -> None:
     paths = filled(tmp_path / "in", ("a.jpg", "gone.jpg", "link.jpg", "bad.jpg"))
     paths[1].unlink()
@@ -207,12 +226,9 @@ def test_what_cannot_be_placed_is_counted_and_the_rest_goes_on(tmp_path: Path) -
     told[str(paths[3])] = ""
     told["z.zip::b.jpg"] = "artificial"
 
-    def load(name: str) -> bytes:
-        raise ImageError("the archive is damaged")
-
-    result = place(results_of(tmp_path / "r.csv", told), tmp_path / "out", load=load)
+    result = place(results_of(tmp_path / "r.csv", told), tmp_path / "out")
     assert (result.placed, result.left) == (2, 1)
-    assert result.failed == {"the file is not there": 1, "the archive is damaged": 1}
+    assert result.failed == {"the file is not there": 1, "the archive is not there": 1}
     moved = place(
         results_of(tmp_path / "m.csv", told), tmp_path / "moved", move=True, confirmed=True
     )

@@ -44,7 +44,7 @@ for command in (
     *(audit.audit, convert.convert),
     *(lr_find.lr_find, learn.train, learn.calibrate, learn.evaluate),
     *(benchmark.benchmark_model, study.study),
-    *(export.export, scan.scan, scan.merge),
+    *(export.export, scan.scan, scan.merge, scan.place),
 ):
     app.command(cls=Command)(command)
 

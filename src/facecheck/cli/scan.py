@@ -33,6 +33,25 @@ if TYPE_CHECKING:
 _FILES, _FACES, _ROWS, _PLACES = "Files", "Faces", "Rows", "Places"
 
 
+CopyTo = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="When done, copy files to DIR/real, DIR/artificial and DIR/uncertain.",
+        rich_help_panel=_PLACES,
+    ),
+]
+MoveTo = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Move them there instead; asks first.", rich_help_panel=_PLACES
+    ),
+]
+Yes = Annotated[
+    bool, typer.Option("--yes", "-y", help="Move without asking.", rich_help_panel=_PLACES)
+]
+
+
 def scan(
     inputs: Annotated[
         list[str],
@@ -171,6 +190,15 @@ def scan(
             show_default="the checkpoint's two",
         ),
     ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="The share of either side that may be judged wrong: less makes more uncertain. "
+            "One of those that the checkpoint was calibrated for.",
+            show_default="what it was calibrated with",
+        ),
+    ] = None,
     watch: Annotated[
         bool,
         typer.Option(
@@ -179,23 +207,9 @@ def scan(
             rich_help_panel=_FILES,
         ),
     ] = False,
-    copy_to: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="When done, copy files to DIR/real, DIR/artificial and DIR/uncertain.",
-            rich_help_panel=_PLACES,
-        ),
-    ] = None,
-    move_to: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Move them there instead; asks first.", rich_help_panel=_PLACES
-        ),
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Move without asking.", rich_help_panel=_PLACES)
-    ] = False,
+    copy_to: CopyTo = None,
+    move_to: MoveTo = None,
+    yes: Yes = False,
     raw_paths: Annotated[
         bool,
         typer.Option(
@@ -238,8 +252,7 @@ def scan(
 
     if out == STDOUT and as_json:
         raise UsageError("--out - and --json: both would go to stdout: name a file with --out")
-    if move_to is not None and not yes:
-        typer.confirm(f"Move files to {path_text(move_to)} when done?", abort=True, err=True)
+    _agree(move_to, yes=yes, when=" when done")
     stop = Event() if watch else None
     with _ended_by_signals(stop, out), progress_bar("scanning", quiet=quiet) as progress:
         result = job(
@@ -259,6 +272,7 @@ def scan(
             per_face=per_face,
             stability=stability,
             threshold=threshold,
+            budget=budget,
             only=only,
             raw_paths=raw_paths,
             verify=verify,
@@ -347,3 +361,51 @@ def merge(
     with progress_bar("merging", quiet=quiet) as progress:
         result = job(out, parts, overwrite=overwrite, progress=progress)
     show(result, render_merge, as_json=as_json, quiet=quiet)
+
+
+def place(
+    results: Annotated[Path, typer.Argument(help="The results of a scan.")],
+    copy_to: CopyTo = None,
+    move_to: MoveTo = None,
+    verdict: Annotated[
+        list[str] | None, typer.Option(help="Place only these. Repeatable.", show_default="all")
+    ] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", help="Name files from here, as a scan of it did.", show_default="none"
+        ),
+    ] = None,
+    yes: Yes = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Copy or move the files of finished results to a folder for each verdict.
+
+    What `scan --copy-to` and `--move-to` do at their end. An interrupted one goes on.
+    """
+    from facecheck.report.terminal import render_place
+    from facecheck.scanner.place import place as job
+
+    to = move_to or copy_to
+    if to is None or (move_to and copy_to):
+        raise UsageError("--copy-to and --move-to: name one of them")
+    _agree(move_to, yes=yes, when="")
+    with progress_bar("placing", quiet=quiet) as progress:
+        result = job(
+            results,
+            to,
+            move=move_to is not None,
+            confirmed=True,
+            verdicts=verdict or (),
+            roots=root or (),
+            progress=progress,
+        )
+    show(result, render_place, as_json=as_json, quiet=quiet)
+    if result.failed:
+        raise typer.Exit(3)
+
+
+def _agree(move_to: Path | None, *, yes: bool, when: str) -> None:
+    if move_to is not None and not yes:
+        typer.confirm(f"Move files to {path_text(move_to)}{when}?", abort=True, err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -24,6 +25,8 @@ from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN
 
 #: The share of either side that may be judged wrong; the percentage that the guard lets through.
 BUDGET, GUARD = 0.01, 99.0
+#: Budgets that a scan can choose among, where there are images enough to prove them.
+BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 #: Where the temperature is looked for.
 _TEMPERATURES = (0.05, 20.0)
 
@@ -158,6 +161,7 @@ def calibrate(
         calibration={
             "manifest_sha256": sha256_file(manifest),
             "budget": budget,
+            "budgets": _by_budget(header, found, budget),
             "real": int((~artificial).sum()),
             "artificial": int(artificial.sum()),
         },
@@ -190,6 +194,15 @@ def fitted_header(
         if guard == 100 or found.features is None
         else fit_guard(found.features, found.labels, guard),
     )
+
+
+def _by_budget(header: Header, found: SplitOutputs, budget: float) -> dict[str, Any]:
+    """Return the thresholds for each budget that the images can prove, and for ``budget``."""
+    real = header.kinds.index(REAL)
+    scores = 1 - softmax(found.logits / header.temperature)[:, real]
+    sides = scores[found.labels == real], scores[found.labels != real]
+    provable = [one for one in BUDGETS if min(map(len, sides)) >= 1 / one - 1]
+    return {f"{one:g}": choose_thresholds(*sides, one) for one in sorted({*provable, budget})}
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,12 +89,17 @@ class OnnxPredictor(Predictor):
         except OSError as error:
             raise CheckpointError(f"{path_text(path)}: cannot be written ({error})") from None
 
-    def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
+    def _begin(self, pixels: npt.NDArray[np.uint8]) -> Callable[[], tuple[Floats, Floats | None]]:
         wanted = [_LOGITS, _FEATURES] if self.gives_features else [_LOGITS]
         runs = [pixels[start : start + _RUN] for start in range(0, len(pixels), _RUN)]
         outputs = self._cores.map(lambda few: self._session.run(wanted, {_INPUT: few}), runs)
-        found = [np.concatenate(parts).astype(np.float64) for parts in zip(*outputs, strict=True)]
-        return found[0], found[1] if self.gives_features else None
+
+        def finish() -> tuple[Floats, Floats | None]:
+            parts = zip(*outputs, strict=True)
+            found = [np.concatenate(part).astype(np.float64) for part in parts]
+            return found[0], found[1] if self.gives_features else None
+
+        return finish
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:

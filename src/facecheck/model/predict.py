@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +63,11 @@ class Predictor:
     ) -> None:
         import torch
 
+        from facecheck.model.precision import choose_inference_precision
+
         self.header: Header = checkpoint.header
-        self.device: torch.device | str = device
+        self.device: Any = device  # a torch.device; another engine's own word for it
+        self._precision = choose_inference_precision(device)
         self.model = checkpoint.model.to(device).to(memory_format=torch.channels_last).eval()
         self.gives_features = features or self.header.guard is not None
 
@@ -76,13 +80,35 @@ class Predictor:
         Args:
             batch: shape (N, crops, image_size, image_size, 3).
         """
-        logits, features = self._run(batch.reshape(-1, *batch.shape[2:]))
-        seen = None if features is None else _over_crops(features, len(batch))
-        return _over_crops(logits, len(batch)), seen
+        return self.begin(batch)()
+
+    def begin(self, batch: npt.NDArray[np.uint8]) -> Callable[[], tuple[Floats, Floats | None]]:
+        """Begin with a batch, and return what waits for its :meth:`outputs`.
+
+        Who begins with the next batch before waiting keeps the device busy.
+        """
+        finish = self._begin(batch.reshape(-1, *batch.shape[2:]))
+
+        def outputs() -> tuple[Floats, Floats | None]:
+            logits, features = finish()
+            seen = None if features is None else _over_crops(features, len(batch))
+            return _over_crops(logits, len(batch)), seen
+
+        return outputs
 
     def verdicts(self, batch: npt.NDArray[np.uint8]) -> list[Verdict]:
         """Return each image's verdict, for a batch as :meth:`outputs` takes it."""
         return judge_all(*self.outputs(batch), self.header)
+
+    def all_verdicts(self, batches: Iterable[npt.NDArray[np.uint8]]) -> Iterator[Verdict]:
+        """Yield each image's verdict over several batches, one begun ahead."""
+        begun: deque[Callable[[], tuple[Floats, Floats | None]]] = deque()
+        for batch in batches:
+            begun.append(self.begin(batch))
+            if len(begun) > 1:
+                yield from judge_all(*begun.popleft()(), self.header)
+        for finish in begun:
+            yield from judge_all(*finish(), self.header)
 
     def save(self, header: Header, path: Path) -> None:
         """Write the same weights with another header to ``path``.
@@ -94,20 +120,25 @@ class Predictor:
 
         save_checkpoint(self.model, header, path)
 
-    def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
-        """Return logits and features of each crop, pixels of shape (M, image_size, image_size, 3).
+    def _begin(self, pixels: npt.NDArray[np.uint8]) -> Callable[[], tuple[Floats, Floats | None]]:
+        """Begin with crops, pixels of shape (M, image_size, image_size, 3).
 
-        What an engine does its own way.
+        What an engine does its own way: return what waits for each crop's logits and features.
         """
         import torch
 
         watched: AbstractContextManager[list[torch.Tensor]] = (
             seen_by_head(self.model) if self.gives_features else nullcontext([])
         )
-        with torch.inference_mode(), watched as seen:
-            inputs = torch.from_numpy(pixels).to(self.device, non_blocking=True)
-            output = self.model(normalise(inputs, self.header.transform))
-            return _numbers(output), _numbers(seen[0].flatten(1)) if seen else None
+        inputs = torch.from_numpy(pixels)
+        if self.device.type == "cuda":
+            inputs = inputs.pin_memory()  # else the copy would wait for the batch before
+        with torch.inference_mode(), self._precision.autocast(self.device), watched as seen:
+            output = self.model(
+                normalise(inputs.to(self.device, non_blocking=True), self.header.transform)
+            )
+        features = seen[0].flatten(1) if seen else None
+        return lambda: (_numbers(output), None if features is None else _numbers(features))
 
     def predict(
         self, paths: Iterable[Path], *, batch_size: int = 32, workers: int | None = None

@@ -750,6 +750,15 @@ def render_scan(result: ScanResult) -> RenderableType:
     )
 
 
+def render_place(result: PlaceResult) -> RenderableType:
+    """Render files placed by verdict, and what was not."""
+    table = _table("verdict", "files")
+    for verdict, count in result.verdicts.items():
+        table.add_row(verdict, f"{count:,}")
+    left = [_line(f"{result.left:,} files left where they are")] if result.left else []
+    return Group(table, *_places(result), *left)
+
+
 def _places(result: PlaceResult) -> Iterator[Text]:
     done = "moved" if result.how == "move" else "copied"
     already = f", {result.already:,} were there" if result.already else ""

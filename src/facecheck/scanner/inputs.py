@@ -7,15 +7,16 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from io import BufferedIOBase
 from pathlib import Path
 from typing import cast
 
 from facecheck.core import tree
 from facecheck.core.errors import ImageError, UsageError
-from facecheck.core.files import name_text, path_text
+from facecheck.core.files import name_text, named_path, path_text
 from facecheck.core.image import is_image_name, open_image
 from facecheck.scanner import remote
 from facecheck.scanner.archives import MAX_MEMBER, is_archive_name, members
@@ -24,6 +25,8 @@ from facecheck.scanner.path_list import Once, read_list
 
 #: An input of this name is a list of paths on standard input.
 STDIN = "-"
+#: What stands between an archive and the name inside it.
+INSIDE = "::"
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,9 +331,43 @@ def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Itera
                 rules.passed.ignored += 1
             elif rules.takes(member.name.removeprefix("./")):
                 inner = name_text(member.name)
-                yield Item(f"{outer}::{inner}", member.size, mtime_ns, None, _read=member.read)
+                yield Item(
+                    f"{outer}{INSIDE}{inner}", member.size, mtime_ns, None, _read=member.read
+                )
     except ImageError as error:
         yield Item(outer, size, mtime_ns, None, _read=partial(_fail, str(error)))
+
+
+def load_named(name: str) -> Path | bytes:
+    """Return the content of what a row calls ``name``, as :meth:`Item.load` does.
+
+    Of a member of an archive the first of that name; the archive last asked for stays listed, since
+    rows of one archive follow one another.
+
+    Raises:
+        ImageError: as :meth:`Item.load`; or the archive no longer holds it.
+    """
+    outer, inside, inner = name.partition(INSIDE)
+    if not inside or os.path.lexists(named_path(name)):
+        return remote.read(name, MAX_MEMBER) if remote.is_address(name) else named_path(name)
+    place = outer if remote.is_address(outer) else str(named_path(outer))
+    try:
+        stamp = 0 if remote.is_address(place) else os.stat(place).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        raise ImageError("the archive is not there") from None
+    read = _read_by_name(place, stamp).get(inner)
+    if read is None:
+        raise ImageError("the archive no longer holds it")
+    return read()
+
+
+@lru_cache(maxsize=1)
+def _read_by_name(place: str, stamp: int) -> dict[str, Callable[[], bytes]]:
+    found: dict[str, Callable[[], bytes]] = {}
+    with suppress(ImageError):  # what comes before damage can be read
+        for member in members(place, stamp):
+            found.setdefault(name_text(member.name), member.read)
+    return found
 
 
 def _is_hidden(path: str) -> bool:

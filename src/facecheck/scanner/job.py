@@ -100,6 +100,7 @@ def scan(
     per_face: bool = False,
     stability: int = 0,
     threshold: float | None = None,
+    budget: float | None = None,
     only: Collection[str] = (),
     raw_paths: bool = False,
     verify: bool = False,
@@ -142,6 +143,8 @@ def scan(
             becomes ``uncertain``, and a column says how far the score moves; 0: none.
         threshold: artificial is what has this score or more, 0 to 1, and real the rest but for what
             the checkpoint's guard sends to ``uncertain``; None takes the checkpoint's thresholds.
+        budget: the share of either side that may be judged wrong, one of those that ``calibrate``
+            stored thresholds for; None takes the one it was told.
         only: write only rows of these verdicts; all are counted.
         raw_paths: keep names in CSV that a spreadsheet would run as formulas.
         verify: when resuming, know files by their content, not by size and time.
@@ -166,7 +169,7 @@ def scan(
         FacecheckError: there is no image, or the results cannot be written.
     """
     _refuse_what_is_at_odds(
-        *(inputs, out, part, threshold),
+        *(inputs, out, part, threshold, budget),
         watches=watch is not None,
         only_folders=manifest is None and not archives,
         places=[folder for folder in (copy_to, move_to) if folder],
@@ -186,14 +189,14 @@ def scan(
     )
     found = look()
     items = watched(found, watch) if watch else _part(_some(found, inputs), part)
-    predictor = _predictor(checkpoint, device, threshold)
+    predictor = _predictor(checkpoint, device, threshold, budget)
     detector, no_detector = None, ""
     if faces == "auto":
         detector, no_detector = _detector(face_detector, needed=per_face)
     facts = {
         **_facts(checkpoint, predictor, detector),
         **{"per_face": per_face, "stability": stability, "threshold": threshold},
-        "batch_size": batch_size,
+        **{"budget": budget, "batch_size": batch_size},
     }
     sink = _sink(
         *(out, facts),
@@ -237,6 +240,7 @@ def _refuse_what_is_at_odds(
     out: Path,
     part: tuple[int, int] | None,
     threshold: float | None,
+    budget: float | None,
     *,
     watches: bool,
     only_folders: bool,
@@ -247,6 +251,8 @@ def _refuse_what_is_at_odds(
         raise UsageError(f"part {part[0]} of {part[1]}: parts count from 1")
     if threshold is not None and not 0 <= threshold <= 1:
         raise UsageError(f"--threshold {threshold:g}: a score is from 0 to 1")
+    if threshold is not None and budget is not None:
+        raise UsageError("--threshold and --budget: name one of them")
     if watches and not (only_folders and part is None and all(map(_is_folder, inputs))):
         raise UsageError(
             "--watch is for folders alone: no files, lists, manifests, archives, parts"
@@ -296,11 +302,24 @@ def _part(items: Iterable[Item], part: tuple[int, int] | None) -> Iterable[Item]
     return items if part is None else shard(items, part[0] - 1, part[1])
 
 
-def _predictor(checkpoint: Path, device: str, threshold: float | None) -> Predictor:
+def _predictor(
+    checkpoint: Path, device: str, threshold: float | None, budget: float | None
+) -> Predictor:
     predictor = load_predictor(checkpoint, device)
     if threshold is not None:
         predictor.header = replace(predictor.header, thresholds=(threshold, threshold))
+    if budget is not None:
+        predictor.header = replace(predictor.header, thresholds=_thresholds(predictor, budget))
     return predictor
+
+
+def _thresholds(predictor: Predictor, budget: float) -> tuple[float, float]:
+    known = predictor.header.calibration.get("budgets", {})
+    if f"{budget:g}" not in known:
+        there = f"knows {', '.join(known)}" if known else "knows none: run `facecheck calibrate`"
+        raise UsageError(f"--budget {budget:g}: the checkpoint {there}")
+    low, high = known[f"{budget:g}"]
+    return low, high
 
 
 def _detector(named: Path | None, *, needed: bool) -> tuple[Path | None, str]:
@@ -419,11 +438,7 @@ def _judged(
 def _verdicts(crops: Sequence[Crop], predictor: Predictor, batch_size: int) -> Iterator[Verdict]:
     """Yield a verdict for each crop, in the light of its variants."""
     inputs = [pixels for crop in crops for pixels in crop.inputs]
-    answers = (
-        answer
-        for batch in chunked(inputs, batch_size)
-        for answer in predictor.verdicts(np.stack(batch))
-    )
+    answers = predictor.all_verdicts(np.stack(batch) for batch in chunked(inputs, batch_size))
     for crop in crops:
         yield steadied([next(answers) for _ in crop.inputs])
 

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, count, groupby
@@ -28,12 +28,8 @@ from facecheck.core.files import name_text, named_path, path_text, sha256_file
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
 from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN
+from facecheck.scanner.inputs import INSIDE, load_named
 from facecheck.scanner.rows import PATH, Row, read_columns, read_rows
-
-#: What stands between an archive and the name inside it.
-INSIDE = "::"
-#: Gives the content of an archive's member or of a URL, by its name in the results.
-Load = Callable[[str], Path | bytes]
 
 #: The verdicts, which are the names of folders: nothing else in a results file becomes one.
 VERDICTS = frozenset({REAL_VERDICT, ARTIFICIAL, UNCERTAIN})
@@ -89,7 +85,6 @@ def place(
     confirmed: bool = False,
     verdicts: Collection[str] = (),
     roots: Sequence[Path] = (),
-    load: Load | None = None,
     progress: Progress = silent,
 ) -> PlaceResult:
     """Put every file that has a verdict at ``to/<verdict>/<its name>``.
@@ -106,17 +101,20 @@ def place(
         confirmed: the user agreed to ``move``.
         verdicts: place only these; empty: all.
         roots: the folders that were scanned.
-        load: reads what is no plain file; None: such files fail.
         progress: told files done.
 
     Raises:
-        UsageError: ``move`` was not confirmed.
+        UsageError: ``move`` was not confirmed, or there is no such verdict.
         FacecheckError: the results cannot be read, the folder cannot be written or is full, or
             another process fills it. Run again: what is placed stays.
     """
     if move and not confirmed:
         raise UsageError(
             f"moving to {path_text(to)} takes files from where they are: agree, or pass --yes"
+        )
+    if unknown := set(verdicts) - VERDICTS:
+        raise UsageError(
+            f"no verdict is called {min(unknown)!r}: there are {', '.join(sorted(VERDICTS))}"
         )
     tally = _Tally()
     try:
@@ -129,11 +127,11 @@ def place(
                 "move": move,
                 "verdicts": sorted(verdicts),
             }
-            wanted = set(verdicts) or VERDICTS
+            wanted = frozenset(verdicts) or VERDICTS
             with _Journal(journal, head) as planned:
                 for done, (name, verdict) in enumerate(_files(results), 1):
-                    if verdict in wanted & VERDICTS:
-                        file = _File(name, to / verdict, roots, load)
+                    if verdict in wanted:
+                        file = _File(name, to / verdict, roots)
                         tally.note(verdict, *_place_one(file, planned, move=move))
                     else:
                         tally.note("", _LEFT)
@@ -177,7 +175,6 @@ class _File:
     name: str
     folder: Path
     roots: Sequence[Path]
-    load: Load | None
 
     @property
     def path(self) -> Path:
@@ -190,11 +187,7 @@ class _File:
         return (INSIDE in self.name or "://" in self.name) and not os.path.lexists(self.path)
 
     def content(self) -> Path | bytes:
-        if not self.is_inside:
-            return self.path
-        if self.load is None:
-            raise ImageError("nothing here reads archives and URLs")
-        return self.load(self.name)
+        return load_named(self.name) if self.is_inside else self.path
 
     def place(self) -> Path:
         """Return its path in the verdict's folder, and never outside."""
