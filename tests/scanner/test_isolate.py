@@ -14,7 +14,8 @@ import pytest
 
 from facecheck.core.errors import ImageError
 from facecheck.core.parallel import map_ordered
-from facecheck.scanner.isolate import Failed, Isolated
+from facecheck.scanner import isolate
+from facecheck.scanner.isolate import Failed, Isolated, start_ahead
 
 
 def double(number: int, *, crash: int = 99, hang: int = 99, leave: int = 99) -> object:
@@ -90,3 +91,16 @@ def test_a_killed_parent_leaves_no_process_behind(tmp_path: Path) -> None:
     child.wait(timeout=30)
     assert not child.is_running()
     parent.stdout.close()
+
+
+def test_processes_that_were_started_ahead_are_taken_or_end_quietly(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    start_ahead(2, "facecheck.core.image")
+    waiting = list(isolate._waiting)
+    with Isolated(double, timeout=60) as isolated:
+        assert isolated(21) == 42
+        assert isolate._waiting == waiting[:1]  # the other serves
+    isolate._waiting.clear()
+    assert waiting[0].end() == 0
+    assert capfd.readouterr().err == ""
