@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from draw_faces import draw_dataset
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Dialog, Page
 
 SHARED = Path(__file__).parents[2] / "shared"
 
@@ -169,16 +169,20 @@ def browse(browser: Browser) -> Iterator[Callable[..., Page]]:
     pages: list[Page] = []
     faults: list[str] = []
 
+    def note(fault: str, counts: bool = True) -> None:
+        if counts:
+            faults.append(fault)
+
+    def alerted(dialog: Dialog) -> None:
+        note(dialog.message)
+        dialog.dismiss()
+
     def watch(page: Page) -> None:
-        page.on("console", lambda said: said.type == "error" and faults.append(said.text))
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
-        page.on(
-            "request",
-            lambda asked: (
-                asked.url.startswith(("file:", "data:", "blob:")) or faults.append(asked.url)
-            ),
-        )
+        local = ("file:", "data:", "blob:")
+        page.on("console", lambda said: note(said.text, said.type == "error"))
+        page.on("pageerror", lambda error: note(str(error)))
+        page.on("dialog", alerted)
+        page.on("request", lambda asked: note(asked.url, not asked.url.startswith(local)))
 
     def open_page(path: Path, *, width: int = 1280, height: int = 800, dark: bool = False) -> Page:
         context = browser.new_context(

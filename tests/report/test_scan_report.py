@@ -78,11 +78,12 @@ def shown(page: Page) -> str:
 def names(page: Page) -> list[str]:
     """Return the names on the tiles that are elements, in the order of their places."""
     settle(page)
-    return page.evaluate(
+    found: list[str] = page.evaluate(
         "[...document.querySelectorAll('#faces .open')]"
         ".sort((a, b) => a.dataset.place - b.dataset.place)"
         ".map((tile) => tile.querySelector('.name').textContent)"
     )
+    return found
 
 
 def exported(page: Page) -> list[dict[str, str]]:

@@ -52,8 +52,8 @@ def plot_themes(
         size: width and height in inches, of 150 pixels.
     """
     dark = path.with_name(f"{path.stem}-dark{path.suffix}")
-    for target, theme in ((path, {}), (dark, _DARK)):
-        with rc_context({**_STYLE, **theme}):
+    for target, style in ((path, _STYLE), (dark, _STYLE | _DARK)):
+        with rc_context(style):
             figure = Figure(figsize=size, layout="constrained")
             draw(figure)
             with atomic_path(target) as temporary:

@@ -225,6 +225,13 @@
     return fullHeight() > TALLEST && room > 0 ? (fullHeight() - innerHeight) / room : 1;
   };
 
+  /** Return where in the full list the window's top is, so many pixels below the list's own. */
+  function offsetAt(scrolled) {
+    const room = Math.max(0, ownHeight() - innerHeight);
+    // Below the list's end, where the page goes on, a pixel is a pixel.
+    return Math.min(scrolled, room) * pace() + Math.max(0, scrolled - room);
+  }
+
   function layOut() {
     const width = list.clientWidth;
     columns = Math.max(2, Math.floor((width + 10) / (width < 480 ? 112 : 150)));
@@ -242,8 +249,7 @@
 
   function draw() {
     const scrolled = Math.max(0, -list.getBoundingClientRect().top);
-    const speed = pace();
-    const offset = scrolled * speed;
+    const offset = offsetAt(scrolled);
     const first = Math.max(0, Math.floor(offset / tileHeight) - NEAR) * columns;
     const last = Math.min(
       order.length, (Math.ceil((offset + innerHeight) / tileHeight) + NEAR) * columns);
@@ -334,7 +340,7 @@
     const head = hidden();
     const top = list.getBoundingClientRect().top + scrollY;
     const position = scrollY - top;
-    const offset = position > 0 ? position * pace() : position;
+    const offset = position > 0 ? offsetAt(position) : position;
     const start = Math.floor(place / columns) * tileHeight;
     const end = start + tileHeight;
     let target = null;
