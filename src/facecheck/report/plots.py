@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 #: Okabe and Ito 2008, "Color universal design": told apart by colour-blind people too.
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 _PAPER = "#000000"
-_STYLE: Any = {
+#: How every figure looks.
+STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 13,
     "axes.spines.top": False,
@@ -41,7 +42,7 @@ def plot_study(result: StudyResult, path: Path) -> None:
     The interval is over seeds (Student's t), or the Wilson interval where a variant has one run.
     Variants lie below one another, or along a logarithmic axis where they differ in one number.
     """
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         height = 4.5 if result.axis else 1.9 + 0.5 * len(result.variants)
         figure = Figure(figsize=(8, height), layout="constrained")
         axes = figure.add_subplot()
@@ -151,32 +152,37 @@ def _draw_paper(axes: Axes, points: Sequence[tuple[float, float]], label: str | 
 
 def plot_lr_find(result: LrFindResult, path: Path) -> None:
     """Draw the loss over the learning rate as a PNG, with the two suggestions."""
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(8, 4.5), layout="constrained")
-        axes = figure.add_subplot()
-        axes.plot(result.rates, result.losses, color="#AAAAAA", linewidth=1, label="each batch")
-        axes.plot(result.rates, result.smoothed, color=OKABE_ITO[0], linewidth=2, label="smoothed")
-        for rate, colour, dashes, name in (
-            (result.steep, OKABE_ITO[2], "-", "steepest fall"),
-            (result.tenth, OKABE_ITO[5], "--", "a tenth of the lowest loss's rate"),
-        ):
-            axes.axvline(rate, color=colour, linestyle=dashes, label=f"{name}: {rate:.1e}")
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:.0e}")  # the usual one needs parse_math
-        axes.xaxis.set_minor_formatter("")
-        # A diverging end would press the fall flat.
-        low, high = (
-            min(*result.losses, *result.smoothed),
-            max(result.losses[: _before_rise(result)]),
-        )
-        axes.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low))
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("loss")
-        axes.set_title(f"{result.arch}, from weights: {result.weights}", loc="left")
-        # Below the plot, where it hides nothing.
-        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        draw_lr_find(figure, result)
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="png", dpi=150)
+
+
+def draw_lr_find(figure: Figure, result: LrFindResult) -> None:
+    """Draw the loss over the learning rate, with the two suggestions."""
+    axes = figure.add_subplot()
+    axes.plot(result.rates, result.losses, color="#AAAAAA", linewidth=1, label="each batch")
+    axes.plot(result.rates, result.smoothed, color=OKABE_ITO[0], linewidth=2, label="smoothed")
+    for rate, colour, dashes, name in (
+        (result.steep, OKABE_ITO[2], "-", "steepest fall"),
+        (result.tenth, OKABE_ITO[5], "--", "a tenth of the lowest loss's rate"),
+    ):
+        axes.axvline(rate, color=colour, linestyle=dashes, label=f"{name}: {rate:.1e}")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:.0e}")  # the usual one needs parse_math
+    axes.xaxis.set_minor_formatter("")
+    # A diverging end would press the fall flat.
+    low, high = (
+        min(*result.losses, *result.smoothed),
+        max(result.losses[: _before_rise(result)]),
+    )
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low))
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.set_title(f"{result.arch}, from weights: {result.weights}", loc="left")
+    # Below the plot, where it hides nothing.
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
 
 def _before_rise(result: LrFindResult) -> int:
