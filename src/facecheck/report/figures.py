@@ -34,7 +34,7 @@ KIND_COLOURS = dict(zip(KINDS, (*OKABE_ITO[:6],), strict=True))
 _REAL, _ARTIFICIAL = OKABE_ITO[0], OKABE_ITO[1]
 _GREY = "#888888"
 _DARK = {
-    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "#15181D"),
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "#181C22"),
     **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), "#DDE1E6"),
     "axes.edgecolor": "#8A919B",
     "grid.color": "#343A42",
@@ -58,6 +58,7 @@ def save_figure(path: Path, draw: Callable[[Figure], None], size: tuple[float, f
     for target, theme in ((path, {}), (dark_twin(path), _DARK)):
         with rc_context({**STYLE, **theme}):
             figure = Figure(figsize=size, layout="constrained")
+            figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
             draw(figure)
             with atomic_path(target) as temporary:
                 figure.savefig(temporary, format="png", dpi=_DPI)
@@ -68,7 +69,7 @@ def _percent(axes: Axes, *which: str) -> None:
         getattr(axes, f"{axis}axis").set_major_formatter(PercentFormatter(1, symbol=" %"))
 
 
-def _below(figure: Figure, columns: int) -> None:
+def _below(figure: Figure, columns: int, *, enlarged: float = 1) -> None:
     """Put one legend for all axes under them, where it hides no point."""
     handles: dict[str, Any] = {}
     for axes in figure.axes:
@@ -76,7 +77,7 @@ def _below(figure: Figure, columns: int) -> None:
             handles.setdefault(label, handle)
     figure.legend(
         list(handles.values()), list(handles), loc="outside lower center", ncols=columns,
-        frameon=False,
+        frameon=False, markerscale=enlarged,
     )  # fmt: skip
 
 
@@ -223,7 +224,9 @@ def draw_ranking(figure: Figure, curve: RankingCurve, result: EvaluateResult) ->
     found.set_xlabel("recall: artificial faces found")
     found.set_ylabel("precision: artificial of what is called so")
     found.set_title(f"precision and recall: AP {result.ranking.ap.value:.4f}", loc="left")
-    found.set_ylim(min(0.9, float(curve.precision.min())) - 0.01, 1.005)
+    # Beyond the threshold that finds all, precision only falls to the share of artificial faces.
+    lowest = float(curve.precision[: int(np.argmax(curve.tpr == 1)) + 1].min())
+    found.set_ylim(min(0.95, lowest) - 0.01, 1.005)
     _percent(roc, "y")
     _percent(found, "x", "y")
 
@@ -241,13 +244,16 @@ def draw_scores(
                 values, edges, histtype="stepfilled", alpha=0.55, color=colour, label=name,
                 edgecolor=colour, linewidth=1.5,
             )  # fmt: skip
-    axes.axvspan(*thresholds, color=_GREY, alpha=0.25, label="uncertain")
+    low, high = thresholds
+    if low < high:
+        axes.axvspan(low, high, color=_GREY, alpha=0.25, label="uncertain")
+    axes.axvline(high, color=_GREY, linestyle="--", label="artificial from here")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlim(0, 1)
     axes.set_xlabel("score: probability of being artificial")
     axes.set_ylabel("images")
-    _below(figure, 3)
+    _below(figure, 4)
 
 
 def draw_risk(figure: Figure, result: EvaluateResult) -> None:
@@ -326,7 +332,7 @@ def draw_lines(figure: Figure, by_source: pl.DataFrame) -> None:
     markers = "osD^vPX*"
     for number, (kind, source) in enumerate(sources):
         rows = by_source.filter(pl.col("kind") == kind, pl.col("source") == source)
-        right = {case: value for case, value in rows.select("case", "right").iter_rows()}
+        right = dict(rows.select("case", "right").iter_rows())
         axes.plot(
             [place for place, line in enumerate(lines) if line in right],
             [right[line] for line in lines if line in right],
@@ -374,8 +380,9 @@ def draw_gates(figure: Figure, gates: Sequence[Gates]) -> None:
         axes.tick_params(labelsize=9)
     for axes in list(panels.flat)[len(chosen) :]:
         axes.set_axis_off()
-    figure.supxlabel("channel")
-    figure.supylabel("mean gate: 0 closed, 1 open")
+    for axes in panels[-1]:
+        axes.set_xlabel("channel")
+    figure.supylabel("mean gate: 0 closed, 1 open", fontsize=11)
     _below(figure, 6)
 
 
@@ -411,9 +418,16 @@ def draw_points(
         for kind, colour in KIND_COLOURS.items():
             chosen = points[found == kind]
             if len(chosen):
-                axes.scatter(*chosen.T, s=7, color=colour, alpha=0.75, linewidths=0, label=kind)
+                axes.scatter(
+                    *chosen.T,
+                    s=7 if len(found) > 1000 else 20,
+                    color=colour,
+                    alpha=0.75,
+                    linewidths=0,
+                    label=kind,
+                )
         axes.set_title(name, loc="left")
         axes.set_xticks([])
         axes.set_yticks([])
         axes.grid(visible=False)
-    _below(figure, 6)
+    _below(figure, 6, enlarged=1.8)

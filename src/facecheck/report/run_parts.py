@@ -14,7 +14,7 @@ import polars as pl
 
 from facecheck.core.errors import ConfigError, FacecheckError, ImageError
 from facecheck.core.files import atomic_path, path_text
-from facecheck.core.kinds import REAL
+from facecheck.core.kinds import KINDS, REAL
 from facecheck.core.manifest import read_manifest, write_table
 from facecheck.model.augment import augment
 from facecheck.model.evaluate import EvaluateResult, prediction_table
@@ -472,7 +472,7 @@ def augmentation_part(given: Given) -> Part:
         return Part(left_out=("The checkpoint holds no recipe.",))
     records = read_manifest(given.result.manifest)
     train = records.in_split("train")
-    chosen = (train if len(train) else records).sampled(1).frame.head(_AUGMENTED)
+    chosen = _one_of_each((train if len(train) else records).sampled(1).frame, _AUGMENTED)
     transform = given.predictor.header.transform
     rows = []
     for number, (path, kind, source) in enumerate(chosen.select("path", "kind", "source").rows()):
@@ -497,6 +497,13 @@ def augmentation_part(given: Given) -> Part:
     headings = ["before", *(f"epoch {epoch}" for epoch in range(1, _VARIATIONS + 1))]
     draw = partial(figures.draw_pictures, rows=rows, headings=headings)
     return _plotted(given, plot, draw, (10.5, 0.4 + 1.22 * len(rows)))
+
+
+def _one_of_each(frame: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Return at most so many of the records of sources, of every kind before two of one."""
+    place = pl.col("kind").replace_strict({kind: at for at, kind in enumerate(KINDS)})
+    turn = pl.int_range(pl.len()).over("kind")
+    return frame.sort(turn, place, "source").head(most).sort(place, "source")
 
 
 def _middle(pixels: figures.Pixels, transform: Transform) -> figures.Pixels:
