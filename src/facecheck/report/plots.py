@@ -11,6 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from facecheck.core.files import atomic_path
+from facecheck.report.palette import OKABE_ITO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from facecheck.model.study import StudyResult
     from facecheck.model.study_tables import VariantRow
 
-#: Okabe and Ito 2008, "Color universal design": told apart by colour-blind people too.
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 _PAPER = "#000000"
 #: How every figure looks.
 STYLE: Any = {
