@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from facecheck.core.files import atomic_path
-from facecheck.core.kinds import KINDS
 from facecheck.model.metrics import Bin, Floats, RankingCurve
-from facecheck.report.plots import OKABE_ITO, STYLE
+from facecheck.report.palette import KIND_COLOURS, OKABE_ITO
+from facecheck.report.plots import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 Pixels = npt.NDArray[np.uint8]
 
-#: Each kind's colour, the same in all figures.
-KIND_COLOURS = dict(zip(KINDS, (*OKABE_ITO[:6],), strict=True))
 _REAL, _ARTIFICIAL = OKABE_ITO[0], OKABE_ITO[1]
 _GREY = "#888888"
 _DARK = {

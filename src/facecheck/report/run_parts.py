@@ -20,7 +20,7 @@ from facecheck.model.augment import augment
 from facecheck.model.evaluate import EvaluateResult, prediction_table
 from facecheck.model.metrics import Floats, ranking_curve, reliability, softmax
 from facecheck.model.outputs import SplitOutputs
-from facecheck.model.predict import Predictor
+from facecheck.model.predict import REAL_VERDICT, Predictor
 from facecheck.model.recipe import Recipe
 from facecheck.model.transforms import Transform, crop_corners, load_resized
 from facecheck.report import figures
@@ -125,7 +125,6 @@ def kinds_part(given: Given) -> Part:
             "share": (counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)).ravel(),
         }
     )
-    side = 1.5 + 1.05 * len(result.kinds)
     plot = Plot(
         "confusion",
         "Confusion matrix: images by true and predicted kind.",
@@ -134,7 +133,9 @@ def kinds_part(given: Given) -> Part:
         "confusion.csv",
     )
     draw = partial(figures.draw_confusion, kinds=result.kinds, counts=counts)
-    return _plotted(given, plot, draw, (side + 1.6, side - 0.6), table)
+    return _plotted(
+        given, plot, draw, (1.4 + 0.95 * len(result.kinds), 0.9 + 0.8 * len(result.kinds)), table
+    )
 
 
 def source_table(result: EvaluateResult) -> pl.DataFrame:
@@ -606,7 +607,7 @@ def error_cards(given: Given) -> list[dict[str, Any]]:
             "src": f"errors/{name}",
             "name": path_text(path.name),
             "path": path_text(path),
-            "crosses": (row["kind"] == REAL) != (row["predicted_kind"] == REAL),
+            "right": (row["kind"] == REAL) == (row["verdict"] == REAL_VERDICT),
             **row,
         }
         for name, path, row in zip(names, paths, shown.drop("path").iter_rows(named=True),

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from facecheck.model.state import Epoch
     from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
+    from facecheck.report.run_report import RunReport
     from facecheck.report.scan_report import ScanReport
     from facecheck.scanner.job import ScanResult
     from facecheck.scanner.merge import MergeResult
@@ -763,4 +764,22 @@ def render_scan_report(result: ScanReport) -> RenderableType:
     lines = [_line(f"{result.rows:,} rows, {result.thumbnails:,} thumbnails")]
     if result.missing:
         lines.append(_line(f"{result.missing:,} files could not be shown", "yellow"))
+    return Group(*lines, _line(f"open {path_text(result.page)}"))
+
+
+def render_run_report(result: RunReport) -> RenderableType:
+    """Return the evaluation in a line, what the page leaves out, and where it is."""
+    found = result.result
+    auc = found.ranking.auc.value
+    told = "" if auc is None else f", AUC {auc:.4f}"
+    lines = [
+        _line(
+            f"{result.images:,} images of split {found.split}: top-1 "
+            f"{percent(found.overall.top1)}{told}; {len(result.figures)} figures, "
+            f"{result.points:,} faces on the map"
+        )
+    ]
+    lines += [_line(f"not shown: {why}", "yellow") for _, why in result.left_out]
+    if found.errors:
+        lines.append(_line(f"{len(found.errors):,} files could not be read", "magenta"))
     return Group(*lines, _line(f"open {path_text(result.page)}"))
