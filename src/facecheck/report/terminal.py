@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -508,9 +509,12 @@ def epoch_table(epochs: Sequence[Epoch], best_epoch: int) -> Table:
 
 
 def render_train(result: TrainResult) -> RenderableType:
-    """Render the log and where the checkpoints are."""
+    """Render the log, its curves, and where the checkpoints are."""
+    from facecheck.report.chart import LearningCurves
+
     return Group(
         epoch_table(result.epochs, result.best_epoch),
+        LearningCurves(result.epochs),
         _line(
             f"{result.train_images:,} training and {result.val_images:,} validation images of "
             f"{', '.join(result.kinds)}, on {result.device}, from weights: {result.weights}"
@@ -730,25 +734,40 @@ def _model(checkpoint: Path) -> str:
     return f"model {checkpoint}"
 
 
+_VERDICTS = {"real": "green", "artificial": "red", "uncertain": "yellow"}
+_STATUSES = {"no_face": "cyan", "too_small": "cyan", "error": "magenta"}
+_BAR = 24
+
+
 def render_scan(result: ScanResult) -> RenderableType:
-    """Render counts by verdict, kind and status."""
-    table = _table("verdict", "count")
-    styles = {"real": "green", "artificial": "red", "uncertain": "yellow"}
-    for verdict, style in styles.items():
-        table.add_row(Text(verdict, style), f"{result.verdicts.get(verdict, 0):,}")
-    for status, style in {"no_face": "", "too_small": "", "error": "magenta"}.items():
+    """Render rows by verdict and status as bars, what kinds they show, and where they are."""
+    counts = [(name, result.verdicts.get(name, 0), style) for name, style in _VERDICTS.items()]
+    for status, style in _STATUSES.items():
         count = result.statuses.get(status, 0)
         if count or status == "error":
-            table.add_row(Text(status, style if count else ""), f"{count:,}")
+            counts.append((status, count, style if count else ""))
+    total = max(1, sum(count for _, count, _ in counts))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, count, style in counts:
+        bar = ProgressBar(
+            total, count, width=_BAR, complete_style=style or "none", finished_style=style or "none"
+        )
+        table.add_row(Text(name, style), bar, _right(f"{count:,}"), _right(percent(count / total)))
+    kinds = sorted(result.kinds.items(), key=lambda item: (-item[1], item[0]))
     resumed = f", {result.resumed:,} of them from an interrupted run" if result.resumed else ""
     return Group(
         table,
+        *([_line(", ".join(f"{count:,} {kind}" for kind, count in kinds))] if kinds else []),
         _line(
             f"{result.files:,} files, {result.rows:,} rows in {result.out}{resumed}; "
             f"{_model(result.checkpoint)}"
         ),
         *([] if result.placed is None else _places(result.placed)),
     )
+
+
+def _right(text: str) -> Text:
+    return Text(text, justify="right")
 
 
 def _places(result: PlaceResult) -> Iterator[Text]:
