@@ -5,6 +5,7 @@ A function here fills an empty figure; :func:`save_figure` makes the files.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,8 @@ _DARK = {
     "grid.color": "#343A42",
 }
 _DPI = 120
+#: Letters of a source's name.
+_LONGEST = 36
 
 
 def dark_twin(path: Path) -> Path:
@@ -58,8 +61,16 @@ def save_figure(path: Path, draw: Callable[[Figure], None], size: tuple[float, f
             figure = Figure(figsize=size, layout="constrained")
             figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
             draw(figure)
-            with atomic_path(target) as temporary:
+            with atomic_path(target) as temporary, warnings.catch_warnings():
+                # A name in a script that the font lacks shows as boxes: no news for stderr.
+                warnings.filterwarnings("ignore", "Glyph .* missing from font")
                 figure.savefig(temporary, format="png", dpi=_DPI)
+
+
+def short_name(kind: str, source: str) -> str:
+    """Return a source's name on one line that leaves room for the plot."""
+    name = " ".join(f"{kind}/{source}".split())
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
 
 
 def _percent(axes: Axes, *which: str) -> None:
@@ -147,7 +158,7 @@ def draw_sources(figure: Figure, table: pl.DataFrame) -> None:
         table: by :func:`facecheck.report.run_report.source_table`.
     """
     kind, side = figure.subplots(1, 2, sharey=True)
-    names = [f"{row[0]}/{row[1]}" for row in table.select("kind", "source").iter_rows()]
+    names = [short_name(*row) for row in table.select("kind", "source").iter_rows()]
     places = np.arange(len(names))
     for axes, name, title in (
         (kind, "top1", "which kind (top-1)"),
@@ -336,7 +347,7 @@ def draw_lines(figure: Figure, by_source: pl.DataFrame) -> None:
             [right[line] for line in lines if line in right],
             f"{markers[number % len(markers)]}-",
             color=KIND_COLOURS.get(kind, _GREY),
-            label=f"{kind}/{source}",
+            label=short_name(kind, source),
         )
     axes.set_xticks(range(len(lines)), lines)
     axes.set_xlim(-0.15, 2.15)
@@ -352,12 +363,32 @@ def draw_filters(figure: Figure, filters: Floats) -> None:
         figure: an empty one.
         filters: shape (n, height, width, 3).
     """
-    columns = min(16, len(filters))
-    rows = -(-len(filters) // columns)
-    for number, weights in enumerate(filters, 1):
-        axes = figure.add_subplot(rows, columns, number)
-        axes.imshow(0.5 + weights / (2 * max(float(np.abs(weights).max()), 1e-12)))
-        axes.set_axis_off()
+    largest = np.maximum(np.abs(filters).max(axis=(1, 2, 3), keepdims=True), 1e-12)
+    axes = figure.add_subplot()
+    axes.imshow(_mosaic(0.5 + filters / (2 * largest), FILTER_COLUMNS), interpolation="nearest")
+    axes.set_axis_off()
+
+
+#: Filters beside one another.
+FILTER_COLUMNS = 16
+
+
+def _mosaic(pictures: Floats, columns: int) -> Floats:
+    """Return pictures, shape (n, h, w, 3), 0 to 1, row by row, with gaps that show the ground.
+
+    One picture is drawn in a blink; hundreds of axes take as many seconds as there are rows.
+
+    Returns:
+        shape (rows * (h + gap), columns * (w + gap), 4).
+    """
+    count, high, wide, _ = pictures.shape
+    gap = max(1, wide // 10)
+    rows = -(-count // columns)
+    whole = np.zeros((rows, high + gap, columns, wide + gap, 4))
+    for number, picture in enumerate(pictures):
+        place = whole[number // columns, :high, number % columns, :wide]
+        place[..., :3], place[..., 3] = picture, 1
+    return whole.reshape(rows * (high + gap), columns * (wide + gap), 4)
 
 
 #: Channels and blocks of the squeeze-and-excitation figure, at most.
@@ -394,16 +425,17 @@ def draw_pictures(
 ) -> None:
     """Draw rows of pictures of one size, each with its name, under headings."""
     columns = len(headings)
-    panels = figure.subplots(len(rows), columns, squeeze=False)
-    for place, (name, pictures) in enumerate(rows):
-        for axes, picture, heading in zip(panels[place], pictures, headings, strict=True):
-            axes.imshow(picture)
-            axes.set_xticks([])
-            axes.set_yticks([])
-            axes.spines[:].set_visible(False)
-            if place == 0:
-                axes.set_title(heading, fontsize=10)
-        panels[place, 0].set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
+    pictures = np.stack([picture for _, row in rows for picture in row]) / 255
+    whole = _mosaic(pictures, columns)
+    axes = figure.add_subplot()
+    axes.imshow(whole)
+    across, down = whole.shape[1] / columns, whole.shape[0] / len(rows)
+    side = pictures.shape[1] / 2
+    axes.set_xticks(np.arange(columns) * across + side, list(headings))
+    axes.set_yticks(np.arange(len(rows)) * down + side, [name for name, _ in rows])
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
 
 
 def draw_points(

@@ -486,7 +486,7 @@ def augmentation_part(given: Given) -> Part:
             for epoch in range(1, _VARIATIONS + 1)
         ]
         varied = [augment(pixels, recipe, random) for random in draws]
-        rows.append((f"{kind}/{source}", [_middle(pixels, transform), *varied]))
+        rows.append((figures.short_name(kind, source), [_middle(pixels, transform), *varied]))
     if not rows:
         return Part(left_out=("None of the chosen images can be read.",))
     plot = Plot(
@@ -540,7 +540,7 @@ def _filters(given: Given) -> Part:
         f"The {count} filters of the first layer, {wide} x {high} pixels, each scaled by its own "
         "largest weight; grey is nought. Their numbers are in filters.npy.",
     )
-    rows = -(-count // 16)
+    rows = -(-count // figures.FILTER_COLUMNS)
     return _plotted(
         given, plot, partial(figures.draw_filters, filters=filters), (10, 0.2 + 0.62 * rows)
     )
