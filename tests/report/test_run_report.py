@@ -97,7 +97,7 @@ def test_every_figure_is_there_for_light_pages_and_dark(reported: RunReport) -> 
     for name in reported.figures:
         light, dark = (
             np.asarray(Image.open(reported.folder / file).convert("L"))
-            for file in (name, name.replace(".png", ".dark.png"))
+            for file in (name, name.replace(".png", "-dark.png"))
         )
         assert light.shape == dark.shape
         assert light[0, 0] == 255, name

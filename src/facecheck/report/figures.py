@@ -1,26 +1,21 @@
-"""The figures of a run's report, each drawn twice: for light pages and for dark ones.
+"""The figures of a run's report: each function fills an empty one.
 
-A function here fills an empty figure; :func:`save_figure` makes the files.
+:func:`~facecheck.report.plots.plot_themes` makes the files, for light pages and for dark ones.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from facecheck.core.files import atomic_path
 from facecheck.model.metrics import Bin, Floats, RankingCurve
 from facecheck.report.palette import KIND_COLOURS, OKABE_ITO
-from facecheck.report.plots import STYLE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,39 +27,8 @@ Pixels = npt.NDArray[np.uint8]
 
 _REAL, _ARTIFICIAL = OKABE_ITO[0], OKABE_ITO[1]
 _GREY = "#888888"
-_DARK = {
-    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "#181C22"),
-    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), "#DDE1E6"),
-    "axes.edgecolor": "#8A919B",
-    "grid.color": "#343A42",
-}
-_DPI = 120
 #: Letters of a source's name.
 _LONGEST = 36
-
-
-def dark_twin(path: Path) -> Path:
-    """Return where the dark version of the figure at ``path`` lies."""
-    return path.with_name(f"{path.stem}.dark{path.suffix}")
-
-
-def save_figure(path: Path, draw: Callable[[Figure], None], size: tuple[float, float]) -> None:
-    """Write what ``draw`` fills a figure with to ``path``, a PNG, and its dark twin.
-
-    Args:
-        path: of the light one.
-        draw: fills an empty figure; called twice.
-        size: of the figure, in inches of 120 pixels.
-    """
-    for target, theme in ((path, {}), (dark_twin(path), _DARK)):
-        with rc_context({**STYLE, **theme}):
-            figure = Figure(figsize=size, layout="constrained")
-            figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
-            draw(figure)
-            with atomic_path(target) as temporary, warnings.catch_warnings():
-                # A name in a script that the font lacks shows as boxes: no news for stderr.
-                warnings.filterwarnings("ignore", "Glyph .* missing from font")
-                figure.savefig(temporary, format="png", dpi=_DPI)
 
 
 def short_name(kind: str, source: str) -> str:
@@ -407,6 +371,7 @@ def draw_gates(figure: Figure, gates: Sequence[Gates]) -> None:
         axes.set_title(block.block, loc="left", fontsize=10)
         axes.set_ylim(-0.03, 1.03)
         axes.tick_params(labelsize=9)
+        axes.locator_params(nbins=4)
     for axes in list(panels.flat)[len(chosen) :]:
         axes.set_axis_off()
     for axes in panels[-1]:

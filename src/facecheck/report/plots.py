@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from facecheck.model.study_tables import VariantRow
 
 _PAPER = "#000000"
-#: How every figure looks.
-STYLE: Any = {
+_STYLE: Any = {
     "font.size": 11,
     "axes.titlesize": 13,
     "axes.spines.top": False,
@@ -30,6 +30,8 @@ STYLE: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#DDDDDD",
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.08,
     "text.parse_math": False,  # a variant's name may hold dollar signs
 }
 # What differs in a plot that stands on a page in dark mode; colours as in assets/page.css.
@@ -57,7 +59,9 @@ def plot_themes(
         with rc_context({**_STYLE, **theme}):
             figure = Figure(figsize=size, layout="constrained")
             draw(figure)
-            with atomic_path(target) as temporary:
+            with atomic_path(target) as temporary, warnings.catch_warnings():
+                # A name in a script that the font lacks shows as boxes: no news for stderr.
+                warnings.filterwarnings("ignore", "Glyph .* missing from")
                 figure.savefig(temporary, format="png", dpi=150)
     return dark
 
@@ -99,7 +103,7 @@ def plot_study(result: StudyResult, path: Path) -> None:
     The interval is over seeds (Student's t), or the Wilson interval where a variant has one run.
     Variants lie below one another, or along a logarithmic axis where they differ in one number.
     """
-    with rc_context(STYLE):
+    with rc_context(_STYLE):
         height = 4.5 if result.axis else 1.9 + 0.5 * len(result.variants)
         figure = Figure(figsize=(8, height), layout="constrained")
         axes = figure.add_subplot()
@@ -209,7 +213,7 @@ def _draw_paper(axes: Axes, points: Sequence[tuple[float, float]], label: str | 
 
 def plot_lr_find(result: LrFindResult, path: Path) -> None:
     """Draw the loss over the learning rate as a PNG, with the two suggestions."""
-    with rc_context(STYLE):
+    with rc_context(_STYLE):
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         draw_lr_find(figure, result)
         with atomic_path(path) as temporary:

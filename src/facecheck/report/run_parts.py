@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from matplotlib.figure import Figure as Canvas
 
 from facecheck.core.errors import ConfigError, FacecheckError, ImageError
 from facecheck.core.files import atomic_path, path_text
@@ -25,6 +26,7 @@ from facecheck.model.recipe import Recipe
 from facecheck.model.transforms import Transform, crop_corners, load_resized
 from facecheck.report import figures
 from facecheck.report.faces import SHEET, write_sheets, write_squares
+from facecheck.report.plots import draw_lr_find, plot_themes
 from facecheck.report.projection import FEWEST, project
 from facecheck.report.robustness import by_side
 
@@ -102,12 +104,12 @@ def join_parts(*parts: Part) -> Part:
 def _plotted(
     given: Given,
     plot: Plot,
-    draw: Any,
+    draw: Callable[[Canvas], None],
     size: tuple[float, float],
     table: pl.DataFrame | None = None,
 ) -> Part:
     """Write one figure, and its numbers if there is a table of them."""
-    figures.save_figure(given.folder / f"{plot.name}.png", draw, size)
+    plot_themes(given.folder / f"{plot.name}.png", draw, size=size)
     if table is not None and plot.csv is not None:
         write_table(table, given.folder / plot.csv)
     return Part((plot,))
@@ -401,14 +403,8 @@ def _lr_find(given: Given) -> Part:
         "The loss as the learning rate rises at every step, and two rates to try.",
         "lr_find.csv",
     )
-    draw = partial(_draw_lr_find, result=result)
+    draw = partial(draw_lr_find, result=result)
     return _plotted(given, plot, draw, (8, 4.2), curve)
-
-
-def _draw_lr_find(figure: Any, result: Any) -> None:
-    from facecheck.report.plots import draw_lr_find
-
-    draw_lr_find(figure, result)
 
 
 def run_facts(run: Path | None) -> Mapping[str, Any]:
