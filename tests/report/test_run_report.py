@@ -117,7 +117,7 @@ def test_the_page_shows_faces_under_the_pointer_and_the_keys(
     box = canvas.bounding_box()
     # t-SNE touches all four edges, 14 pixels within the canvas: find its rightmost point.
     places = pl.read_csv(reported.folder / "map.csv")
-    at = places["tsne_x"].arg_max()
+    at = int(np.argmax(places["tsne_x"]))
     down = (1 - places["tsne_y"][at]) / 2
     page.mouse.move(box["x"] + box["width"] - 14, box["y"] + 14 + down * (box["height"] - 28))
     card.wait_for(state="visible")

@@ -71,8 +71,8 @@ def _chart(
     count = len(next(iter(series.values())))
     cells = [[(" ", "")] * _WIDTH for _ in range(_HEIGHT)]
     for part, values in series.items():
-        for (row, column), sign in _cells(values, low, high).items():
-            cells[row][column] = ("*" if ascii_only else chr(0x2800 + sign), _STYLES[part])
+        for (down, across), dots in _cells(values, low, high).items():
+            cells[down][across] = ("*" if ascii_only else chr(0x2800 + dots), _STYLES[part])
     margin = max(len(told(low)), len(told(high)))
     bar = "|" if ascii_only else "│"
     text = Text()

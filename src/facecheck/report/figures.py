@@ -209,7 +209,7 @@ def draw_scores(
 ) -> None:
     """Draw how the scores of either side are spread, and where verdicts change."""
     axes = figure.add_subplot()
-    edges = np.linspace(0, 1, 41)
+    edges = np.linspace(0, 1, 41).tolist()
     sides = ((real, _REAL, "photographs"), (artificial, _ARTIFICIAL, "artificial faces"))
     for values, colour, name in sides:
         if len(values):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from matplotlib.figure import Figure as Canvas
+from PIL import Image
 
 from facecheck.core.errors import ConfigError, FacecheckError, ImageError
 from facecheck.core.files import atomic_path, path_text
@@ -223,7 +224,7 @@ def scores_part(given: Given) -> Part:
                 "scores.csv",
             ),
             partial(
-                *(figures.draw_scores,),
+                figures.draw_scores,
                 real=scores[~artificial],
                 artificial=scores[artificial],
                 thresholds=header.thresholds,
@@ -482,7 +483,12 @@ def augmentation_part(given: Given) -> Part:
             for epoch in range(1, _VARIATIONS + 1)
         ]
         varied = [augment(pixels, recipe, random) for random in draws]
-        rows.append((figures.short_name(kind, source), [_middle(pixels, transform), *varied]))
+        rows.append(
+            (
+                figures.short_name(kind, source),
+                [_before(pixels, transform, recipe.train_side), *varied],
+            )
+        )
     if not rows:
         return Part(left_out=("None of the chosen images can be read.",))
     plot = Plot(
@@ -493,7 +499,7 @@ def augmentation_part(given: Given) -> Part:
     )
     headings = ["before", *(f"epoch {epoch}" for epoch in range(1, _VARIATIONS + 1))]
     draw = partial(figures.draw_pictures, rows=rows, headings=headings)
-    return _plotted(given, plot, draw, (10.5, 0.4 + 1.22 * len(rows)))
+    return _plotted(given, plot, draw, (2.6 + 1.2 * (_VARIATIONS + 1), 0.5 + 1.2 * len(rows)))
 
 
 def _one_of_each(frame: pl.DataFrame, most: int) -> pl.DataFrame:
@@ -503,10 +509,12 @@ def _one_of_each(frame: pl.DataFrame, most: int) -> pl.DataFrame:
     return frame.sort(turn, place, "source").head(most).sort(place, "source")
 
 
-def _middle(pixels: figures.Pixels, transform: Transform) -> figures.Pixels:
-    side = transform.image_size
-    left, top = crop_corners(pixels.shape[1], pixels.shape[0], side, 1)[0]
-    return pixels[top : top + side, left : left + side]
+def _before(pixels: figures.Pixels, transform: Transform, side: int) -> figures.Pixels:
+    """Return the square that evaluation cuts, scaled to the side of training's."""
+    size = transform.image_size
+    left, top = crop_corners(pixels.shape[1], pixels.shape[0], size, 1)[0]
+    square = Image.fromarray(pixels[top : top + size, left : left + size])
+    return np.asarray(square.resize((side, side)))
 
 
 def network_part(given: Given) -> Part:
@@ -569,9 +577,9 @@ def _gates(given: Given) -> Part:
         "Where the lines part, the block sorts channels by kind.",
         "gates.csv",
     )
-    rows = -(-min(len(gates), figures.BLOCKS) // 4)
+    down = -(-min(len(gates), figures.BLOCKS) // 4)
     draw = partial(figures.draw_gates, gates=gates)
-    return _plotted(given, plot, draw, (11, 1.2 + 2 * rows), table)
+    return _plotted(given, plot, draw, (11, 1.2 + 2 * down), table)
 
 
 def _evenly(frame: pl.DataFrame, most: int) -> pl.DataFrame:
