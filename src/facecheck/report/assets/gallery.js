@@ -146,6 +146,8 @@
     current = 0;
     clearTiles();
     layOut();
+    // What is looked for comes first: one who has scrolled far would miss it.
+    if (list.getBoundingClientRect().top < hidden()) scrollToTile(0);
   }
 
   function drawBins(bins, low, high) {
@@ -322,18 +324,22 @@
     draw();
   }
 
-  function scrollToTile(place) {
+  /** Return how many pixels at the top of the window the bars cover. */
+  function hidden() {
     const strip = $("strip");
-    const head = parseFloat(getComputedStyle(strip).top) + strip.offsetHeight;
+    return parseFloat(getComputedStyle(strip).top) + strip.offsetHeight;
+  }
+
+  function scrollToTile(place) {
+    const head = hidden();
     const top = list.getBoundingClientRect().top + scrollY;
-    const offset = Math.max(0, scrollY - top) * pace();
+    const position = scrollY - top;
+    const offset = position > 0 ? position * pace() : position;
     const start = Math.floor(place / columns) * tileHeight;
     const end = start + tileHeight;
-    const visibleTop = scrollY > top ? offset + head : 0;
-    const visibleEnd = (scrollY > top ? offset : scrollY - top) + innerHeight;
     let target = null;
-    if (start < visibleTop) target = start - head;
-    else if (end > visibleEnd) target = end - innerHeight;
+    if (start < offset + head) target = start - head;
+    else if (end > offset + innerHeight) target = end - innerHeight;
     if (target != null) {
       scrollTo({ top: top + (target > 0 ? target / pace() : target), behavior: "instant" });
     }
