@@ -499,7 +499,7 @@ def augmentation_part(given: Given) -> Part:
     )
     headings = ["before", *(f"epoch {epoch}" for epoch in range(1, _VARIATIONS + 1))]
     draw = partial(figures.draw_pictures, rows=rows, headings=headings)
-    return _plotted(given, plot, draw, (2.6 + 1.2 * (_VARIATIONS + 1), 0.5 + 1.2 * len(rows)))
+    return _plotted(given, plot, draw, (3.1 + 1.2 * (_VARIATIONS + 1), 0.5 + 1.2 * len(rows)))
 
 
 def _one_of_each(frame: pl.DataFrame, most: int) -> pl.DataFrame:

@@ -116,9 +116,12 @@
     $("map-told").textContent = told;
     card.hidden = false;
     const [x, y] = places[at], box = canvas.getBoundingClientRect();
-    const left = x + 16 + card.offsetWidth > box.width ? x - 16 - card.offsetWidth : x + 16;
-    card.style.left = `${Math.max(0, Math.min(left, box.width - card.offsetWidth))}px`;
-    card.style.top = `${Math.max(0, Math.min(y - 40, box.height - card.offsetHeight))}px`;
+    const wide = card.offsetWidth, high = card.offsetHeight;
+    // Beside the point; on a narrow page there is room only above or below it.
+    const beside = x + 16 + wide <= box.width ? x + 16 : x - 16 - wide;
+    const top = beside >= 0 ? y - 40 : y + 16 + high <= box.height ? y + 16 : y - 16 - high;
+    card.style.left = `${beside >= 0 ? beside : Math.max(0, Math.min(x - wide / 2, box.width - wide))}px`;
+    card.style.top = `${Math.max(0, Math.min(top, box.height - high))}px`;
     if (speak) $("map-live").textContent = told;
     draw();
   }
