@@ -23,6 +23,8 @@ from facecheck.model.metrics import (
     calibration_error,
     confusion,
     ranking,
+    ranking_curve,
+    reliability,
     risk_coverage,
     share,
     softmax,
@@ -216,3 +218,36 @@ def test_balanced_top_one_weighs_kinds_alike() -> None:
     assert found.value == pytest.approx(0.75)
     assert found.interval is not None
     assert 0.5 <= found.interval[0] < 0.75 < found.interval[1] <= 1
+
+
+def test_the_curves_have_the_areas_that_ranking_tells() -> None:
+    random = np.random.default_rng(5)
+    artificial = random.random(300) < 0.4
+    drawn = random.normal(np.where(artificial, 0.6, 0.4), 0.2)
+    scores = np.round(np.clip(drawn, 0, 1), 2).astype(np.float64)  # with ties
+    curve = ranking_curve(scores, artificial)
+    assert curve is not None
+    found = ranking(scores, artificial)
+    assert np.trapezoid(curve.tpr, curve.fpr) == pytest.approx(found.auc.value)
+    average = (np.diff(curve.tpr) * curve.precision[1:]).sum()
+    assert average == pytest.approx(found.ap.value)
+    assert (curve.fpr[0], curve.tpr[0], curve.precision[0]) == (0, 0, 1)
+    assert (curve.fpr[-1], curve.tpr[-1]) == (1, 1)
+    called = scores >= curve.thresholds[3]
+    assert curve.precision[3] == pytest.approx(artificial[called].mean())
+    assert ranking_curve(scores, np.ones(300, bool)) is None
+
+
+def test_the_bins_of_a_reliability_diagram_give_the_calibration_error() -> None:
+    random = np.random.default_rng(6)
+    confidence = random.random(500)
+    right = random.random(500) < confidence**2
+    bins = reliability(confidence, right)
+    assert sum(one.count for one in bins) == 500
+    filled = [one for one in bins if one.confidence is not None]
+    gaps = [one.count * abs(one.confidence - (one.right.value or 0)) for one in filled]  # type: ignore[operator]
+    error = calibration_error(confidence, right.astype(float))
+    assert sum(gaps) / 500 == pytest.approx(error)
+    empty = reliability(np.array([0.99]), np.array([True]))
+    assert [one.count for one in empty] == [0] * 14 + [1]
+    assert empty[0].right.value is None

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facecheck.core.files import path_text
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -109,20 +108,6 @@ def show(
         # Piped tables keep their columns: a narrow default would fold them.
         width = None if sys.stdout.isatty() else 160
         Console(highlight=False, width=width).print(render(result))
-
-
-def plain(value: Any) -> Any:
-    """Return a result as JSON values; keys of several parts are joined by ``/``."""
-    if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, Mapping):
-        return {
-            "/".join(key) if isinstance(key, tuple) else str(key): plain(item)
-            for key, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return path_text(value) if isinstance(value, Path) else value
 
 
 class Bars:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from facecheck.cli.options import (
+    BatchSize,
     Device,
     Json,
     Overwrite,
@@ -51,7 +52,28 @@ def report(
         Path | None,
         typer.Option(
             help="Of a run: the manifest it is judged on.",
-            show_default="data/manifest.csv",
+            show_default="the run's own, or data/manifest.csv",
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="Of a run: the split it is judged on: train, val or test.")
+    ] = "test",
+    per_source: Annotated[
+        int,
+        typer.Option(min=0, help="Of a run: judge at most so many images of each source; 0: all."),
+    ] = 0,
+    benchmark: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Of a run: what `facecheck benchmark-model --out DIR` found.",
+            show_default="benchmark in the run folder",
+        ),
+    ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a run: the manifest's audit.", show_default="the .audit.json beside it"
         ),
     ] = None,
     thumbnails: Annotated[
@@ -59,6 +81,7 @@ def report(
     ] = 100_000,
     overwrite: Overwrite = False,
     device: Device = "auto",
+    batch_size: BatchSize = 32,
     workers: Workers = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -75,9 +98,10 @@ def report(
         if kind == _SCAN:
             result, render = _scan(source, folder, thumbnails, overwrite, workers, bars)
         elif kind == _RUN:
-            # _run: run_report(run, out, manifest=, overwrite=, device=, workers=, progress=)
-            del manifest, device
-            raise _unsupported(source)
+            result, render = _run(
+                *(source, folder, manifest, split, per_source, benchmark, audit),
+                *(overwrite, device, batch_size, workers, bars),
+            )
         else:
             # _curation: curation_report(manifest, out, overwrite=, workers=, progress=)
             raise _unsupported(source)
@@ -134,3 +158,37 @@ def _scan(
         progress=bars.counter("thumbnails"),
     )
     return result, render_scan_report
+
+
+def _run(
+    run: Path,
+    out: Path,
+    manifest: Path | None,
+    split: str,
+    per_source: int,
+    benchmark: Path | None,
+    audit: Path | None,
+    overwrite: bool,
+    device: str,
+    batch_size: int,
+    workers: int | None,
+    bars: Bars,
+) -> Reported:
+    from facecheck.report.run_report import run_report
+    from facecheck.report.terminal import render_run_report
+
+    result = run_report(
+        run,
+        out,
+        manifest=manifest,
+        split=split,
+        per_source=per_source,
+        benchmark=benchmark,
+        audit=audit,
+        overwrite=overwrite,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        progress=bars.counter("evaluating"),
+    )
+    return result, render_run_report

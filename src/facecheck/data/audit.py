@@ -172,7 +172,7 @@ def audit(
 
 
 def metadata_shares(
-    manifest: Path, question: str, *, workers: int | None = None
+    manifest: Path, question: str, *, report: Path | None = None, workers: int | None = None
 ) -> dict[tuple[str, str], float]:
     """Return the share of each (kind, source) that metadata alone answers a question right for.
 
@@ -182,12 +182,19 @@ def metadata_shares(
     Args:
         manifest: a manifest.
         question: ``kind`` or ``real or artificial``.
+        report: the audit to read; None for the manifest's own.
         workers: as in :func:`audit`.
 
     Raises:
+        UsageError: ``report`` is named, and is no audit of this manifest.
         FacecheckError: as :func:`audit`.
     """
-    saved = _saved_guesses(manifest)
+    saved = _saved_guesses(manifest, report or _report(manifest))
+    if saved is None and report is not None:
+        raise UsageError(
+            f"{path_text(report)}: not an audit of {path_text(manifest)} as it is now: run "
+            "`facecheck audit` on it"
+        )
     guesses = asdict(audit(manifest, workers=workers))["guesses"] if saved is None else saved
     for guess in guesses:
         if (guess["question"], guess["cues"]) == (question, "metadata"):
@@ -196,10 +203,10 @@ def metadata_shares(
     return {}
 
 
-def _saved_guesses(manifest: Path) -> list[dict[str, Any]] | None:
-    """Return the guesses of the saved report, or None where it is not of this manifest."""
+def _saved_guesses(manifest: Path, report: Path) -> list[dict[str, Any]] | None:
+    """Return the guesses of a saved report, or None where it is not of this manifest."""
     try:
-        saved = json.loads(_report(manifest).read_text(encoding="utf-8"))
+        saved = json.loads(report.read_text(encoding="utf-8"))
         current = saved["input"]["sha256"] == sha256_file(manifest)
         guesses: list[dict[str, Any]] = saved["guesses"]
         return guesses if current and all("by_source" in guess for guess in guesses) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from facecheck.core.kinds import REAL
 from facecheck.core.manifest import check_table_suffix, write_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.data.audit import metadata_shares
+from facecheck.model.checkpoint import Header
 from facecheck.model.engine import load_predictor
 from facecheck.model.metrics import (
     Calibration,
@@ -177,26 +178,49 @@ def evaluate(
     if features is not None:
         refuse_to_overwrite(_npz(features), overwrite=overwrite)
     predictor = load_predictor(checkpoint, device, features=features is not None)
-    header = predictor.header
-    kinds = header.kinds
     found = predict_split(
         *(predictor, checkpoint, manifest, split, sources),
         batch_size=batch_size,
         workers=workers,
         progress=progress,
     )
-    frame, table, labels = found.frame, found.logits, found.labels
-    judged = found.verdicts(header)
-    frame = frame.with_columns(
-        pl.Series("verdict", [answer.verdict for answer in judged]),
-        pl.Series("predicted_kind", [answer.kind for answer in judged]),
-        pl.Series("score", [round(answer.score, 6) for answer in judged]),
+    result = evaluated(
+        *(found, predictor.header, checkpoint, manifest, split),
+        baseline=metadata_baseline(manifest, workers=workers) if baseline else {},
     )
-    probabilities = softmax(table / header.temperature)
     if predictions is not None:
-        _write_predictions(frame, probabilities, kinds, predictions)
+        write_table(prediction_table(found, predictor.header), predictions)
     if features is not None and found.features is not None:
-        _write_features(found, kinds, _npz(features))
+        _write_features(found, result.kinds, _npz(features))
+    return replace(
+        result,
+        predictions=predictions,
+        features=None if features is None else _npz(features),
+    )
+
+
+def evaluated(
+    found: SplitOutputs,
+    header: Header,
+    checkpoint: Path,
+    manifest: Path,
+    split: str,
+    *,
+    baseline: Mapping[tuple[str, str], Baseline],
+) -> EvaluateResult:
+    """Return what a checkpoint's outputs for a split are worth; it reads no file.
+
+    Args:
+        found: the outputs.
+        header: of the checkpoint that gave them.
+        checkpoint: what the result says of where they come from, like ``manifest`` and ``split``.
+        manifest: likewise.
+        split: likewise.
+        baseline: by :func:`metadata_baseline`.
+    """
+    kinds, table, labels = header.kinds, found.logits, found.labels
+    frame = _with_verdicts(found, header)
+    probabilities = softmax(table / header.temperature)
     scores = 1 - probabilities[:, kinds.index(REAL)]
     judgement = _Judged(
         probabilities, labels, scores, labels != kinds.index(REAL), sum(header.thresholds) / 2
@@ -226,12 +250,31 @@ def evaluate(
         calibration=judgement.calibration(everything),
         calibration_by_source={key: judgement.calibration(rows) for key, rows in places.items()},
         risk_coverage=judgement.risk_coverage(),
-        baseline=_baseline(manifest, workers) if baseline else {},
+        baseline=baseline,
         confusion=confusion(table.argmax(axis=1), labels, len(kinds)),
         errors=found.errors,
-        predictions=predictions,
-        features=None if features is None else _npz(features),
+        predictions=None,
+        features=None,
     )
+
+
+def _with_verdicts(found: SplitOutputs, header: Header) -> pl.DataFrame:
+    judged = found.verdicts(header)
+    return found.frame.with_columns(
+        pl.Series("verdict", [answer.verdict for answer in judged]),
+        pl.Series("predicted_kind", [answer.kind for answer in judged]),
+        pl.Series("score", [round(answer.score, 6) for answer in judged]),
+    )
+
+
+def prediction_table(found: SplitOutputs, header: Header) -> pl.DataFrame:
+    """Return every prediction: path, source, kind, verdict, predicted_kind, score and p_KIND."""
+    probabilities = np.round(softmax(found.logits / header.temperature), 6)
+    columns = [
+        pl.Series(f"p_{kind}", values)
+        for kind, values in zip(header.kinds, probabilities.T, strict=True)
+    ]
+    return _with_verdicts(found, header).with_columns(columns)
 
 
 @dataclass(frozen=True)
@@ -280,12 +323,25 @@ def _write_features(found: SplitOutputs, kinds: tuple[str, ...], path: Path) -> 
         )
 
 
-def _baseline(manifest: Path, workers: int | None) -> dict[tuple[str, str], Baseline]:
-    """Return what metadata alone gets right of each source; nothing where it cannot be asked."""
+def metadata_baseline(
+    manifest: Path, *, report: Path | None = None, workers: int | None = None
+) -> dict[tuple[str, str], Baseline]:
+    """Return what metadata alone gets right of each source; nothing where it cannot be asked.
+
+    Args:
+        manifest: a manifest.
+        report: its audit; None takes, or makes, the ``.audit.json`` beside it.
+        workers: decoding threads; None takes one per core.
+
+    Raises:
+        UsageError: ``report`` is named, and is no audit of this manifest.
+    """
     try:
-        kind = metadata_shares(manifest, "kind", workers=workers)
-        side = metadata_shares(manifest, "real or artificial", workers=workers)
+        kind = metadata_shares(manifest, "kind", report=report, workers=workers)
+        side = metadata_shares(manifest, "real or artificial", report=report, workers=workers)
     except FacecheckError:  # too few images of two sides, or none that can be read
+        if report is not None:
+            raise
         return {}
     return {key: Baseline(kind.get(key), side.get(key)) for key in sorted(kind | side)}
 
@@ -323,13 +379,3 @@ def _verdicts(frame: pl.DataFrame) -> VerdictSummary:
         coverage=share(given, frame.height),
         accuracy=share(right, given),
     )
-
-
-def _write_predictions(
-    frame: pl.DataFrame, probabilities: Floats, kinds: tuple[str, ...], path: Path
-) -> None:
-    columns = [
-        pl.Series(f"p_{kind}", np.round(values, 6))
-        for kind, values in zip(kinds, probabilities.T, strict=True)
-    ]
-    write_table(frame.with_columns(columns), path)

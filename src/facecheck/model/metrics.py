@@ -208,6 +208,40 @@ def ranking(scores: Floats, artificial: Flags, threshold: float = 0.5) -> Rankin
     )
 
 
+@dataclass(frozen=True)
+class RankingCurve:
+    """ROC and precision-recall, one point for each threshold, from above all scores downwards.
+
+    Attributes:
+        thresholds: shape (m,); the first is infinite: nothing is called artificial.
+        fpr: share of real images called artificial, shape (m,), rising from 0 to 1.
+        tpr: share of artificial images called artificial, which is the recall; shape (m,).
+        precision: share artificial of what is called so, shape (m,); 1 where nothing is.
+    """
+
+    thresholds: Floats
+    fpr: Floats
+    tpr: Floats
+    precision: Floats
+
+
+def ranking_curve(scores: Floats, artificial: Flags) -> RankingCurve | None:
+    """Return the curves whose areas :func:`ranking` measures; None with one side only.
+
+    Args:
+        scores: shape (n,), 0 to 1.
+        artificial: shape (n,), which images are.
+    """
+    if artificial.all() or not artificial.any():
+        return None
+    order = np.argsort(-scores, kind="stable")
+    ranked, positive = scores[order], artificial[order].astype(np.float64)
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    fpr, tpr = (rates[0] for rates in _rates(np.ones((1, len(ranked))), positive, ends))
+    precision = np.append(1.0, np.cumsum(positive)[ends] / (ends + 1))
+    return RankingCurve(np.append(np.inf, ranked[ends]), fpr, tpr, precision)
+
+
 def _rates(weights: Floats, positive: Floats, ends: Labels) -> tuple[Floats, Floats]:
     """Return false and true positive rates, shape (resamples, thresholds), from 0 to 1."""
     rates = []
@@ -310,10 +344,51 @@ def calibration_error(confidence: Floats, right: Floats) -> float:
 
 
 def _calibration_error(confidence: Floats, right: Floats, weights: Floats) -> Floats:
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
+    bins = _bins(confidence)
     gaps = np.zeros((len(bins), ECE_BINS))
     gaps[np.arange(len(bins)), bins] = confidence - right
     return np.asarray(np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1), np.float64)
+
+
+def _bins(confidence: Floats) -> Labels:
+    return np.clip(np.ceil(confidence * ECE_BINS).astype(np.int64) - 1, 0, ECE_BINS - 1)
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bar of a reliability diagram: the images whose confidence is above ``low``, to ``high``.
+
+    Attributes:
+        low: lower edge, 0 to 1.
+        high: upper edge.
+        count: images.
+        confidence: their mean confidence; None without any.
+        right: share of them that is right, with a Wilson interval; not defined without any.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    right: Figure
+
+
+def reliability(confidence: Floats, right: Flags) -> tuple[Bin, ...]:
+    """Return the bins of :func:`calibration_error` (Guo et al. 2017, figure 1).
+
+    Args:
+        confidence: shape (n,), 0 to 1.
+        right: shape (n,).
+    """
+    places = _bins(confidence)
+    bins = []
+    for place in range(ECE_BINS):
+        inside = places == place
+        count = int(inside.sum())
+        mean = float(confidence[inside].mean()) if count else None
+        edges = (place / ECE_BINS, (place + 1) / ECE_BINS)
+        bins.append(Bin(*edges, count, mean, share(int(right[inside].sum()), count)))
+    return tuple(bins)
 
 
 @dataclass(frozen=True)

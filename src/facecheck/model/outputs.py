@@ -69,8 +69,9 @@ def predict_split(
     batch_size: int,
     workers: int | None,
     progress: Progress,
+    per_source: int = 0,
 ) -> SplitOutputs:
-    """Apply a model to one split of a manifest.
+    """Apply a model to one split of a manifest, or to ``per_source`` images of each source.
 
     Raises:
         UsageError: there is no such split, source or manifest.
@@ -79,6 +80,8 @@ def predict_split(
             none of its files can be read.
     """
     records = split_records(manifest, split, sources)
+    if per_source:
+        records = records.sampled(per_source)
     kinds = predictor.header.kinds
     unknown = sorted(set(records.frame["kind"]) - set(kinds))
     if unknown:

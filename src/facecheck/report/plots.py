@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,8 @@ _STYLE: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.color": "#DDDDDD",
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.08,
     "text.parse_math": False,  # a variant's name may hold dollar signs
 }
 # What differs in a plot that stands on a page in dark mode; colours as in assets/page.css.
@@ -56,7 +59,9 @@ def plot_themes(
         with rc_context(style):
             figure = Figure(figsize=size, layout="constrained")
             draw(figure)
-            with atomic_path(target) as temporary:
+            with atomic_path(target) as temporary, warnings.catch_warnings():
+                # A name in a script that the font lacks shows as boxes: no news for stderr.
+                warnings.filterwarnings("ignore", "Glyph .* missing from")
                 figure.savefig(temporary, format="png", dpi=150)
     return dark
 
@@ -210,30 +215,35 @@ def plot_lr_find(result: LrFindResult, path: Path) -> None:
     """Draw the loss over the learning rate as a PNG, with the two suggestions."""
     with rc_context(_STYLE):
         figure = Figure(figsize=(8, 4.5), layout="constrained")
-        axes = figure.add_subplot()
-        axes.plot(result.rates, result.losses, color="#AAAAAA", linewidth=1, label="each batch")
-        axes.plot(result.rates, result.smoothed, color=OKABE_ITO[0], linewidth=2, label="smoothed")
-        for rate, colour, dashes, name in (
-            (result.steep, OKABE_ITO[2], "-", "steepest fall"),
-            (result.tenth, OKABE_ITO[5], "--", "a tenth of the lowest loss's rate"),
-        ):
-            axes.axvline(rate, color=colour, linestyle=dashes, label=f"{name}: {rate:.1e}")
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter("{x:.0e}")  # the usual one needs parse_math
-        axes.xaxis.set_minor_formatter("")
-        # A diverging end would press the fall flat.
-        low, high = (
-            min(*result.losses, *result.smoothed),
-            max(result.losses[: _before_rise(result)]),
-        )
-        axes.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low))
-        axes.set_xlabel("learning rate")
-        axes.set_ylabel("loss")
-        axes.set_title(f"{result.arch}, from weights: {result.weights}", loc="left")
-        # Below the plot, where it hides nothing.
-        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        draw_lr_find(figure, result)
         with atomic_path(path) as temporary:
             figure.savefig(temporary, format="png", dpi=150)
+
+
+def draw_lr_find(figure: Figure, result: LrFindResult) -> None:
+    """Draw the loss over the learning rate, with the two suggestions."""
+    axes = figure.add_subplot()
+    axes.plot(result.rates, result.losses, color="#AAAAAA", linewidth=1, label="each batch")
+    axes.plot(result.rates, result.smoothed, color=OKABE_ITO[0], linewidth=2, label="smoothed")
+    for rate, colour, dashes, name in (
+        (result.steep, OKABE_ITO[2], "-", "steepest fall"),
+        (result.tenth, OKABE_ITO[5], "--", "a tenth of the lowest loss's rate"),
+    ):
+        axes.axvline(rate, color=colour, linestyle=dashes, label=f"{name}: {rate:.1e}")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:.0e}")  # the usual one needs parse_math
+    axes.xaxis.set_minor_formatter("")
+    # A diverging end would press the fall flat.
+    low, high = (
+        min(*result.losses, *result.smoothed),
+        max(result.losses[: _before_rise(result)]),
+    )
+    axes.set_ylim(low - 0.05 * (high - low), high + 0.25 * (high - low))
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.set_title(f"{result.arch}, from weights: {result.weights}", loc="left")
+    # Below the plot, where it hides nothing.
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
 
 
 def _before_rise(result: LrFindResult) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from facecheck.model.state import Epoch
     from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
+    from facecheck.report.run_report import RunReport
     from facecheck.report.scan_report import ScanReport
     from facecheck.scanner.job import ScanResult
     from facecheck.scanner.merge import MergeResult
@@ -508,9 +510,12 @@ def epoch_table(epochs: Sequence[Epoch], best_epoch: int) -> Table:
 
 
 def render_train(result: TrainResult) -> RenderableType:
-    """Render the log and where the checkpoints are."""
+    """Render the log, its curves, and where the checkpoints are."""
+    from facecheck.report.chart import LearningCurves
+
     return Group(
         epoch_table(result.epochs, result.best_epoch),
+        LearningCurves(result.epochs),
         _line(
             f"{result.train_images:,} training and {result.val_images:,} validation images of "
             f"{', '.join(result.kinds)}, on {result.device}, from weights: {result.weights}"
@@ -730,19 +735,30 @@ def _model(checkpoint: Path) -> str:
     return f"model {checkpoint}"
 
 
+_VERDICTS = {"real": "green", "artificial": "red", "uncertain": "yellow"}
+_STATUSES = {"no_face": "cyan", "too_small": "cyan", "error": "magenta"}
+_BAR = 24
+
+
 def render_scan(result: ScanResult) -> RenderableType:
-    """Render counts by verdict, kind and status."""
-    table = _table("verdict", "count")
-    styles = {"real": "green", "artificial": "red", "uncertain": "yellow"}
-    for verdict, style in styles.items():
-        table.add_row(Text(verdict, style), f"{result.verdicts.get(verdict, 0):,}")
-    for status, style in {"no_face": "", "too_small": "", "error": "magenta"}.items():
+    """Render rows by verdict and status as bars, what kinds they show, and where they are."""
+    counts = [(name, result.verdicts.get(name, 0), style) for name, style in _VERDICTS.items()]
+    for status, style in _STATUSES.items():
         count = result.statuses.get(status, 0)
         if count or status == "error":
-            table.add_row(Text(status, style if count else ""), f"{count:,}")
+            counts.append((status, count, style if count else ""))
+    total = max(1, sum(count for _, count, _ in counts))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, count, style in counts:
+        bar = ProgressBar(
+            total, count, width=_BAR, complete_style=style or "none", finished_style=style or "none"
+        )
+        table.add_row(Text(name, style), bar, _right(f"{count:,}"), _right(percent(count / total)))
+    kinds = sorted(result.kinds.items(), key=lambda item: (-item[1], item[0]))
     resumed = f", {result.resumed:,} of them from an interrupted run" if result.resumed else ""
     return Group(
         table,
+        *([_line(", ".join(f"{count:,} {kind}" for kind, count in kinds))] if kinds else []),
         _line(
             f"{result.files:,} files, {result.rows:,} rows in {result.out}{resumed}; "
             f"{_model(result.checkpoint)}"
@@ -760,6 +776,10 @@ def render_place(result: PlaceResult) -> RenderableType:
     return Group(table, *_places(result), *left)
 
 
+def _right(text: str) -> Text:
+    return Text(text, justify="right")
+
+
 def _places(result: PlaceResult) -> Iterator[Text]:
     done = "moved" if result.how == "move" else "copied"
     already = f", {result.already:,} were there" if result.already else ""
@@ -773,4 +793,22 @@ def render_scan_report(result: ScanReport) -> RenderableType:
     lines = [_line(f"{result.rows:,} rows, {result.thumbnails:,} thumbnails")]
     if result.missing:
         lines.append(_line(f"{result.missing:,} files could not be shown", "yellow"))
+    return Group(*lines, _line(f"open {path_text(result.page)}"))
+
+
+def render_run_report(result: RunReport) -> RenderableType:
+    """Return the evaluation in a line, what the page leaves out, and where it is."""
+    found = result.result
+    auc = found.ranking.auc.value
+    told = "" if auc is None else f", AUC {auc:.4f}"
+    lines = [
+        _line(
+            f"{result.images:,} images of split {found.split}: top-1 "
+            f"{percent(found.overall.top1)}{told}; {len(result.figures)} figures, "
+            f"{result.points:,} faces on the map"
+        )
+    ]
+    lines += [_line(f"not shown: {why}", "yellow") for _, why in result.left_out]
+    if found.errors:
+        lines.append(_line(f"{len(found.errors):,} files could not be read", "magenta"))
     return Group(*lines, _line(f"open {path_text(result.page)}"))

@@ -1,0 +1,24 @@
+"""Results as JSON values, for the command line and for reports alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from facecheck.core.files import path_text
+
+
+def plain(value: Any) -> Any:
+    """Return a result as JSON values; keys of several parts are joined by ``/``."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {
+            "/".join(key) if isinstance(key, tuple) else str(key): plain(item)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return path_text(value) if isinstance(value, Path) else value

@@ -1,0 +1,272 @@
+"""The report of a run or an evaluation: its figures, their numbers, and one page.
+
+The numbers are those of ``evaluate``, by the same functions, from one pass over the split. What
+cannot be shown (the filters of an ONNX file, the log of a checkpoint without its run) is left out,
+and the page says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from facecheck.core.files import path_text, sha256_file, write_json
+from facecheck.core.parallel import Progress, silent
+from facecheck.core.plain import plain
+from facecheck.core.workspace import BUILTIN, BUILTIN_NAME, find_checkpoint, find_manifest
+from facecheck.model.benchmark_model import TABLE
+from facecheck.model.checkpoint import Header
+from facecheck.model.engine import load_predictor
+from facecheck.model.evaluate import EvaluateResult, evaluated, metadata_baseline
+from facecheck.model.metrics import Figure
+from facecheck.model.outputs import predict_split
+from facecheck.report.page import number_text, percent_text, report_folder, write_page
+from facecheck.report.robustness import read_benchmark
+from facecheck.report.run_parts import (
+    Given,
+    augmentation_part,
+    error_cards,
+    face_map,
+    kinds_part,
+    network_part,
+    robustness_part,
+    run_facts,
+    scores_part,
+    source_table,
+    sources_part,
+    training_part,
+)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a run's report holds, and where.
+
+    Attributes:
+        folder: the report.
+        page: its ``index.html``.
+        result: what ``evaluate`` says of the same images; all of it is in ``evaluation.json``.
+        images: images judged.
+        points: faces on the map.
+        figures: the figures' PNG files, in the page's order.
+        tables: the files with their numbers.
+        left_out: what is not shown, (section, why).
+    """
+
+    folder: Path
+    page: Path
+    result: EvaluateResult
+    images: int
+    points: int
+    figures: tuple[str, ...]
+    tables: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+
+
+#: The page's sections, in order.
+_CONTENTS = {
+    "kinds": "Kinds",
+    "sources": "Sources",
+    "scores": "Scores",
+    "robustness": "Robustness",
+    "errors": "Most confident errors",
+    "map": "Map of faces",
+    "training": "Training",
+    "augmentation": "Augmentation",
+    "network": "Inside the network",
+    "made": "How it was made",
+}
+
+
+def run_report(
+    run_or_checkpoint: Path | None,
+    out: Path,
+    *,
+    manifest: Path | None = None,
+    split: str = "test",
+    per_source: int = 0,
+    benchmark: Path | None = None,
+    audit: Path | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    batch_size: int = 32,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> RunReport:
+    """Judge a run's best checkpoint, or one alone, on one split, and show all there is to see.
+
+    Args:
+        run_or_checkpoint: a run folder, a checkpoint, its ``.onnx`` export, or ``builtin``; None
+            takes the newest run.
+        out: the folder to make.
+        manifest: a manifest by ``split``; None takes the run's own, or the workspace's.
+        split: ``train``, ``val`` or ``test``.
+        per_source: judge at most so many images of each source, drawn by their hashes; 0 for all.
+        benchmark: the folder of a ``benchmark-model``, or its table; None takes ``benchmark`` in
+            the run folder, if there is one.
+        audit: the manifest's audit; None takes, or makes, the one beside it, as ``evaluate`` does.
+        overwrite: replace an earlier report.
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        batch_size: images a step, 1 or more.
+        workers: decoding threads; None takes one per core.
+        progress: told images judged, and to judge.
+
+    Raises:
+        UsageError: an argument cannot be, or a file is not there.
+        CheckpointError: the checkpoint cannot be used.
+        ManifestError: the manifest cannot be read.
+        FacecheckError: as ``evaluate``.
+    """
+    checkpoint = find_checkpoint(run_or_checkpoint)
+    run = checkpoint.parent if (checkpoint.parent / "log.jsonl").is_file() else None
+    chosen = find_manifest(manifest or _manifest_of(run))
+    table = _benchmark(benchmark, run)
+    with report_folder(out, overwrite=overwrite) as folder:
+        predictor = load_predictor(checkpoint, device, features=True)
+        found = predict_split(
+            *(predictor, checkpoint, chosen, split, ()),
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+            per_source=per_source,
+        )
+        result = evaluated(
+            *(found, predictor.header, checkpoint, chosen, split),
+            baseline=metadata_baseline(chosen, report=audit, workers=workers),
+        )
+        given = Given(folder, run, predictor, found, result, workers)
+        map_part, points = face_map(given)
+        parts = {
+            "kinds": kinds_part(given),
+            "sources": sources_part(given),
+            "scores": scores_part(given),
+            "robustness": robustness_part(given, table),
+            "map": map_part,
+            "training": training_part(given),
+            "augmentation": augmentation_part(given),
+            "network": network_part(given),
+        }
+        errors = error_cards(given)
+        write_json(folder / "evaluation.json", plain(result))
+        context = {
+            "title": _title(checkpoint, run),
+            "contents": _CONTENTS,
+            "lead": _lead(result, per_source),
+            "tiles": _tiles(result),
+            "facts": _facts(predictor.header, result, run),
+            "warnings": _warnings(predictor.header, result),
+            "parts": parts,
+            "kind_rows": [{"kind": kind, **plain(part)} for kind, part in result.by_kind.items()],
+            "source_rows": source_table(result).to_dicts(),
+            "result": result,
+            "wrong": result.overall.count - round(result.overall.top1 * result.overall.count),
+            "errors": errors,
+            "points": points,
+        }
+        write_page(folder, "run.html.j2", context, data=points or {})
+        names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    return RunReport(
+        folder=out,
+        page=out / "index.html",
+        result=result,
+        images=result.overall.count,
+        points=len(points["names"]) if points else 0,
+        figures=tuple(f"{plot.name}.png" for part in parts.values() for plot in part.plots),
+        tables=tuple(name for name in names if name.endswith((".csv", ".json", ".npy"))),
+        left_out=tuple((name, told) for name, part in parts.items() for told in part.left_out),
+    )
+
+
+def _manifest_of(run: Path | None) -> Path | None:
+    """Return the manifest a run was trained on, where it was or beside the folder of runs."""
+    named = run_facts(run).get("manifest", {}).get("path")
+    if run is None or not named:
+        return None
+    places = (Path(named), run.absolute().parent.parent / named)
+    return next((path for path in places if path.is_file()), None)
+
+
+def _benchmark(benchmark: Path | None, run: Path | None) -> pl.DataFrame | None:
+    if benchmark is not None:
+        return read_benchmark(benchmark)
+    own = run / "benchmark" if run else None
+    return read_benchmark(own) if own and (own / TABLE).is_file() else None
+
+
+def _title(checkpoint: Path, run: Path | None) -> str:
+    if checkpoint == BUILTIN:
+        return "The built-in model"
+    return f"Run {path_text(run.absolute().name)}" if run else path_text(checkpoint.name)
+
+
+def _lead(result: EvaluateResult, per_source: int) -> str:
+    part = f"at most {per_source:,} images of each source in " if per_source else ""
+    return f"Judged on {part}the {result.split} split of {path_text(result.manifest)}."
+
+
+def _tiles(result: EvaluateResult) -> list[tuple[str, str]]:
+    verdicts = result.verdicts
+    return [
+        ("images", number_text(result.overall.count)),
+        ("kinds right (top-1)", percent_text(result.overall.top1)),
+        ("AUC, real against artificial", number_text(result.ranking.auc.value)),
+        ("verdicts right, of those given", percent_text(verdicts.accuracy.value)),
+        ("images with a verdict", percent_text(verdicts.coverage.value)),
+        ("ECE of the score", number_text(result.calibration.score_ece.value, 3)),
+    ]
+
+
+def figure_text(figure: Figure, digits: int = 2) -> str:
+    """Return a share with its interval, as ``93.42 % (91.00 to 95.10)``."""
+    if figure.value is None or figure.interval is None:
+        return "-"
+    low, high = (100 * bound for bound in figure.interval)
+    return f"{percent_text(figure.value, digits)} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _facts(header: Header, result: EvaluateResult, run: Path | None) -> dict[str, Any]:
+    low, high = header.thresholds
+    transform, told = header.transform, run_facts(run)
+    name = BUILTIN_NAME if result.checkpoint == BUILTIN else path_text(result.checkpoint)
+    facts: Mapping[str, Any] = {
+        "checkpoint": name,
+        "architecture": header.arch,
+        "kinds": ", ".join(header.kinds),
+        "input": f"{transform.image_size} px of {transform.resize}, {transform.crops} crop"
+        + "s" * (transform.crops > 1),
+        "epoch kept": f"{header.epoch:,}",
+        "began from": told.get("weights", "-"),
+        "trained on": told.get("gpu") or told.get("device", "-"),
+        "temperature": f"{header.temperature:.3f}",
+        "thresholds": f"{low:.4f} and {high:.4f}" if low < high else f"{low:.4f}",
+        "guard": "none" if header.guard is None else f"distance {header.guard.limit:.4f}",
+        "manifest": path_text(result.manifest),
+        "its sha256": sha256_file(result.manifest),
+        "made by": f"facecheck {header.facecheck}",
+    }
+    return dict(facts)
+
+
+def _warnings(header: Header, result: EvaluateResult) -> list[str]:
+    told = []
+    if header.manifest_sha256 and header.manifest_sha256 != sha256_file(result.manifest):
+        told.append(
+            "The manifest is not the one that the model was trained on, or has changed since: "
+            "images judged here may have been trained on."
+        )
+    if result.split != "test":
+        told.append(
+            f"These are figures of the {result.split} split: the model was "
+            + ("trained on it." if result.split == "train" else "chosen and calibrated by it.")
+        )
+    if not header.calibration:
+        told.append(
+            "The checkpoint is not calibrated: `facecheck calibrate` makes scores probabilities."
+        )
+    if result.errors:
+        told.append(f"{len(result.errors):,} files could not be read, and count nowhere.")
+    return told
