@@ -10,7 +10,18 @@ import typer
 from typer.core import TyperCommand
 
 import facecheck
-from facecheck.cli import audit, benchmark, convert, curate, export, learn, lr_find, scan, study
+from facecheck.cli import (
+    audit,
+    benchmark,
+    convert,
+    curate,
+    explain,
+    export,
+    learn,
+    lr_find,
+    scan,
+    study,
+)
 from facecheck.core.errors import FacecheckError
 
 
@@ -44,7 +55,7 @@ for command in (
     *(audit.audit, convert.convert),
     *(lr_find.lr_find, learn.train, learn.calibrate, learn.evaluate),
     *(benchmark.benchmark_model, study.study),
-    *(export.export, scan.scan, scan.merge),
+    *(export.export, scan.scan, scan.merge, explain.explain),
 ):
     app.command(cls=Command)(command)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from facecheck.model.state import Epoch
     from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
+    from facecheck.report.explain import ExplainedFace, ExplainResult
     from facecheck.scanner.job import ScanResult
     from facecheck.scanner.merge import MergeResult
     from facecheck.scanner.place import PlaceResult
@@ -728,11 +730,77 @@ def _model(checkpoint: Path) -> str:
     return f"model {checkpoint}"
 
 
+#: Colours of verdicts; the words stand beside them.
+_VERDICT_STYLES = {"real": "green", "artificial": "red", "uncertain": "yellow"}
+
+
+def render_explained(result: ExplainResult) -> RenderableType:
+    """Render a card for each face of one image: its verdict, score, probabilities and place."""
+    size = "" if result.width is None else f", {result.width:,} x {result.height:,}"
+    found = {None: "", 0: ", no face found", 1: ", 1 face"}.get(
+        result.faces, f", {result.faces} faces"
+    )
+    parts: list[RenderableType] = [_line(f"{_visible(result.image)}{size}{found}", "bold")]
+    if result.status == "ok":
+        for number, face in enumerate(result.explained, 1):
+            of_several = f"face {number}: " if len(result.explained) > 1 else ""
+            parts.append(_card(face, of_several))
+    else:
+        from facecheck.report.explain import status_sentence
+
+        said = _visible(status_sentence(result))
+        parts.append(_line(f"{result.status}: {said}", "magenta"))
+    where = "" if result.out is None else f"{_visible(path_text(result.out))}; "
+    parts.append(_line(f"{where}{_model(result.checkpoint)}"))
+    return Group(*parts)
+
+
+def _card(face: ExplainedFace, label: str) -> Panel:
+    from facecheck.report.explain import side_of
+
+    verdict = face.verdict
+    style = _VERDICT_STYLES[verdict.verdict]
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row(Text("score", "bold"), _bar(verdict.score, style), Text(f"{verdict.score:.3f}"))
+    for kind, share in verdict.probabilities.items():
+        shown = "bold" if kind == verdict.kind else ""
+        table.add_row(Text(kind, shown), _bar(share, "blue"), Text(percent(share), shown))
+    seen = "the whole image"
+    if face.face is not None:
+        box = face.face.box
+        place = f"{box.width} x {box.height} at {box.left}, {box.top}"
+        seen = f"{'face' if face.view == 'face' else seen + ', a close-up of a face,'} {place}"
+    told = (
+        f"the hottest square spoke most for {side_of(verdict)}: hidden, it leaves a score of "
+        f"{face.hidden_score:.3f}"
+    )
+    return Panel(
+        Group(table, _line(f"judged: {seen}", "dim"), _line(told, "dim")),
+        title=Text(f"{label}{verdict.verdict}", f"bold {style}"),
+        title_align="left",
+        border_style=style,
+        expand=False,
+    )
+
+
+def _bar(share: float, style: str) -> Text:
+    """Return a bar of 30 cells; not in colour alone, and plain where there are no colours."""
+    filled = round(30 * share)
+    return Text("█" * filled, style).append("░" * (30 - filled), "dim")
+
+
+def _visible(name: str) -> str:
+    """Return a name on one line: what a terminal would obey is escaped."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+
+
 def render_scan(result: ScanResult) -> RenderableType:
     """Render counts by verdict, kind and status."""
     table = _table("verdict", "count")
-    styles = {"real": "green", "artificial": "red", "uncertain": "yellow"}
-    for verdict, style in styles.items():
+    for verdict, style in _VERDICT_STYLES.items():
         table.add_row(Text(verdict, style), f"{result.verdicts.get(verdict, 0):,}")
     for status, style in {"no_face": "", "too_small": "", "error": "magenta"}.items():
         count = result.statuses.get(status, 0)
