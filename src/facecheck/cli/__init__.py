@@ -19,6 +19,7 @@ from facecheck.cli import (
     export,
     learn,
     lr_find,
+    report,
     scan,
     study,
 )
@@ -55,7 +56,7 @@ for command in (
     *(audit.audit, convert.convert),
     *(lr_find.lr_find, learn.train, learn.calibrate, learn.evaluate),
     *(benchmark.benchmark_model, study.study),
-    *(export.export, scan.scan, scan.merge, explain.explain),
+    *(export.export, scan.scan, scan.merge, explain.explain, report.report),
 ):
     app.command(cls=Command)(command)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from facecheck.core.files import atomic_path
+from facecheck.report.palette import OKABE_ITO, VERDICT_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from facecheck.model.study import StudyResult
     from facecheck.model.study_tables import VariantRow
 
-#: Okabe and Ito 2008, "Color universal design": told apart by colour-blind people too.
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 _PAPER = "#000000"
 _STYLE: Any = {
     "font.size": 11,
@@ -32,7 +31,69 @@ _STYLE: Any = {
     "grid.color": "#DDDDDD",
     "text.parse_math": False,  # a variant's name may hold dollar signs
 }
+# What differs in a plot that stands on a page in dark mode; colours as in assets/page.css.
+_DARK: Any = {
+    **dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), "#C9D1D9"),
+    **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "#181C22"),
+    "axes.edgecolor": "#56606C",
+    "grid.color": "#2B323B",
+}
 _TOP1 = "top-1 on the test split, %"
+
+
+def plot_themes(
+    path: Path, draw: Callable[[Figure], None], *, size: tuple[float, float] = (8, 4.5)
+) -> Path:
+    """Draw one plot as two PNGs, for pages in light and in dark mode; return the dark one's path.
+
+    Args:
+        path: of the light one; the dark one is beside it, as ``<stem>-dark.png``.
+        draw: draws on a figure. Black it must not name: text and lines have their theme's colour.
+        size: width and height in inches, of 150 pixels.
+    """
+    dark = path.with_name(f"{path.stem}-dark{path.suffix}")
+    for target, theme in ((path, {}), (dark, _DARK)):
+        with rc_context({**_STYLE, **theme}):
+            figure = Figure(figsize=size, layout="constrained")
+            draw(figure)
+            with atomic_path(target) as temporary:
+                figure.savefig(temporary, format="png", dpi=150)
+    return dark
+
+
+def plot_scores(edges: Sequence[float], counts: Mapping[str, Sequence[int]], path: Path) -> Path:
+    """Draw how many rows of a scan have which score, for light and dark; return the dark one.
+
+    Args:
+        edges: of the bins, one more than there are bins.
+        counts: rows in each bin, by verdict.
+        path: of the PNG for light mode.
+    """
+
+    def draw(figure: Figure) -> None:
+        axes = figure.add_subplot()
+        for verdict, rows in counts.items():
+            colour = VERDICT_COLOURS[verdict]
+            # Verdicts share no bin but at thresholds, so nothing hides behind another.
+            axes.bar(
+                edges[:-1],
+                rows,
+                np.diff(edges),
+                align="edge",
+                color=colour,
+                label=verdict,
+                alpha=0.85,
+            )
+        axes.set_yscale("symlog", linthresh=1)
+        axes.yaxis.set_major_formatter("{x:,.0f}")  # the usual one needs parse_math
+        axes.set_xlim(0, 1)
+        axes.set_ylim(bottom=0)
+        axes.grid(visible=False, axis="x")
+        axes.set_xlabel("score: probability that the face is artificial")
+        axes.set_ylabel("rows, logarithmic")
+        figure.legend(loc="outside upper right", ncols=3, frameon=False)
+
+    return plot_themes(path, draw, size=(8, 3.2))
 
 
 def plot_study(result: StudyResult, path: Path) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
     from facecheck.report.explain import ExplainedFace, ExplainResult
+    from facecheck.report.scan_report import ScanReport
     from facecheck.scanner.job import ScanResult
     from facecheck.scanner.merge import MergeResult
     from facecheck.scanner.place import PlaceResult
@@ -823,3 +824,11 @@ def _places(result: PlaceResult) -> Iterator[Text]:
     yield _line(f"{result.placed:,} files {done} to {path_text(result.to)}{already}", "green")
     for reason, count in result.failed.items():
         yield _line(f"{count:,} not {done}: {reason}", "magenta")
+
+
+def render_scan_report(result: ScanReport) -> RenderableType:
+    """Return where a scan's report is, and what is in it."""
+    lines = [_line(f"{result.rows:,} rows, {result.thumbnails:,} thumbnails")]
+    if result.missing:
+        lines.append(_line(f"{result.missing:,} files could not be shown", "yellow"))
+    return Group(*lines, _line(f"open {path_text(result.page)}"))

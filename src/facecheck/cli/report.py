@@ -1,0 +1,135 @@
+"""The command that makes a page of what other commands left: report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from facecheck.cli.options import (
+    Device,
+    Json,
+    Overwrite,
+    Quiet,
+    Workers,
+    progress_bars,
+    show,
+)
+from facecheck.core.errors import UsageError
+from facecheck.core.files import path_text
+from facecheck.core.workspace import BUILTIN_NAME
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from facecheck.cli.options import Bars
+
+#: A report, and what shows it in the terminal.
+Reported = tuple[Any, "Callable[[Any], RenderableType]"]
+
+_SCAN, _RUN, _CURATION = "a scan", "a run", "a curation"
+_TABLES = (".csv", ".jsonl", ".parquet")
+_MODELS = (".safetensors", ".onnx")
+
+
+def report(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="Results of scan; a run, a checkpoint, or a folder of evaluate; or a manifest.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The report's folder.", show_default="INPUT's name and -report"),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a run: the manifest it is judged on.",
+            show_default="data/manifest.csv",
+        ),
+    ] = None,
+    thumbnails: Annotated[
+        int, typer.Option(min=0, help="Of a scan: thumbnails for at most this many rows.")
+    ] = 100_000,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    workers: Workers = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a folder with one page to look at: of a scan, a run or a curation.
+
+    Open its index.html by a double click: the page needs no network. Beside it lie its pictures,
+    and the numbers as CSV.
+    """
+    kind = _kind_of(source)
+    folder = out or source.with_name(f"{source.stem if source.is_file() else source.name}-report")
+    with progress_bars(quiet=quiet) as bars:
+        if kind == _SCAN:
+            result, render = _scan(source, folder, thumbnails, overwrite, workers, bars)
+        elif kind == _RUN:
+            # _run: run_report(run, out, manifest=, overwrite=, device=, workers=, progress=)
+            del manifest, device
+            raise _unsupported(source)
+        else:
+            # _curation: curation_report(manifest, out, overwrite=, workers=, progress=)
+            raise _unsupported(source)
+    show(result, render, as_json=as_json, quiet=quiet)
+
+
+def _kind_of(source: Path) -> str:
+    """Return what ``source`` is to be reported as.
+
+    Raises:
+        UsageError: nothing is there, or nothing that there is a report of.
+        FacecheckError: it cannot be read.
+    """
+    suffix = source.suffix.lower()
+    if source.is_dir() or suffix in _MODELS or str(source) == BUILTIN_NAME:
+        return _RUN
+    if not source.is_file():
+        raise UsageError(f"nothing to report at {path_text(source)}: check the path")
+    if suffix in _TABLES:
+        from facecheck.scanner.rows import read_columns
+
+        columns = read_columns(source).keys()
+        if {"path", "status", "verdict", "score"} <= columns:
+            return _SCAN
+        if {"path", "source", "kind"} <= columns:
+            return _CURATION
+    raise _unsupported(source)
+
+
+def _unsupported(source: Path) -> UsageError:
+    return UsageError(
+        f"{path_text(source)}: no report is made of this: name results of scan "
+        f"({', '.join(_TABLES)})"
+    )
+
+
+def _scan(
+    results: Path,
+    out: Path,
+    thumbnails: int,
+    overwrite: bool,
+    workers: int | None,
+    bars: Bars,
+) -> Reported:
+    from facecheck.report.scan_report import scan_report
+    from facecheck.report.terminal import render_scan_report
+
+    result = scan_report(
+        results,
+        out,
+        thumbnails=thumbnails,
+        overwrite=overwrite,
+        workers=workers,
+        progress=bars.counter("thumbnails"),
+    )
+    return result, render_scan_report
