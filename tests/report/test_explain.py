@@ -19,9 +19,7 @@ from facecheck.scanner.columns import COLUMNS
 from facecheck.scanner.job import scan
 from facecheck.scanner.rows import read_rows
 from tests.conftest import Outcome
-from tests.scanner.conftest import detector as detector
 from tests.scanner.conftest import pasted
-from tests.scanner.conftest import portraits as portraits
 
 Run = Callable[..., Outcome]
 

@@ -31,12 +31,26 @@ def duplicates_of(manifest: Path) -> tuple[Path | None, pl.DataFrame]:
     Raises:
         ManifestError: the table cannot be read or has no columns ``dropped`` and ``keeper``.
     """
-    for ancestor in _ancestors(manifest):
-        for suffix in dict.fromkeys((ancestor.suffix, ".csv", ".parquet")):
-            path = ancestor.with_name(f"{ancestor.stem}.duplicates{suffix}")
-            if path.is_file():
-                return path, _read_pairs(path)
+    path = companion(manifest, "duplicates")
+    if path is not None:
+        return path, _read_pairs(path)
     return None, pl.DataFrame(schema={"one": pl.String, "two": pl.String, "why": pl.String})
+
+
+def companion(
+    manifest: Path, name: str, suffixes: Sequence[str] = (".csv", ".parquet")
+) -> Path | None:
+    """Return the file ``<stem>.<name>`` that goes with a manifest, None where there is none.
+
+    It lies beside the manifest, or beside the one that this was made from, as ``.meta.json`` says.
+    """
+    for ancestor in _ancestors(manifest):
+        own = (ancestor.suffix,) if ancestor.suffix in suffixes else ()
+        for suffix in dict.fromkeys((*own, *suffixes)):
+            path = ancestor.with_name(f"{ancestor.stem}.{name}{suffix}")
+            if path.is_file():
+                return path
+    return None
 
 
 def _ancestors(manifest: Path) -> Iterator[Path]:

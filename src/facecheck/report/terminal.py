@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from facecheck.model.state import Epoch
     from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
+    from facecheck.report.curation_report import CurationReport
     from facecheck.report.explain import ExplainedFace, ExplainResult
     from facecheck.report.scan_report import ScanReport
     from facecheck.scanner.job import ScanResult
@@ -824,6 +825,25 @@ def _places(result: PlaceResult) -> Iterator[Text]:
     yield _line(f"{result.placed:,} files {done} to {path_text(result.to)}{already}", "green")
     for reason, count in result.failed.items():
         yield _line(f"{count:,} not {done}: {reason}", "magenta")
+
+
+def render_curation_report(result: CurationReport) -> RenderableType:
+    """Return where a curation's report is, and what is in it."""
+    told = {
+        "duplicates": result.duplicates,
+        "files in conflict": result.conflicts,
+        "shortcuts": result.warnings,
+    }
+    found = ", ".join(
+        f"{name} not sought" if count is None else f"{count:,} {name}"
+        for name, count in told.items()
+    )
+    lines = [_line(f"{result.records:,} images of {result.sources:,} sources: {found}")]
+    if result.missing:
+        lines.append(_line(f"{result.missing:,} files could not be shown", "yellow"))
+    if result.audit_is_old:
+        lines.append(_line("the audit is of another state of the manifest", "yellow"))
+    return Group(*lines, _line(f"open {path_text(result.page)}"))
 
 
 def render_scan_report(result: ScanReport) -> RenderableType:
