@@ -442,7 +442,7 @@ def _audit(manifest: Path) -> tuple[dict[str, Any] | None, bool]:
         return found, told["input"]["sha256"] != sha256_file(manifest)
     except (OSError, ValueError, KeyError, TypeError):
         raise FacecheckError(
-            f"{path_text(path)}: not what audit writes: run `facecheck audit` again, or move it away"
+            f"{path_text(path)}: not what audit writes: run `facecheck audit` again"
         ) from None
 
 
