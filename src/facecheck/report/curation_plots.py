@@ -57,7 +57,7 @@ def plot_sizes(sizes: pl.DataFrame, path: Path) -> Path:
         _log_pixels(axes, int(rows["smallest"].min() or 1), int(rows["largest"].max() or 1))  # type: ignore[arg-type]
         axes.set_xlabel("short side, pixels: all, 5 to 95 %, and the median")
 
-    return plot_themes(path, draw, size=(8, 1.1 + 0.34 * rows.height))
+    return plot_themes(path, draw, size=(9.5, 1.1 + 0.34 * rows.height))
 
 
 def _log_pixels(axes: Axes, smallest: int, largest: int) -> None:
@@ -98,8 +98,8 @@ def plot_contamination(pairs: pl.DataFrame, path: Path) -> Path:
         axes.set_yticks(range(len(names)), labels)
         axes.grid(visible=False)
 
-    side = max(3.4, 1.8 + 0.5 * len(names))
-    return plot_themes(path, draw, size=(side + 1, side))
+    side = 1.9 + 0.36 * len(names)
+    return plot_themes(path, draw, size=(side + 0.6, side))
 
 
 def plot_shortcuts(guesses: pl.DataFrame, path: Path) -> Path:
@@ -127,7 +127,7 @@ def plot_shortcuts(guesses: pl.DataFrame, path: Path) -> Path:
         axes.set_xlabel("balanced accuracy without the face, %")
         figure.legend(loc="outside lower center", ncols=3, frameon=False)
 
-    return plot_themes(path, draw, size=(9, 1.6 + 0.3 * len(questions)))
+    return plot_themes(path, draw, size=(10, 1.6 + 0.3 * len(questions)))
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:

@@ -162,11 +162,12 @@ def curation_report(
             "split": _bars(_counts(frame["split"], SPLITS)),
             "sources": sources.select("source", pl.exclude("source")).rows(),
             "sizes": sizes.select(
-                *("source", "kind", "median", "commonest size", "sizes", "MB", "formats")
+                *("source", "kind", "median", "commonest size", "sizes", "bytes each", "formats")
             ).rows(),
             "sizes_plot": _plot(plot_sizes, sizes, folder / "sizes.png"),
             "pairs": [] if shown is None else [pictures.pair(row) for row in shown.to_dicts()],
             "reasons": [] if pairs is None else _bars(_counts(pairs["why"])),
+            "shared": pairs is not None and _shared(pairs),
             "by_sources": [] if by_sources is None else by_sources.rows(),
             "contamination_plot": _plot(plot_contamination, by_sources, folder / "between.png"),
             "disputes": [pictures.dispute(files) for files in disputes.values()],
@@ -210,12 +211,15 @@ def _facts(manifest: Path) -> dict[str, str]:
     """Return how the manifest was made, in words, as far as it is known."""
     meta = read_meta(manifest)
     arguments = meta.get("arguments")
-    told = arguments.items() if isinstance(arguments, dict) else ()
+    told = [
+        f"{name} {json.dumps(value, ensure_ascii=False)}"
+        for name, value in (arguments.items() if isinstance(arguments, dict) else ())
+        if value is not None and value is not False and value not in ([], "")
+    ]
     return {
         "Manifest": path_text(manifest),
-        "Last step": str(meta.get("command", "not known")),
-        **{f"its {name}": json.dumps(value, ensure_ascii=False) for name, value in told},
         "Version": f"facecheck {meta.get('facecheck', 'not known')}",
+        "Last step": ", ".join([str(meta.get("command", "not known")), *told]),
     }
 
 
@@ -356,7 +360,9 @@ class _Pictures:
 
 
 def _measures(row: Mapping[str, Any]) -> str:
-    """Return how alike the two files of a pair are, in words."""
+    """Return how alike the two files of a pair are, in words; nothing of the very same pixels."""
+    if row["why"] in {"same bytes", "same pixels"}:
+        return ""
     told = []
     if row["view"] != "whole":
         told.append(f"seen {row['view']}")
@@ -401,7 +407,7 @@ def _sizes(frame: pl.DataFrame) -> pl.DataFrame:
             short.max().alias("largest"),
             size.mode().sort().first().alias("commonest size"),
             size.n_unique().alias("sizes"),
-            (pl.col("bytes").sum() / 1e6).round(2).alias("MB"),
+            pl.col("bytes").mean().round().cast(pl.Int64).alias("bytes each"),
             pl.col("format").unique().sort().str.join(", ").alias("formats"),
         )
         .pipe(_in_order)
@@ -423,6 +429,11 @@ def _between_sources(pairs: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.len().alias("pairs"))
         .sort(pl.col("source") == pl.col("other_source"), -pl.col("pairs").cast(pl.Int64), "source")
     )
+
+
+def _shared(pairs: pl.DataFrame) -> bool:
+    """Return whether any picture is in two sources."""
+    return bool((pairs["dropped_source"] != pairs["keeper_source"]).any())
 
 
 def _leaks(manifest: Path, frame: pl.DataFrame) -> int | None:
