@@ -22,7 +22,7 @@ from facecheck.core.image import decode
 from facecheck.model.engine import load_predictor
 from facecheck.model.heat import heat_maps, hottest, without_hottest
 from facecheck.model.predict import OK, Predictor, Verdict
-from facecheck.report.plots import OKABE_ITO
+from facecheck.report.palette import OKABE_ITO
 from facecheck.scanner.faces import Box, Face
 from facecheck.scanner.inputs import Item, find_inputs
 from facecheck.scanner.job import usable_detector
@@ -213,7 +213,7 @@ def _sentence(status: str, message: str) -> str:
 def _write(
     item: Item, prepared: Prepared, status: str, panels: Sequence[_Panel], path: Path
 ) -> None:
-    style = {"font.size": 10, "axes.titlesize": 11, "axes.titlelocation": "left"}
+    style: Any = {"font.size": 10, "axes.titlesize": 11, "axes.titlelocation": "left"}
     try:
         with rc_context(style), atomic_path(path) as temporary:
             _figure(item, prepared, status, panels).savefig(temporary, format="png", dpi=110)
