@@ -155,7 +155,8 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: while it is there, playwright's event loop runs in the main thread.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A headless Chromium; a test that asks for it is skipped where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright of extra test")
@@ -177,7 +178,8 @@ def browse(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Open a page as people do: ``browse(path, width=390, dark=True)`` returns it.
 
     When the test ends, no page may have written an error to its console, opened an alert, or asked
-    for anything but files; and none may be wider than its window.
+    for anything but files; and none may be wider than its window. What there was is in
+    ``browse.faults``.
     """
     pages: list[Page] = []
     faults: list[str] = []
@@ -205,6 +207,7 @@ def browse(browser: Browser) -> Iterator[Callable[..., Page]]:
         pages.append(page)
         return page
 
+    open_page.faults = faults  # type: ignore[attr-defined]
     yield open_page
     for page in pages:
         over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

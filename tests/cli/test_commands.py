@@ -109,6 +109,10 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "out", "checkpoint", "files", "rows", "resumed", "dropped", "passed", "statuses",
             "verdicts", "kinds", "no_detector", "placed",
         ],
+        ("report", "results.csv"): [
+            "results", "out", "page", "rows", "statuses", "verdicts", "kinds", "thumbnails",
+            "missing", "heat_maps",
+        ],
     }  # fmt: skip
     for arguments, wanted in keys.items():
         done = command(*arguments, "--json", "--quiet")
@@ -244,6 +248,8 @@ def test_an_evaluation_with_vanished_files_ends_with_three(
         ),
         (["scan", "texts", "--checkpoint", "m.csv"], 1, "not a whole safetensors file"),
         (["fetch", "--from", "nothing"], 2, "nothing at nothing"),
+        (["report", "nothing.csv"], 2, "nothing to report at nothing.csv"),
+        (["report", "odd.yaml"], 2, "no report is made of this"),
         (["--config", "odd.yaml", "split"], 2, "did you mean 'train'"),
     ],
 )

@@ -69,7 +69,8 @@ def report(
     and the numbers as CSV.
     """
     kind = _kind_of(source)
-    folder = out or source.with_name(f"{source.stem if source.is_file() else source.name}-report")
+    name = source.stem if source.is_file() else source.absolute().name
+    folder = out or source.parent / f"{name}-report"
     with progress_bars(quiet=quiet) as bars:
         if kind == _SCAN:
             result, render = _scan(source, folder, thumbnails, overwrite, workers, bars)

@@ -74,16 +74,11 @@ def plot_scores(edges: Sequence[float], counts: Mapping[str, Sequence[int]], pat
         axes = figure.add_subplot()
         for verdict, rows in counts.items():
             colour = VERDICT_COLOURS[verdict]
-            # Verdicts share no bin but at thresholds, so nothing hides behind another.
-            axes.bar(
-                edges[:-1],
-                rows,
-                np.diff(edges),
-                align="edge",
-                color=colour,
-                label=verdict,
-                alpha=0.85,
+            bars = axes.bar(
+                edges[:-1], rows, np.diff(edges), align="edge", color=colour, label=verdict
             )
+            for bar, count in zip(bars, rows, strict=True):
+                bar.set_zorder(2 + 1 / (1 + count))  # where verdicts share a bin, fewer in front
         axes.set_yscale("symlog", linthresh=1)
         axes.yaxis.set_major_formatter("{x:,.0f}")  # the usual one needs parse_math
         axes.set_xlim(0, 1)
@@ -91,9 +86,10 @@ def plot_scores(edges: Sequence[float], counts: Mapping[str, Sequence[int]], pat
         axes.grid(visible=False, axis="x")
         axes.set_xlabel("score: probability that the face is artificial")
         axes.set_ylabel("rows, logarithmic")
-        figure.legend(loc="outside upper right", ncols=3, frameon=False)
+        if counts:
+            figure.legend(loc="outside upper right", ncols=3, frameon=False)
 
-    return plot_themes(path, draw, size=(8, 3.2))
+    return plot_themes(path, draw, size=(11, 3))
 
 
 def plot_study(result: StudyResult, path: Path) -> None:

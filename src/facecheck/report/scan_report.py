@@ -264,7 +264,9 @@ def _context(report: ScanReport, facts: Mapping[str, str], *, dark: str) -> dict
         "report": report,
         "verdicts": [*verdicts, ("none", none, "verdict-none")],
         "kinds": [(name, count, f"kind-{name}") for name, count in report.kinds.items()],
-        "statuses": [(name, count, "") for name, count in report.statuses.items()],
+        "statuses": [
+            (name.replace("_", " "), count, "") for name, count in report.statuses.items()
+        ],
         "facts": facts,
         "dark": dark,
     }

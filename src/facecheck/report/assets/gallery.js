@@ -17,8 +17,6 @@
   const TALLEST = 12e6;
   /** Height of a tile's text, as gallery.css has it. */
   const TEXT = 46;
-  /** Pixels at the top of the window that the bars hide. */
-  const HEAD = 100;
 
   // ---- rows ----
 
@@ -148,6 +146,8 @@
     current = 0;
     clearTiles();
     layOut();
+    // What is looked for comes first: one who has scrolled far would miss it.
+    if (list.getBoundingClientRect().top < hidden()) scrollToTile(0);
   }
 
   function drawBins(bins, low, high) {
@@ -231,6 +231,7 @@
     side = Math.floor((width - 10 * (columns - 1)) / columns);
     tileHeight = side + TEXT + 10;
     list.style.height = `${ownHeight()}px`;
+    list.style.setProperty("--side", `${side}px`);
     draw();
   }
 
@@ -257,10 +258,9 @@
       if (!tiles.has(place)) addTile(place);
     }
     for (const [place, tile] of tiles) {
-      const top = Math.floor(place / columns) * tileHeight - offset + scrolled;
-      tile.style.transform = `translate(${(place % columns) * (side + 10)}px, ${top}px)`;
-      tile.style.width = `${side}px`;
-      tile.style.setProperty("--side", `${side}px`);
+      const top = Math.round(Math.floor(place / columns) * tileHeight - offset + scrolled);
+      const moved = `translate(${(place % columns) * (side + 10)}px, ${top}px)`;
+      if (tile.moved !== moved) tile.style.transform = tile.moved = moved;
     }
   }
 
@@ -324,17 +324,22 @@
     draw();
   }
 
+  /** Return how many pixels at the top of the window the bars cover. */
+  function hidden() {
+    const strip = $("strip");
+    return parseFloat(getComputedStyle(strip).top) + strip.offsetHeight;
+  }
+
   function scrollToTile(place) {
-    const head = HEAD;
+    const head = hidden();
     const top = list.getBoundingClientRect().top + scrollY;
-    const offset = Math.max(0, scrollY - top) * pace();
+    const position = scrollY - top;
+    const offset = position > 0 ? position * pace() : position;
     const start = Math.floor(place / columns) * tileHeight;
     const end = start + tileHeight;
-    const visibleTop = scrollY > top ? offset + head : 0;
-    const visibleEnd = (scrollY > top ? offset : scrollY - top) + innerHeight;
     let target = null;
-    if (start < visibleTop) target = start - head;
-    else if (end > visibleEnd) target = end - innerHeight;
+    if (start < offset + head) target = start - head;
+    else if (end > offset + innerHeight) target = end - innerHeight;
     if (target != null) {
       scrollTo({ top: top + (target > 0 ? target / pace() : target), behavior: "instant" });
     }
@@ -423,7 +428,8 @@
     if (heated.has(row) && $("heat").checked) {
       sources.push([pictureOf("heat", row), "The heat map: what counted for the judgement."]);
     } else {
-      if (fileOf(row) && wordOf("status", row) !== "error") sources.push([fileOf(row), ""]);
+      // What had no thumbnail is gone, changed or damaged: it is not tried again.
+      if (fileOf(row) && !missing.has(row)) sources.push([fileOf(row), ""]);
       if (hasThumbnail(row)) {
         sources.push([pictureOf("thumbs", row),
           "This is the thumbnail: the file is not where it was, or not of a kind that browsers show."]);
@@ -499,11 +505,14 @@
     }
   }
 
-  let asked = 0;
-  const soon = (work) => () => {
-    cancelAnimationFrame(asked);
-    asked = requestAnimationFrame(work);
-  };
+  /** Return what does the work once before the next frame, however often it is called. */
+  function soon(work) {
+    let asked = 0;
+    return () => {
+      cancelAnimationFrame(asked);
+      asked = requestAnimationFrame(work);
+    };
+  }
 
   buildFacets();
   if (matchMedia("(max-width: 820px)").matches) $("filters").open = false;
