@@ -22,6 +22,7 @@ from facecheck.core.image import decode
 from facecheck.model.engine import load_predictor
 from facecheck.model.heat import heat_maps, hottest, without_hottest
 from facecheck.model.predict import OK, Predictor, Verdict
+from facecheck.report.heat_pictures import COLOURS, overlay
 from facecheck.report.palette import OKABE_ITO
 from facecheck.scanner.faces import Box, Face
 from facecheck.scanner.inputs import Item, find_inputs
@@ -277,11 +278,9 @@ def _draw_crop(axes: Axes, panel: _Panel, number: str) -> None:
 
 
 def _draw_heat(axes: Axes, panel: _Panel) -> None:
-    axes.imshow(panel.pixels.mean(axis=2), cmap="gray", vmin=0, vmax=255)
-    # Cold parts show the picture, hot ones the colour.
-    axes.imshow(panel.heat, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.5 * panel.heat)
+    axes.imshow(overlay(panel.pixels, panel.heat))
     _draw_box(axes, panel.face.hottest)
-    ramp: Any = cm.ScalarMappable(Normalize(0, 1), "inferno")
+    ramp: Any = cm.ScalarMappable(Normalize(0, 1), COLOURS)
     scale = axes.figure.colorbar(ramp, ax=axes, fraction=0.046, pad=0.02, ticks=[0, 1])
     scale.ax.set_yticklabels(["none", "most"])
     score, hidden = panel.face.verdict.score, panel.face.hidden_score
