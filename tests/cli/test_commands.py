@@ -109,6 +109,14 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "out", "checkpoint", "files", "rows", "resumed", "dropped", "passed", "statuses",
             "verdicts", "kinds", "no_detector", "placed",
         ],
+        ("explain", str(face), "--checkpoint", str(checkpoint), "--faces", "off"): [
+            "image", "out", "checkpoint", "status", "message", "width", "height", "faces",
+            "explained", "no_detector",
+        ],
+        ("report", "i.csv"): [
+            "manifest", "out", "page", "records", "kinds", "sources", "excluded", "duplicates",
+            "conflicts", "rejected", "leaks", "warnings", "audit_is_old", "thumbnails", "missing",
+        ],
         ("report", "results.csv"): [
             "results", "out", "page", "rows", "statuses", "verdicts", "kinds", "thumbnails",
             "missing", "heat_maps",

@@ -58,15 +58,9 @@ def _inputs(file: Path, checkpoint: Path) -> npt.NDArray[np.uint8]:
     return load_input(file, load_predictor(checkpoint).header.transform)[None]
 
 
-def test_json_has_the_same_and_its_keys_are_pinned(
-    command: Run, face: Path, trained: tuple[Path, Path]
-) -> None:
+def test_json_has_the_same(command: Run, face: Path, trained: tuple[Path, Path]) -> None:
     done = command("explain", face, "--faces", "off", "--checkpoint", trained[1], "--json")
     told = json.loads(done.out)
-    assert list(told) == [
-        "image", "out", "checkpoint", "status", "message", "width", "height", "faces", "explained",
-        "no_detector",
-    ]  # fmt: skip
     (one,) = told["explained"]
     assert list(one) == ["verdict", "view", "face", "hottest", "hidden_score"]
     assert one["view"] == "whole"
