@@ -40,6 +40,21 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def detector(shared_data: Path) -> Path:
+    """The face detector's file; a test that asks for it is skipped where it is not."""
+    path = shared_data.parent / "models" / "yunet_n_dynamic.onnx"
+    if not path.is_file():
+        pytest.skip("the face detector of ../shared/models is not on this machine")
+    return path
+
+
+@pytest.fixture(scope="session")
+def portraits(shared_data: Path) -> list[Path]:
+    """Some photographs of one face each, cropped to it, of 256 x 256 pixels."""
+    return sorted((shared_data / "photo" / "ffhq-256").iterdir())[:40:4]
+
+
+@pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of drawn images: 12 each of photo, cartoon and sketch. Not to be changed."""
     folder = tmp_path_factory.mktemp("drawn")

@@ -112,6 +112,14 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ("place", "results.csv", "--copy-to", "sorted", "--root", str(drawn)): [
             "to", "how", "verdicts", "placed", "already", "left", "failed",
         ],
+        ("explain", str(face), "--checkpoint", str(checkpoint), "--faces", "off"): [
+            "image", "out", "checkpoint", "status", "message", "width", "height", "faces",
+            "explained", "no_detector",
+        ],
+        ("report", "i.csv"): [
+            "manifest", "out", "page", "records", "kinds", "sources", "excluded", "duplicates",
+            "conflicts", "rejected", "leaks", "warnings", "audit_is_old", "thumbnails", "missing",
+        ],
         ("report", "results.csv"): [
             "results", "out", "page", "rows", "statuses", "verdicts", "kinds", "thumbnails",
             "missing", "heat_maps",

@@ -1,4 +1,4 @@
-"""Real faces for the tests of the scan, and the detector that finds them."""
+"""A small disk, and images made of faces, for the tests of the scan."""
 
 from __future__ import annotations
 
@@ -9,21 +9,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-
-
-@pytest.fixture(scope="session")
-def detector(shared_data: Path) -> Path:
-    """The face detector's file; a test that asks for it is skipped where it is not."""
-    path = shared_data.parent / "models" / "yunet_n_dynamic.onnx"
-    if not path.is_file():
-        pytest.skip("the face detector of ../shared/models is not on this machine")
-    return path
-
-
-@pytest.fixture(scope="session")
-def portraits(shared_data: Path) -> list[Path]:
-    """Some photographs of one face each, cropped to it, of 256 x 256 pixels."""
-    return sorted((shared_data / "photo" / "ffhq-256").iterdir())[:40:4]
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from facecheck.cli import (
     benchmark,
     convert,
     curate,
+    explain,
     export,
     learn,
     lr_find,
@@ -55,7 +56,7 @@ for command in (
     *(audit.audit, convert.convert),
     *(lr_find.lr_find, learn.train, learn.calibrate, learn.evaluate),
     *(benchmark.benchmark_model, study.study),
-    *(export.export, scan.scan, scan.merge, scan.place, report.report),
+    *(export.export, scan.scan, scan.merge, scan.place, explain.explain, report.report),
 ):
     app.command(cls=Command)(command)
 

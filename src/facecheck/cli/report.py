@@ -103,8 +103,7 @@ def report(
                 *(overwrite, device, batch_size, workers, bars),
             )
         else:
-            # _curation: curation_report(manifest, out, overwrite=, workers=, progress=)
-            raise _unsupported(source)
+            result, render = _curation(source, folder, overwrite, workers, bars)
     show(result, render, as_json=as_json, quiet=quiet)
 
 
@@ -134,8 +133,20 @@ def _kind_of(source: Path) -> str:
 def _unsupported(source: Path) -> UsageError:
     return UsageError(
         f"{path_text(source)}: no report is made of this: name results of scan "
-        f"({', '.join(_TABLES)})"
+        f"({', '.join(_TABLES)}), or a manifest"
     )
+
+
+def _curation(
+    manifest: Path, out: Path, overwrite: bool, workers: int | None, bars: Bars
+) -> Reported:
+    from facecheck.report.curation_report import curation_report
+    from facecheck.report.terminal import render_curation_report
+
+    result = curation_report(
+        manifest, out, overwrite=overwrite, workers=workers, progress=bars.counter("thumbnails")
+    )
+    return result, render_curation_report
 
 
 def _scan(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from facecheck.core.errors import ManifestError
-from facecheck.core.files import path_text
+from facecheck.core.files import path_text, sha256_file
 from facecheck.core.manifest import read_meta, read_table
 
 #: The columns whose equal values hold records together. An empty value holds nothing.
@@ -31,12 +31,26 @@ def duplicates_of(manifest: Path) -> tuple[Path | None, pl.DataFrame]:
     Raises:
         ManifestError: the table cannot be read or has no columns ``dropped`` and ``keeper``.
     """
-    for ancestor in _ancestors(manifest):
-        for suffix in dict.fromkeys((ancestor.suffix, ".csv", ".parquet")):
-            path = ancestor.with_name(f"{ancestor.stem}.duplicates{suffix}")
-            if path.is_file():
-                return path, _read_pairs(path)
+    path = companion(manifest, "duplicates")
+    if path is not None:
+        return path, _read_pairs(path)
     return None, pl.DataFrame(schema={"one": pl.String, "two": pl.String, "why": pl.String})
+
+
+def companion(
+    manifest: Path, name: str, suffixes: Sequence[str] = (".csv", ".parquet")
+) -> Path | None:
+    """Return the file ``<stem>.<name>`` that goes with a manifest, None where there is none.
+
+    It lies beside the manifest, or beside the one that this was made from, as ``.meta.json`` says.
+    """
+    for ancestor in _ancestors(manifest):
+        own = (ancestor.suffix,) if ancestor.suffix in suffixes else ()
+        for suffix in dict.fromkeys((*own, *suffixes)):
+            path = ancestor.with_name(f"{ancestor.stem}.{name}{suffix}")
+            if path.is_file():
+                return path
+    return None
 
 
 def _ancestors(manifest: Path) -> Iterator[Path]:
@@ -48,9 +62,12 @@ def _ancestors(manifest: Path) -> Iterator[Path]:
         made_from = read_meta(manifest).get("input")
         if not isinstance(made_from, dict) or not isinstance(made_from.get("path"), str):
             return
-        # Told as its maker saw it from where the command ran; both may have moved together.
+        # Told as its maker saw it from where the command ran; both may have moved together, and
+        # from here the same words may name another data set.
         told = Path(made_from["path"])
-        manifest = told if told.is_file() else manifest.with_name(told.name)
+        places = [each for each in (manifest.with_name(told.name), told) if each.is_file()]
+        exact = [each for each in places if sha256_file(each) == made_from.get("sha256")]
+        manifest = next(iter(exact + places), told)
 
 
 def _read_pairs(path: Path) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
+from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from facecheck.model.state import Epoch
     from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
+    from facecheck.report.curation_report import CurationReport
+    from facecheck.report.explain import ExplainedFace, ExplainResult
     from facecheck.report.run_report import RunReport
     from facecheck.report.scan_report import ScanReport
     from facecheck.scanner.job import ScanResult
@@ -735,14 +738,82 @@ def _model(checkpoint: Path) -> str:
     return f"model {checkpoint}"
 
 
-_VERDICTS = {"real": "green", "artificial": "red", "uncertain": "yellow"}
+#: Colours of verdicts; the words stand beside them.
+_VERDICT_STYLES = {"real": "green", "artificial": "red", "uncertain": "yellow"}
+
+
+def render_explained(result: ExplainResult) -> RenderableType:
+    """Render a card for each face of one image: its verdict, score, probabilities and place."""
+    size = "" if result.width is None else f", {result.width:,} x {result.height:,}"
+    found = {None: "", 0: ", no face found", 1: ", 1 face"}.get(
+        result.faces, f", {result.faces} faces"
+    )
+    parts: list[RenderableType] = [_line(f"{_visible(result.image)}{size}{found}", "bold")]
+    if result.status == "ok":
+        for number, face in enumerate(result.explained, 1):
+            of_several = f"face {number}: " if len(result.explained) > 1 else ""
+            parts.append(_card(face, of_several))
+    else:
+        from facecheck.report.explain import status_sentence
+
+        said = _visible(status_sentence(result))
+        parts.append(_line(f"{result.status}: {said}", "magenta"))
+    where = "" if result.out is None else f"{_visible(path_text(result.out))}; "
+    parts.append(_line(f"{where}{_model(result.checkpoint)}"))
+    return Group(*parts)
+
+
+def _card(face: ExplainedFace, label: str) -> Panel:
+    from facecheck.report.explain import side_of
+
+    verdict = face.verdict
+    style = _VERDICT_STYLES[verdict.verdict]
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row(Text("score", "bold"), _bar(verdict.score, style), Text(f"{verdict.score:.3f}"))
+    for kind, share in verdict.probabilities.items():
+        shown = "bold" if kind == verdict.kind else ""
+        table.add_row(Text(kind, shown), _bar(share, "blue"), Text(percent(share), shown))
+    seen = "the whole image"
+    if face.face is not None:
+        box = face.face.box
+        place = f"{box.width} x {box.height} at {box.left}, {box.top}"
+        seen = f"{'face' if face.view == 'face' else seen + ', a close-up of a face,'} {place}"
+    told = (
+        f"the hottest square spoke most for {side_of(verdict)}: hidden, it leaves a score of "
+        f"{face.hidden_score:.3f}"
+    )
+    return Panel(
+        Group(table, _line(f"judged: {seen}", "dim"), _line(told, "dim")),
+        title=Text(f"{label}{verdict.verdict}", f"bold {style}"),
+        title_align="left",
+        border_style=style,
+        expand=False,
+    )
+
+
+def _bar(share: float, style: str) -> Text:
+    """Return a bar of 30 cells; not in colour alone, and plain where there are no colours."""
+    filled = round(30 * share)
+    return Text("█" * filled, style).append("░" * (30 - filled), "dim")
+
+
+def _visible(name: str) -> str:
+    """Return a name on one line: what a terminal would obey is escaped."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+
+
 _STATUSES = {"no_face": "cyan", "too_small": "cyan", "error": "magenta"}
 _BAR = 24
 
 
 def render_scan(result: ScanResult) -> RenderableType:
     """Render rows by verdict and status as bars, what kinds they show, and where they are."""
-    counts = [(name, result.verdicts.get(name, 0), style) for name, style in _VERDICTS.items()]
+    counts = [
+        (name, result.verdicts.get(name, 0), style) for name, style in _VERDICT_STYLES.items()
+    ]
     for status, style in _STATUSES.items():
         count = result.statuses.get(status, 0)
         if count or status == "error":
@@ -786,6 +857,25 @@ def _places(result: PlaceResult) -> Iterator[Text]:
     yield _line(f"{result.placed:,} files {done} to {path_text(result.to)}{already}", "green")
     for reason, count in result.failed.items():
         yield _line(f"{count:,} not {done}: {reason}", "magenta")
+
+
+def render_curation_report(result: CurationReport) -> RenderableType:
+    """Return where a curation's report is, and what is in it."""
+    told = {
+        "duplicates": result.duplicates,
+        "files in conflict": result.conflicts,
+        "shortcuts": result.warnings,
+    }
+    found = ", ".join(
+        f"{name} not sought" if count is None else f"{count:,} {name}"
+        for name, count in told.items()
+    )
+    lines = [_line(f"{result.records:,} images of {result.sources:,} sources: {found}")]
+    if result.missing:
+        lines.append(_line(f"{result.missing:,} files could not be shown", "yellow"))
+    if result.audit_is_old:
+        lines.append(_line("the audit is of another state of the manifest", "yellow"))
+    return Group(*lines, _line(f"open {path_text(result.page)}"))
 
 
 def render_scan_report(result: ScanReport) -> RenderableType:

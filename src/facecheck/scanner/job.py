@@ -192,7 +192,7 @@ def scan(
     predictor = _predictor(checkpoint, device, threshold, budget)
     detector, no_detector = None, ""
     if faces == "auto":
-        detector, no_detector = _detector(face_detector, needed=per_face)
+        detector, no_detector = usable_detector(face_detector, needed=per_face)
     facts = {
         **_facts(checkpoint, predictor, detector),
         **{"per_face": per_face, "stability": stability, "threshold": threshold},
@@ -322,10 +322,19 @@ def _thresholds(predictor: Predictor, budget: float) -> tuple[float, float]:
     return low, high
 
 
-def _detector(named: Path | None, *, needed: bool) -> tuple[Path | None, str]:
+def usable_detector(named: Path | None, *, needed: bool) -> tuple[Path | None, str]:
     """Return the face detector, or why there is none.
 
     Who never chose one must get answers without it, where it cannot be downloaded.
+
+    Args:
+        named: a file of the user's own; None takes the cached one, or downloads it.
+        needed: whether there is nothing to be done without one.
+
+    Raises:
+        UsageError: one is named, and is not there.
+        CheckpointError: the file is not a face detector.
+        FacecheckError: it is needed, and cannot be downloaded.
     """
     try:
         detector = find_face_detector(named)

@@ -1,0 +1,313 @@
+"""explain: one image's answers, and a picture of what moved them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import cm, rc_context
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
+from facecheck.core.image import decode
+from facecheck.model.engine import load_predictor
+from facecheck.model.heat import heat_maps, hottest, without_hottest
+from facecheck.model.predict import OK, Predictor, Verdict
+from facecheck.report.heat_pictures import COLOURS, overlay
+from facecheck.report.palette import OKABE_ITO
+from facecheck.scanner.faces import Box, Face
+from facecheck.scanner.inputs import Item, find_inputs
+from facecheck.scanner.job import usable_detector
+from facecheck.scanner.prepare import Prepared, prepare, settle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Pixels on the long side of the image in the picture.
+_SHOWN = 900
+_NAME_BYTES = 255
+_ENDING = ".explained.png"
+_BLUE, _ORANGE = OKABE_ITO[0], OKABE_ITO[1]
+
+
+@dataclass(frozen=True)
+class ExplainedFace:
+    """One face, or a whole image, and what moved its score.
+
+    Attributes:
+        verdict: the answer.
+        view: what it is about, ``face`` or ``whole``.
+        face: where it was found; None for a whole image in which none was, or was sought.
+        hottest: the square of most heat, in pixels of the model's crop.
+        hidden_score: the score once the model cannot see that square.
+    """
+
+    verdict: Verdict
+    view: str
+    face: Face | None
+    hottest: Box
+    hidden_score: float
+
+
+@dataclass(frozen=True)
+class ExplainResult:
+    """What ``explain`` found.
+
+    Attributes:
+        image: the file's name, as a scan's row has it.
+        out: the picture; None where the image cannot be read.
+        checkpoint: the model's file.
+        status: ``ok``, ``no_face``, ``too_small`` or ``error``.
+        message: why there is an error, or how small the faces are; else empty.
+        width: pixels across of the upright image; None when it cannot be read.
+        height: pixels down, likewise.
+        faces: how many were found; None when none were sought, or the image cannot be read.
+        explained: each face that was judged, the largest first, or the whole image; empty unless
+            the status is ``ok``.
+        no_detector: why the image was judged whole although faces were to be found; else empty.
+    """
+
+    image: str
+    out: Path | None
+    checkpoint: Path
+    status: str
+    message: str
+    width: int | None
+    height: int | None
+    faces: int | None
+    explained: tuple[ExplainedFace, ...]
+    no_detector: str = ""
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """What the model saw of a face, shape (side, side, 3), and its heat, shape (side, side)."""
+
+    pixels: npt.NDArray[np.uint8]
+    heat: npt.NDArray[np.float64]
+    face: ExplainedFace
+
+
+def explain(
+    image: Path,
+    checkpoint: Path,
+    *,
+    out: Path | None = None,
+    faces: Literal["auto", "off"] = "auto",
+    face_detector: Path | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+) -> ExplainResult:
+    """Judge one image as a scan does, and draw what moved the score of each of its faces.
+
+    Args:
+        image: one file.
+        checkpoint: a checkpoint by ``train``, or its ONNX export.
+        out: the picture, a PNG; None writes ``<stem of the image>.explained.png`` to the current
+            folder.
+        faces: ``auto`` or ``off``, as for a scan.
+        face_detector: YuNet's file; None takes the cached one, or downloads it.
+        overwrite: replace an existing picture.
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+
+    Raises:
+        UsageError: there is no such file, or ``out`` exists or is no PNG.
+        CheckpointError: the checkpoint or the face detector cannot be used.
+        FacecheckError: the picture cannot be written.
+    """
+    item = _only_item(image)
+    target = out or _default_out(image)
+    if target.suffix.lower() != ".png":
+        raise UsageError(f"{path_text(target)}: the picture is a PNG: end its name in .png")
+    if target.exists() and target.samefile(image):
+        raise UsageError(f"{path_text(target)}: the image itself: name another place with --out")
+    refuse_to_overwrite(target, overwrite=overwrite)
+    predictor = load_predictor(checkpoint, device)
+    detector, no_detector = None, ""
+    if faces == "auto":
+        detector, no_detector = usable_detector(face_detector, needed=False)
+    prepared = prepare(item, predictor.header.transform, detector)
+    status, panels = _explained(prepared, predictor)
+    drawn = prepared.width is not None
+    if drawn:
+        _write(item, prepared, status, panels, target)
+    return ExplainResult(
+        image=item.name,
+        out=target if drawn else None,
+        checkpoint=checkpoint,
+        status=status,
+        message=prepared.message,
+        width=prepared.width,
+        height=prepared.height,
+        faces=prepared.faces,
+        explained=tuple(panel.face for panel in panels),
+        no_detector=no_detector,
+    )
+
+
+def _only_item(image: Path) -> Item:
+    if not image.is_file():
+        what = "a folder" if image.is_dir() else "no file"
+        raise UsageError(f"{path_text(image)}: {what}: explain takes one image file")
+    items = list(find_inputs([image]))
+    if len(items) != 1 or items[0].source is None:
+        raise UsageError(f"{path_text(image)}: an archive: explain takes one image file")
+    return items[0]
+
+
+def _default_out(image: Path) -> Path:
+    """Return the name of the picture: the image's, cut where a name may not be so long."""
+    stem = image.stem
+    while len(os.fsencode(stem + _ENDING)) > _NAME_BYTES:
+        stem = stem[:-1]
+    return Path(stem + _ENDING)
+
+
+def _explained(prepared: Prepared, predictor: Predictor) -> tuple[str, list[_Panel]]:
+    """Return the item's status, and what to show of each answer."""
+    if not prepared.crops:
+        return prepared.status, []
+    inputs = np.stack([crop.inputs[0] for crop in prepared.crops])
+    answers = settle(prepared, predictor.verdicts(inputs), per_face=True)
+    if answers[0].status != OK:
+        return answers[0].status, []
+    maps = heat_maps(predictor, inputs)
+    hidden = predictor.verdicts(without_hottest(inputs, maps))
+    panels = []
+    for number, answer in enumerate(answers):
+        assert answer.verdict is not None  # noqa: S101
+        left, top, right, bottom = hottest(maps[number, 0])
+        face = ExplainedFace(
+            verdict=answer.verdict,
+            view=answer.view,
+            face=answer.face,
+            hottest=Box(left, top, right - left, bottom - top),
+            hidden_score=hidden[number].score,
+        )
+        panels.append(_Panel(inputs[number, 0], maps[number, 0], face))
+    return OK, panels
+
+
+def status_sentence(result: ExplainResult) -> str:
+    """Return in words what a status other than ``ok`` means for this image."""
+    return _sentence(result.status, result.message)
+
+
+def _sentence(status: str, message: str) -> str:
+    return {
+        OK: "",
+        "no_face": "No face was found, and the model does not take the image for one made by hand: "
+        "any answer would be a guess. --faces off judges the whole image all the same.",
+        "too_small": f"Too small to be judged: {message}.",
+    }.get(status, f"The file cannot be read: {message}.")
+
+
+def _write(
+    item: Item, prepared: Prepared, status: str, panels: Sequence[_Panel], path: Path
+) -> None:
+    style: Any = {"font.size": 10, "axes.titlesize": 11, "axes.titlelocation": "left"}
+    try:
+        with rc_context(style), atomic_path(path) as temporary:
+            _figure(item, prepared, status, panels).savefig(temporary, format="png", dpi=110)
+    except OSError as error:
+        raise FacecheckError(
+            f"{path_text(path)}: cannot be written ({error.strerror or error}): name another "
+            "place with --out"
+        ) from None
+
+
+def _figure(item: Item, prepared: Prepared, status: str, panels: Sequence[_Panel]) -> Figure:
+    """Return the image with its faces, and a row for each: crop, heat map, probabilities."""
+    rows = max(1, len(panels))
+    figure = Figure(figsize=(13 if panels else 6, 3.1 * rows + 0.4), layout="constrained")
+    grid = figure.add_gridspec(rows, 4 if panels else 1)
+    image = figure.add_subplot(grid[:, 0])
+    _draw_image(image, item, prepared, panels)
+    if not panels:
+        image.set_xlabel(fill(_sentence(status, prepared.message), 80))
+    for row, panel in enumerate(panels):
+        number = f"{row + 1}: " if len(panels) > 1 else ""
+        _draw_crop(figure.add_subplot(grid[row, 1]), panel, number)
+        _draw_heat(figure.add_subplot(grid[row, 2]), panel)
+        _draw_bars(figure.add_subplot(grid[row, 3]), panel.face.verdict)
+    return figure
+
+
+def _draw_image(axes: Axes, item: Item, prepared: Prepared, panels: Sequence[_Panel]) -> None:
+    image = decode(item.load(), short_side=_SHOWN // 2).image
+    image.thumbnail((_SHOWN, _SHOWN))
+    # Drawn in the image's own pixels, which boxes are in.
+    width, height = prepared.width or 1, prepared.height or 1
+    axes.imshow(image, extent=(0, width, height, 0))
+    faces = [panel.face.face for panel in panels] or [prepared.largest]
+    for number, face in enumerate(faces, 1):
+        if face is None:
+            continue
+        _draw_box(axes, face.box)
+        if len(faces) > 1:
+            corner = (face.box.left, face.box.top)
+            background = {"facecolor": _ORANGE, "edgecolor": "none", "pad": 1.5}
+            axes.annotate(str(number), corner, va="bottom", size=9, bbox=background)
+    _no_ticks(axes, f"the image, {width:,} x {height:,}")
+    axes.set_anchor("N")
+
+
+def _draw_box(axes: Axes, box: Box) -> None:
+    """Draw an outline that shows on dark and on bright pixels."""
+    for colour, line in (("black", 3.5), (_ORANGE, 1.8)):
+        axes.add_patch(
+            Rectangle(
+                (box.left, box.top), box.width, box.height, fill=False, edgecolor=colour, lw=line
+            )
+        )
+
+
+def _draw_crop(axes: Axes, panel: _Panel, number: str) -> None:
+    what = "face" if panel.face.view == "face" else "whole"
+    axes.imshow(panel.pixels)
+    _no_ticks(axes, f"{number}{what}, as the model sees it")
+
+
+def _draw_heat(axes: Axes, panel: _Panel) -> None:
+    axes.imshow(overlay(panel.pixels, panel.heat))
+    _draw_box(axes, panel.face.hottest)
+    ramp: Any = cm.ScalarMappable(Normalize(0, 1), COLOURS)
+    scale = axes.figure.colorbar(ramp, ax=axes, fraction=0.046, pad=0.02, ticks=[0, 1])
+    scale.ax.set_yticklabels(["none", "most"])
+    score, hidden = panel.face.verdict.score, panel.face.hidden_score
+    _no_ticks(axes, f"what spoke for {side_of(panel.face.verdict)}")
+    axes.set_xlabel(f"without the square: score {score:.3f} to {hidden:.3f}")
+
+
+def side_of(verdict: Verdict) -> str:
+    """Return the side that a score leans to, which its heat map explains."""
+    return "artificial" if verdict.score >= 0.5 else "real"
+
+
+def _draw_bars(axes: Axes, verdict: Verdict) -> None:
+    kinds = list(verdict.probabilities)
+    shares = [100 * verdict.probabilities[kind] for kind in kinds]
+    colours = [_ORANGE if kind == verdict.kind else _BLUE for kind in kinds]
+    bars = axes.barh(kinds, shares, color=colours)
+    axes.bar_label(bars, [f"{share:.1f} %" for share in shares], padding=3)
+    axes.set_xlim(0, 125)
+    axes.set_xticks([0, 50, 100])
+    axes.invert_yaxis()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_xlabel("probability by kind, %")
+    axes.set_title(f"{verdict.verdict}, score {verdict.score:.3f}", weight="bold")
+
+
+def _no_ticks(axes: Axes, title: str) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title(title)

@@ -1,0 +1,101 @@
+"""Heat maps as pictures: over what the model saw, and for the rows of a scan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import colormaps
+from PIL import Image
+
+from facecheck.core.errors import ImageError
+from facecheck.model.engine import load_predictor
+from facecheck.model.heat import heat_maps
+from facecheck.model.predict import OK
+from facecheck.report.thumbs import load
+from facecheck.scanner.faces import Box
+from facecheck.scanner.inputs import Item
+from facecheck.scanner.job import usable_detector
+from facecheck.scanner.prepare import Crop, Prepared, prepare
+from facecheck.scanner.rows import PATH, Row
+
+#: Of equal steps for all eyes, and told apart in grey, too.
+COLOURS = "inferno"
+
+
+def overlay(pixels: npt.NDArray[np.uint8], heat: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+    """Return a crop in grey with its heat over it; the hotter, the less of the crop shows through.
+
+    Args:
+        pixels: shape (side, side, 3), RGB.
+        heat: shape (side, side), 0 to 1.
+
+    Returns:
+        shape (side, side, 3), RGB.
+    """
+    grey = pixels.mean(axis=2, keepdims=True)
+    colour = 255 * colormaps[COLOURS](heat)[:, :, :3]
+    share = (0.25 + 0.5 * heat)[:, :, None]
+    return np.asarray((1 - share) * grey + share * colour).round().astype(np.uint8)
+
+
+def heat_pictures(
+    rows: Sequence[Row],
+    *,
+    checkpoint: Path,
+    face_detector: Path | None = None,
+    device: str = "auto",
+) -> Iterator[Image.Image | None]:
+    """Yield for each row of a scan what was judged, with the heat over it.
+
+    None comes where there is no verdict, or where the file is gone, or gives another face now.
+
+    Args:
+        rows: of a scan; relative names are of the current folder, as for the scan.
+        checkpoint: the one it was scanned with.
+        face_detector: the scan's; None takes the cached one, or downloads it.
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+
+    Raises:
+        CheckpointError: the checkpoint or the face detector cannot be used.
+        FacecheckError: a face detector is needed, and cannot be had.
+    """
+    predictor = load_predictor(checkpoint, device)
+    sought = any(row["faces"] is not None for row in rows)
+    detector = usable_detector(face_detector, needed=True)[0] if sought else None
+    for row in rows:
+        crop = None
+        if row["status"] == OK:
+            looked = detector if row["faces"] is not None else None
+            crop = _crop_of(row, prepare(_item(row), predictor.header.transform, looked))
+        if crop is None:
+            yield None
+        else:
+            heat = heat_maps(predictor, crop.inputs[:1])
+            yield Image.fromarray(overlay(crop.inputs[0, 0], heat[0, 0]))
+
+
+def _item(row: Row) -> Item:
+    """Return the item that a row is about; what is wrong with it shows when it is prepared."""
+    name = str(row[PATH])
+    try:
+        found = load(name)
+    except ImageError:
+        found = Path(name)
+    if isinstance(found, Path):
+        return Item(name, 0, 0, found)
+    return Item(name, 0, 0, None, _read=lambda: found)
+
+
+def _crop_of(row: Row, prepared: Prepared) -> Crop | None:
+    """Return the crop that the row is about; None where the image has changed since."""
+    if (prepared.view, prepared.width, prepared.height) != tuple(
+        row[name] for name in ("view", "width", "height")
+    ):
+        return None
+    edges = [row[name] for name in ("face_left", "face_top", "face_width", "face_height")]
+    box = None if None in edges else Box(*map(int, edges))  # type: ignore[arg-type]
+    same = (crop for crop in prepared.crops if (crop.face.box if crop.face else None) == box)
+    return next(same, None)
