@@ -58,8 +58,8 @@ class Answers(Predictor):
     def __init__(self, predictor: Predictor) -> None:
         self.header, self._other, self.gives_features = predictor.header, predictor, False
 
-    def _run(self, pixels: Pixels) -> Any:
-        return self._other._run(pixels)
+    def _begin(self, pixels: Pixels) -> Any:
+        return self._other._begin(pixels)
 
 
 def noise(count: int, seed: int) -> Pixels:

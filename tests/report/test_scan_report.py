@@ -19,8 +19,9 @@ import facecheck
 from facecheck.core.errors import FacecheckError
 from facecheck.core.workspace import BUILTIN
 from facecheck.report.scan_report import ScanReport, heat_rows, scan_report
-from facecheck.report.thumbs import judged_picture, load, numbered
+from facecheck.report.thumbs import judged_picture, numbered
 from facecheck.scanner.columns import COLUMNS
+from facecheck.scanner.inputs import load_named
 from facecheck.scanner.rows import CSV, Row, read_rows, tidy, write_rows
 
 if TYPE_CHECKING:
@@ -376,10 +377,10 @@ def test_members_of_archives_are_loaded_and_what_is_gone_is_told(tmp_path: Path)
     name = tmp_path / "odd::name.zip"
     with zipfile.ZipFile(name, "w") as bundle:
         bundle.writestr(".hidden/a.png", b"content")
-    assert load(f"{name}::.hidden/a.png") == b"content"
+    assert load_named(f"{name}::.hidden/a.png") == b"content"
     for gone in (f"{name}::b.png", f"{tmp_path}/no.zip::b.png", "nosuch://bucket/a.png"):
         with pytest.raises(FacecheckError):
-            load(gone)
+            load_named(gone)
 
 
 def test_results_of_every_format_without_their_meta_and_without_rows(tmp_path: Path) -> None:

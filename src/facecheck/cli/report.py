@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,12 +21,13 @@ from facecheck.cli.options import (
 )
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
-from facecheck.core.workspace import BUILTIN_NAME
+from facecheck.core.workspace import BUILTIN_NAME, find_checkpoint
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from facecheck.cli.options import Bars
+    from facecheck.report.scan_report import HeatMaps
 
 #: A report, and what shows it in the terminal.
 Reported = tuple[Any, "Callable[[Any], RenderableType]"]
@@ -79,6 +81,21 @@ def report(
     thumbnails: Annotated[
         int, typer.Option(min=0, help="Of a scan: thumbnails for at most this many rows.")
     ] = 100_000,
+    heat_maps: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Of a scan: heat maps of so many of the rows that are surest to be artificial, "
+            "and of as many of the most uncertain.",
+        ),
+    ] = 0,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a scan with heat maps: the model it was made with.",
+            show_default="the newest run, or the built-in model",
+        ),
+    ] = None,
     overwrite: Overwrite = False,
     device: Device = "auto",
     batch_size: BatchSize = 32,
@@ -96,7 +113,10 @@ def report(
     folder = out or source.parent / f"{name}-report"
     with progress_bars(quiet=quiet) as bars:
         if kind == _SCAN:
-            result, render = _scan(source, folder, thumbnails, overwrite, workers, bars)
+            draw = _heat(source, heat_maps, checkpoint, device)
+            result, render = _scan(
+                *(source, folder, thumbnails, heat_maps, draw, overwrite, workers, bars)
+            )
         elif kind == _RUN:
             result, render = _run(
                 *(source, folder, manifest, split, per_source, benchmark, audit),
@@ -133,7 +153,7 @@ def _kind_of(source: Path) -> str:
 def _unsupported(source: Path) -> UsageError:
     return UsageError(
         f"{path_text(source)}: no report is made of this: name results of scan "
-        f"({', '.join(_TABLES)}), or a manifest"
+        f"({', '.join(_TABLES)}), a run, a checkpoint, or a manifest"
     )
 
 
@@ -149,10 +169,34 @@ def _curation(
     return result, render_curation_report
 
 
+def _heat(results: Path, number: int, checkpoint: Path | None, device: str) -> HeatMaps | None:
+    """Return what draws the heat maps of a scan, by the model that it was made with.
+
+    Raises:
+        UsageError: that is another one.
+    """
+    if not number:
+        return None
+    from facecheck.core.files import sha256_file
+    from facecheck.core.manifest import read_meta
+    from facecheck.report.heat_pictures import heat_pictures
+
+    found = find_checkpoint(checkpoint)
+    wanted = read_meta(results).get("checkpoint_sha256")
+    if wanted is not None and sha256_file(found) != wanted:
+        raise UsageError(
+            f"{path_text(results)} was not made with {path_text(found)}: name its model with "
+            "--checkpoint"
+        )
+    return partial(heat_pictures, checkpoint=found, device=device)
+
+
 def _scan(
     results: Path,
     out: Path,
     thumbnails: int,
+    heat_maps: int,
+    draw_heat: HeatMaps | None,
     overwrite: bool,
     workers: int | None,
     bars: Bars,
@@ -164,6 +208,8 @@ def _scan(
         results,
         out,
         thumbnails=thumbnails,
+        heat_maps=heat_maps,
+        draw_heat=draw_heat,
         overwrite=overwrite,
         workers=workers,
         progress=bars.counter("thumbnails"),

@@ -14,9 +14,8 @@ from facecheck.core.errors import ImageError
 from facecheck.model.engine import load_predictor
 from facecheck.model.heat import heat_maps
 from facecheck.model.predict import OK
-from facecheck.report.thumbs import load
 from facecheck.scanner.faces import Box
-from facecheck.scanner.inputs import Item
+from facecheck.scanner.inputs import Item, load_named
 from facecheck.scanner.job import usable_detector
 from facecheck.scanner.prepare import Crop, Prepared, prepare
 from facecheck.scanner.rows import PATH, Row
@@ -81,7 +80,7 @@ def _item(row: Row) -> Item:
     """Return the item that a row is about; what is wrong with it shows when it is prepared."""
     name = str(row[PATH])
     try:
-        found = load(name)
+        found = load_named(name)
     except ImageError:
         found = Path(name)
     if isinstance(found, Path):

@@ -23,7 +23,7 @@ from facecheck.report.page import number_text, report_folder, write_page
 from facecheck.report.plots import plot_scores
 from facecheck.report.thumbs import numbered, write_thumbnails
 from facecheck.scanner.columns import COLUMNS
-from facecheck.scanner.place import INSIDE
+from facecheck.scanner.inputs import INSIDE
 from facecheck.scanner.rows import PATH, Row, read_rows
 
 #: Draws heat maps: given rows, yields for each a picture of what was judged with the heat over it,

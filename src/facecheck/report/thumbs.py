@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
 
-from facecheck.core.errors import FacecheckError, ImageError
-from facecheck.core.files import named_path
+from facecheck.core.errors import ImageError
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
-from facecheck.scanner.archives import is_archive_name
 from facecheck.scanner.faces import Box, face_square
-from facecheck.scanner.inputs import Item, find_inputs
+from facecheck.scanner.inputs import load_named
 from facecheck.scanner.picture import Picture
-from facecheck.scanner.place import INSIDE
-from facecheck.scanner.remote import is_address
 from facecheck.scanner.rows import PATH, Row
 
 #: Longest side of a thumbnail in pixels.
@@ -74,7 +68,7 @@ def judged_picture(row: Row, side: int) -> Image.Image:
     Raises:
         ImageError: the file is gone, has changed its size, or cannot be decoded.
     """
-    picture = Picture(load(str(row[PATH])), side)
+    picture = Picture(load_named(str(row[PATH])), side)
     if (picture.width, picture.height) != (row["width"], row["height"]):
         raise ImageError("another image than was scanned")
     image = picture.whole
@@ -92,41 +86,3 @@ def judged_picture(row: Row, side: int) -> Image.Image:
 def _box(row: Row) -> Box | None:
     edges = [row[name] for name in ("face_left", "face_top", "face_width", "face_height")]
     return None if None in edges else Box(*map(int, edges))  # type: ignore[arg-type]
-
-
-def load(name: str) -> Path | bytes:
-    """Return what the decoder takes for a file, an archive's member or an address of a scan's rows.
-
-    Raises:
-        ImageError: it cannot be had.
-    """
-    path = named_path(name)
-    if os.path.lexists(path) or not (INSIDE in name or is_address(name)):
-        return path
-    for place in _places(name):
-        try:
-            found = _items(place).get(name)
-        except FacecheckError as error:  # no such archive; a store that cannot be reached
-            raise ImageError(str(error)) from None
-        if found is not None:
-            return found.load()
-    raise ImageError("the file is not there")
-
-
-def _places(name: str) -> Iterator[str]:
-    """Yield what a scan was given, or found, where its row is called ``name``."""
-    at = name.find(INSIDE)
-    while at >= 0:
-        outer = name[:at]
-        if is_address(outer) and is_archive_name(outer):
-            yield outer
-        elif named_path(outer).is_file():
-            yield os.fspath(named_path(outer))
-        at = name.find(INSIDE, at + 1)
-    if is_address(name):
-        yield name
-
-
-@lru_cache(maxsize=_ARCHIVES)
-def _items(place: str) -> dict[str, Item]:
-    return {item.name: item for item in find_inputs([place], hidden=True)}

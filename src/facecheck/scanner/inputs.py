@@ -7,7 +7,6 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from io import BufferedIOBase
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import cast
 
 from facecheck.core import tree
-from facecheck.core.errors import ImageError, UsageError
+from facecheck.core.errors import FacecheckError, ImageError, UsageError
 from facecheck.core.files import name_text, named_path, path_text
 from facecheck.core.image import is_image_name, open_image
 from facecheck.scanner import remote
@@ -27,6 +26,8 @@ from facecheck.scanner.path_list import Once, read_list
 STDIN = "-"
 #: What stands between an archive and the name inside it.
 INSIDE = "::"
+#: Archives whose members are known by name at a time.
+_ARCHIVES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,35 +340,41 @@ def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Itera
 
 
 def load_named(name: str) -> Path | bytes:
-    """Return the content of what a row calls ``name``, as :meth:`Item.load` does.
-
-    Of a member of an archive the first of that name; the archive last asked for stays listed, since
-    rows of one archive follow one another.
+    """Return what the decoder takes of what a row calls ``name``: as :meth:`Item.load`.
 
     Raises:
-        ImageError: as :meth:`Item.load`; or the archive no longer holds it.
+        ImageError: it cannot be had.
     """
-    outer, inside, inner = name.partition(INSIDE)
-    if not inside or os.path.lexists(named_path(name)):
-        return remote.read(name, MAX_MEMBER) if remote.is_address(name) else named_path(name)
-    place = outer if remote.is_address(outer) else str(named_path(outer))
-    try:
-        stamp = 0 if remote.is_address(place) else os.stat(place).st_mtime_ns  # noqa: PTH116
-    except OSError:
-        raise ImageError("the archive is not there") from None
-    read = _read_by_name(place, stamp).get(inner)
-    if read is None:
-        raise ImageError("the archive no longer holds it")
-    return read()
+    path = named_path(name)
+    if os.path.lexists(path) or not (INSIDE in name or remote.is_address(name)):
+        return path
+    for place in _places_of(name):
+        try:
+            found = _items_at(place).get(name)
+        except FacecheckError as error:  # no such archive; a store that cannot be reached
+            raise ImageError(str(error)) from None
+        if found is not None:
+            return found.load()
+    raise ImageError("the file is not there")
 
 
-@lru_cache(maxsize=1)
-def _read_by_name(place: str, stamp: int) -> dict[str, Callable[[], bytes]]:
-    found: dict[str, Callable[[], bytes]] = {}
-    with suppress(ImageError):  # what comes before damage can be read
-        for member in members(place, stamp):
-            found.setdefault(name_text(member.name), member.read)
-    return found
+def _places_of(name: str) -> Iterator[str]:
+    """Yield what a scan was given, or found, where its row is called ``name``."""
+    at = name.find(INSIDE)
+    while at >= 0:
+        outer = name[:at]
+        if remote.is_address(outer) and is_archive_name(outer):
+            yield outer
+        elif named_path(outer).is_file():
+            yield os.fspath(named_path(outer))
+        at = name.find(INSIDE, at + 1)
+    if remote.is_address(name):
+        yield name
+
+
+@lru_cache(maxsize=_ARCHIVES)
+def _items_at(place: str) -> dict[str, Item]:
+    return {item.name: item for item in find_inputs([place], hidden=True)}
 
 
 def _is_hidden(path: str) -> bool:
