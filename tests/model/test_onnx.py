@@ -194,7 +194,7 @@ def test_what_cannot_be_exported_or_run_is_told(
     trained: tuple[Path, Path], tmp_path: Path, exports: Exports
 ) -> None:
     manifest, checkpoint = trained
-    with pytest.raises(UsageError, match=r"must end in \.onnx"):
+    with pytest.raises(UsageError, match=r"must end in one of \.onnx"):
         export_checkpoint(checkpoint, tmp_path / "e.pt", manifest=manifest)
     (tmp_path / "e.onnx").write_bytes(b"no network")
     with pytest.raises(UsageError, match="--overwrite"):

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 _HEADER_FILE = f"{HEADER_KEY}.json"
 _LONGEST_HEADER = 1 << 24
 _SIGNATURE = "serving_default"
-# What int8 computes in. The normalisation and the head cost nothing, and the converter fails to join
-# a quantised head to outputs that are not.
+# What int8 computes in. Normalisation and head cost nothing, and the converter fails to join a
+# quantised head to outputs that are not.
 _QUANTISED = ("CONV_2D", "DEPTHWISE_CONV_2D", "ADD")
 
 

@@ -69,7 +69,7 @@ class TorchScriptPredictor(ExportedPredictor):
             _refuse_programs(content, path)
             extra = {HEADER_KEY: ""}
             with quiet():
-                self._script = torch.jit.load(
+                self._script = torch.jit.load(  # type: ignore[no-untyped-call]
                     io.BytesIO(content), map_location="cpu", _extra_files=extra
                 )
             unknown = sorted(set(_operators(self._script.inlined_graph)) - _OPERATORS)
@@ -107,7 +107,7 @@ def write(
     import torch
 
     with quiet(), torch.inference_mode():
-        traced = torch.jit.trace(
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
             from_pixels(model, header), (example(header, 2),), check_trace=False
         )
         _store(torch.jit.freeze(traced), header_text(header), path)
