@@ -235,7 +235,7 @@ class WritesByLoading(torch.nn.Module):
 
     @torch.jit.export
     def __setstate__(self, state: tuple[str, bool]) -> None:
-        torch.save(torch.zeros(1), state[0])  # type: ignore[no-untyped-call]
+        torch.save(torch.zeros(1), state[0])
         self.training = state[1]
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -245,7 +245,7 @@ class WritesByLoading(torch.nn.Module):
 class WritesByRunning(torch.nn.Module):
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if bool(pixels.sum() > 0):
-            torch.save(pixels, "ran.pt")  # type: ignore[no-untyped-call]
+            torch.save(pixels, "ran.pt")
         return pixels.float(), pixels.float()
 
 
@@ -260,7 +260,7 @@ def test_a_torchscript_program_is_not_run(
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
     header = json.dumps({"kinds": ["photo"]})
-    torch.jit.save(torch.jit.script(program()), "m.ts", _extra_files={"facecheck": header})  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.script(program()), "m.ts", _extra_files={"facecheck": header})
     with pytest.raises(CheckpointError, match=reason):
         load_predictor(Path("m.ts"))
     assert [path.name for path in tmp_path.iterdir()] == ["m.ts"]
@@ -272,7 +272,7 @@ def test_a_torchscript_program_is_not_run(
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_torchscript_without_a_header(trained: tuple[Path, Path], tmp_path: Path) -> None:
     network = torch.jit.trace(torch.nn.ReLU(), torch.zeros(1))  # type: ignore[no-untyped-call]
-    torch.jit.save(network, tmp_path / "m.ts")  # type: ignore[no-untyped-call]
+    torch.jit.save(network, tmp_path / "m.ts")
     with pytest.raises(CheckpointError, match="no facecheck header"):
         load_predictor(tmp_path / "m.ts")
 
