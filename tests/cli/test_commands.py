@@ -102,8 +102,9 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "errors",
         ],
         ("export", str(checkpoint), "--manifest", str(manifest), "--out", "c.onnx"): [
-            "path", "precision", "bytes", "images", "calibrated_on", "largest_difference",
-            "mean_difference", "verdicts_changed", "top1", "exported_top1",
+            "path", "format", "precision", "bytes", "images", "calibrated_on",
+            "largest_difference", "allowed", "mean_difference", "verdicts_changed", "top1",
+            "exported_top1",
         ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
             "out", "checkpoint", "files", "rows", "resumed", "dropped", "passed", "statuses",

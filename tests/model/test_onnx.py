@@ -18,7 +18,8 @@ from facecheck.model.calibrate import calibrate
 from facecheck.model.checkpoint import read_header
 from facecheck.model.engine import load_predictor
 from facecheck.model.evaluate import evaluate
-from facecheck.model.onnx import ExportResult, OnnxPredictor, export_onnx
+from facecheck.model.export import ExportResult, export_checkpoint
+from facecheck.model.onnx import OnnxPredictor
 from tests.conftest import Outcome
 
 Exports = dict[str, ExportResult]
@@ -40,7 +41,7 @@ def exports(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subject, "_graph", once)
         return {
-            precision: export_onnx(
+            precision: export_checkpoint(
                 checkpoint, folder / f"{precision}.onnx", manifest=manifest, precision=precision
             )
             for precision in ("fp32", "fp16", "int8")
@@ -117,7 +118,7 @@ def test_the_command_tells_both_side_by_side(
     export = ("export", trained[1], "--manifest", trained[0], "--out", "e.onnx")
     done = command(*export, "--precision", "fp16")
     assert done.code == 0, done.err
-    assert "e.onnx: fp16" in done.out
+    assert "e.onnx: onnx, fp16" in done.out
     assert "0 verdicts changed" in done.out
     again = command(*export)
     assert again.code == 2
@@ -141,7 +142,7 @@ def test_an_export_keeps_the_guard(trained: tuple[Path, Path], tmp_path: Path) -
     guarded, exported = tmp_path / "guarded.safetensors", tmp_path / "guarded.onnx"
     calibrate(checkpoint, manifest, guard=50, out=guarded, device="cpu")
     assert read_header(guarded).guard is not None
-    assert export_onnx(guarded, exported, manifest=manifest).verdicts_changed == 0
+    assert export_checkpoint(guarded, exported, manifest=manifest).verdicts_changed == 0
     on_torch = evaluate(guarded, manifest, device="cpu", baseline=False)
     on_onnx = evaluate(exported, manifest, device="cpu", baseline=False)
     assert on_onnx.verdicts == on_torch.verdicts
@@ -185,7 +186,7 @@ def test_an_export_that_differs_too_much_is_not_written(
             weights.CopyFrom(onnx.numpy_helper.from_array(-values, weights.name))
     monkeypatch.setattr(subject, "_graph", lambda *_: wrong)
     with pytest.raises(CheckpointError, match="not written: a score of the export differs by"):
-        export_onnx(trained[1], tmp_path / "e.onnx", manifest=trained[0])
+        export_checkpoint(trained[1], tmp_path / "e.onnx", manifest=trained[0])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -193,11 +194,11 @@ def test_what_cannot_be_exported_or_run_is_told(
     trained: tuple[Path, Path], tmp_path: Path, exports: Exports
 ) -> None:
     manifest, checkpoint = trained
-    with pytest.raises(UsageError, match=r"must end in \.onnx"):
-        export_onnx(checkpoint, tmp_path / "e.pt", manifest=manifest)
+    with pytest.raises(UsageError, match=r"must end in one of \.onnx"):
+        export_checkpoint(checkpoint, tmp_path / "e.pt", manifest=manifest)
     (tmp_path / "e.onnx").write_bytes(b"no network")
     with pytest.raises(UsageError, match="--overwrite"):
-        export_onnx(checkpoint, tmp_path / "e.onnx", manifest=manifest)
+        export_checkpoint(checkpoint, tmp_path / "e.onnx", manifest=manifest)
     with pytest.raises(CheckpointError, match="not a whole ONNX file"):
         load_predictor(tmp_path / "e.onnx")
     with pytest.raises(CheckpointError, match="no checkpoint at"):

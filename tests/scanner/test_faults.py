@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from facecheck.core.errors import FacecheckError
-from facecheck.model.onnx import export_onnx
+from facecheck.model.export import export_checkpoint
 from facecheck.scanner.job import ScanResult, scan
 from tests.conftest import SHARED
 from tests.scanner.items import prepare_or_not
@@ -36,7 +36,7 @@ def model(trained: tuple[Path, Path]) -> Path:
     """The drawn checkpoint as ONNX, which a process loads in a fraction of the time."""
     pytest.importorskip("onnx")
     path = trained[1].with_name("faults.onnx")
-    export_onnx(trained[1], path, manifest=trained[0])
+    export_checkpoint(trained[1], path, manifest=trained[0])
     return path
 
 

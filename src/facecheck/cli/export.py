@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from facecheck.cli.options import CheckpointArgument, Json, ManifestOption, Overwrite, Quiet, show
+from facecheck.core.errors import UsageError
+from facecheck.core.files import path_text
 from facecheck.core.workspace import find_checkpoint, find_manifest
 
 
@@ -15,7 +17,13 @@ def export(
     checkpoint: CheckpointArgument = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The export, .onnx.", show_default="beside the checkpoint"),
+        typer.Option(
+            help="The export, .onnx, .ts, .xml or .tflite.", show_default="beside the checkpoint"
+        ),
+    ] = None,
+    format_: Annotated[
+        Literal["onnx", "torchscript", "openvino", "litert"] | None,
+        typer.Option("--format", help="The file's kind.", show_default="by --out, or onnx"),
     ] = None,
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
@@ -31,19 +39,28 @@ def export(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a checkpoint as one ONNX file, and compare both on the val split.
+    """Write a checkpoint for another engine, and compare both on the val split.
 
-    The file holds all that a verdict needs: preprocessing, kinds, temperature, thresholds and
-    guard; `facecheck scan --checkpoint FILE.onnx` runs it without torch. Where its scores differ
-    too much from the checkpoint's, nothing is written. Needs the extra `export`.
+    The engines: ONNX Runtime (`onnx`), libtorch (`torchscript`), OpenVINO (`openvino`) and LiteRT,
+    the former TensorFlow Lite (`litert`). The file holds all that a verdict needs: preprocessing,
+    kinds, temperature, thresholds and guard; `facecheck scan --checkpoint FILE` runs it. Where a
+    score differs too much from the checkpoint's, nothing is written. Needs the extra `export` for
+    onnx, `export` and `openvino` for openvino, `litert` for litert.
     """
     found, data = find_checkpoint(checkpoint), find_manifest(manifest)
-    from facecheck.model.onnx import export_onnx
+    from facecheck.model.export import export_checkpoint, format_of
+    from facecheck.model.exported import SUFFIXES
     from facecheck.report.terminal import render_export
 
-    result = export_onnx(
+    path = out or found.with_suffix(SUFFIXES[format_ or "onnx"])
+    if format_ and format_of(path) != format_:
+        raise UsageError(
+            f"{path_text(path)}: --format {format_} is written to a name that ends in "
+            f"{SUFFIXES[format_]}"
+        )
+    result = export_checkpoint(
         found,
-        out or found.with_suffix(".onnx"),
+        path,
         manifest=data,
         precision=precision,
         per_source=per_source,

@@ -31,7 +31,7 @@ BatchSize = Annotated[int, typer.Option(min=1, help="Images in one step.")]
 CheckpointArgument = Annotated[
     Path | None,
     typer.Argument(
-        help="A checkpoint, its .onnx export, a run folder, or `builtin`.",
+        help="A checkpoint, an export of one, a run folder, or `builtin`.",
         show_default="the newest run, or builtin",
     ),
 ]

@@ -107,7 +107,7 @@ def scan(
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="A checkpoint, its .onnx export, a run folder, or `builtin`.",
+            help="A checkpoint, an export of one, a run folder, or `builtin`.",
             show_default="the newest run, or builtin",
         ),
     ] = None,

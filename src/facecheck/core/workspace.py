@@ -64,8 +64,8 @@ def find_checkpoint(path: Path | None, runs: Path = RUNS) -> Path:
     checkpoint = path / BEST if path.is_dir() else path
     if not checkpoint.is_file():
         raise UsageError(
-            f"no checkpoint at {checkpoint}: pass a .safetensors or .onnx file, a run folder or "
-            f"{BUILTIN_NAME!r}"
+            f"no checkpoint at {checkpoint}: pass a checkpoint, an export of one, a run "
+            f"folder or {BUILTIN_NAME!r}"
         )
     return checkpoint
 

@@ -108,7 +108,7 @@ def calibrate(
     gives the same file.
 
     Args:
-        checkpoint: a checkpoint by ``train``, or its ONNX export.
+        checkpoint: a checkpoint by ``train``, or an export of one.
         manifest: a manifest by ``split``.
         budget: the share of real images that may be called artificial, and of artificial ones that
             may be called real; above 0 and below 0.5.
@@ -124,7 +124,7 @@ def calibrate(
     Raises:
         UsageError: an argument cannot be, or a file is not there.
         CheckpointError: the checkpoint cannot be used or written; for an export, the extra
-            ``export`` is missing.
+            that writes it is missing.
         ManifestError: the manifest cannot be read.
         FacecheckError: the val split lacks real or artificial images, or holds a kind the
             checkpoint does not know.

@@ -1,4 +1,4 @@
-"""What runs a model: torch for a checkpoint, ONNX Runtime for its export."""
+"""What runs a model: torch for a checkpoint, and for an export its format's engine."""
 
 from __future__ import annotations
 
@@ -11,18 +11,32 @@ def load_predictor(path: Path, device: str = "auto", *, features: bool = False) 
     """Load a model on the engine that its suffix asks for; torch is imported only if it runs.
 
     Args:
-        path: a checkpoint, or an ``.onnx`` export of one.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``; ONNX Runtime knows ``auto`` and ``cpu``.
+        path: a checkpoint, or an export of one: ``.onnx``, ``.ts`` (TorchScript), ``.xml``
+            (OpenVINO) or ``.tflite`` (LiteRT).
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``; an export runs on ``auto`` and ``cpu``.
         features: give the features too, even where there is no guard that needs them.
 
     Raises:
         UsageError: there is no such device.
-        CheckpointError: the file cannot be used.
+        CheckpointError: the file cannot be used, or its engine is missing.
     """
-    if path.suffix.lower() == ".onnx":
-        from facecheck.model.onnx import OnnxPredictor
+    match path.suffix.lower():
+        case ".onnx":
+            from facecheck.model.onnx import OnnxPredictor
 
-        return OnnxPredictor(path, device, features=features)
+            return OnnxPredictor(path, device, features=features)
+        case ".ts":
+            from facecheck.model.torchscript import TorchScriptPredictor
+
+            return TorchScriptPredictor(path, device, features=features)
+        case ".xml":
+            from facecheck.model.openvino import OpenVinoPredictor
+
+            return OpenVinoPredictor(path, device, features=features)
+        case ".tflite":
+            from facecheck.model.litert import LiteRtPredictor
+
+            return LiteRtPredictor(path, device, features=features)
     from facecheck.model.checkpoint import load_checkpoint
     from facecheck.model.device import choose_device
 

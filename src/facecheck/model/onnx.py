@@ -1,98 +1,67 @@
 """ONNX: a checkpoint as one file that ONNX Runtime runs without torch.
 
-The graph takes the very pixels that every engine is given, uint8 and channels last, and
-normalises them itself; so there is one preprocessing, and no engine can get it wrong. The file's
-metadata carries the checkpoint's whole header.
+The header is in the file's metadata.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime  # type: ignore[import-untyped]
 
-from facecheck.core.errors import CheckpointError, UsageError
-from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
-from facecheck.core.parallel import chunked, cpu_count
-from facecheck.model.checkpoint import (
-    HEADER_KEY,
-    Header,
-    header_text,
-    load_checkpoint,
-    normalise,
-    parse_header,
+from facecheck.core.errors import CheckpointError
+from facecheck.core.files import path_text
+from facecheck.core.parallel import cpu_count
+from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
+from facecheck.model.exported import (
+    FEATURES,
+    LOGITS,
+    PIXELS,
+    Batches,
+    ExportedPredictor,
+    Precision,
+    example,
+    from_pixels,
+    quiet,
 )
-from facecheck.model.metrics import Floats, Labels
-from facecheck.model.predict import Predictor, Verdict, judge_all, seen_by_head
-from facecheck.model.transforms import load_input
+from facecheck.model.metrics import Floats
 
 if TYPE_CHECKING:
     import torch
 
-    from facecheck.core.manifest import Manifest
-
-Precision = Literal["fp32", "fp16", "int8"]
-#: The largest difference of a score from the checkpoint's that an export may have. That of fp16 is
-#: what rounding does to a score near 0.5 (0.028 on an EfficientNet-Lite0), with room: more is a
-#: broken export. None: what a quantised model loses is told, and for its user to accept.
-TOLERANCE: dict[str, float | None] = {"fp32": 1e-3, "fp16": 0.05, "int8": None}
-
-_INPUT, _LOGITS, _FEATURES = "pixels", "logits", "features"
-_PROVIDERS = {"auto": "CPUExecutionProvider", "cpu": "CPUExecutionProvider"}
-_BATCH = 32
 #: Crops of one run. Each core runs its own few: as fast as one run of many on all cores where these
 #: are free, and a third less work where they also decode, since nobody waits for anybody; in a
 #: fraction of the memory.
 _RUN = 4
 
 
-class OnnxPredictor(Predictor):
-    """An export on ONNX Runtime; as :class:`~facecheck.model.predict.Predictor`, without torch."""
+class OnnxPredictor(ExportedPredictor):
+    """An ONNX export on ONNX Runtime."""
 
-    def __init__(self, path: Path, device: str = "auto", *, features: bool = False) -> None:
-        if device not in _PROVIDERS:
-            raise UsageError(
-                f"device {device!r}: an .onnx model runs on the cpu: pass --device cpu, or the "
-                "checkpoint it was made from"
-            )
-        self.device = "cpu"
-        self._path = path
+    def _load(self, path: Path) -> str | None:
         self._session = _session(path)
         self._cores = ThreadPoolExecutor(cpu_count(), thread_name_prefix="facecheck-onnx")
-        self.header = _header(self._session, path)
-        self.gives_features = features or self.header.guard is not None
+        text: str | None = self._session.get_modelmeta().custom_metadata_map.get(HEADER_KEY)
+        return text
 
-    def save(self, header: Header, path: Path) -> None:
-        """Write the same graph with another header to ``path``.
-
-        Raises:
-            CheckpointError: the file cannot be written, or the extra ``export`` is missing.
-        """
+    def _save(self, text: str, path: Path) -> None:
         _need_exporter()
         import onnx
 
         exported = onnx.load(self._path)
         del exported.metadata_props[:]
-        try:
-            with atomic_path(path) as temporary:
-                _write(exported, header, temporary)
-        except OSError as error:
-            raise CheckpointError(f"{path_text(path)}: cannot be written ({error})") from None
+        _store(exported, text, path)
 
     def _begin(self, pixels: npt.NDArray[np.uint8]) -> Callable[[], tuple[Floats, Floats | None]]:
-        wanted = [_LOGITS, _FEATURES] if self.gives_features else [_LOGITS]
+        wanted = [LOGITS, FEATURES] if self.gives_features else [LOGITS]
         runs = [pixels[start : start + _RUN] for start in range(0, len(pixels), _RUN)]
-        outputs = self._cores.map(lambda few: self._session.run(wanted, {_INPUT: few}), runs)
+        outputs = self._cores.map(lambda few: self._session.run(wanted, {PIXELS: few}), runs)
 
         def finish() -> tuple[Floats, Floats | None]:
             parts = zip(*outputs, strict=True)
@@ -118,117 +87,6 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
         raise CheckpointError(f"{path_text(path)}: not a whole ONNX file ({reason})") from None
 
 
-def _header(session: onnxruntime.InferenceSession, path: Path) -> Header:
-    text = session.get_modelmeta().custom_metadata_map.get(HEADER_KEY)
-    if text is None:
-        raise CheckpointError(
-            f"{path_text(path)}: holds a network but no facecheck header: make one with `facecheck "
-            "export`"
-        )
-    return parse_header(text, path_text(path))
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """An export, and how it compares with its checkpoint on real images.
-
-    Attributes:
-        path: the file.
-        precision: ``fp32``, ``fp16`` or ``int8``.
-        bytes: its size.
-        images: validation images compared; none of them was calibrated on.
-        calibrated_on: validation images that the quantisation was calibrated on; 0 without.
-        largest_difference: of a score, 0 to 1.
-        mean_difference: of the scores.
-        verdicts_changed: images whose verdict is another.
-        top1: share of kinds that the checkpoint has right.
-        exported_top1: share of kinds that the export has right.
-    """
-
-    path: Path
-    precision: str
-    bytes: int
-    images: int
-    calibrated_on: int
-    largest_difference: float
-    mean_difference: float
-    verdicts_changed: int
-    top1: float
-    exported_top1: float
-
-
-def export_onnx(
-    checkpoint: Path,
-    path: Path,
-    *,
-    manifest: Path,
-    precision: Precision = "fp32",
-    per_source: int = 60,
-    overwrite: bool = False,
-) -> ExportResult:
-    """Export a checkpoint to ONNX and compare both on validation images.
-
-    ``int8`` is static quantisation of weights and activations, per channel, weights of 7 bits
-    (``reduce_range``: older CPUs add products of 8-bit ones beyond 16 bits), calibrated on half of
-    the images and compared on the other half.
-
-    Args:
-        checkpoint: a checkpoint by ``train``.
-        path: where the export goes, ``.onnx``.
-        manifest: a manifest by ``split``, whose ``val`` split the comparison is made on.
-        precision: ``fp32``, ``fp16`` (of the weights alone: half the size at fp32's speed) or
-            ``int8`` (a quarter).
-        per_source: at most this many images of each source, drawn by their hashes; 0 for all.
-        overwrite: replace an existing ``path``.
-
-    Raises:
-        UsageError: ``path`` exists or does not end in ``.onnx``, or the precision is unknown.
-        CheckpointError: the checkpoint cannot be used; the packages that export are missing
-            (extra ``export``); there are too few validation images; or a score of the export
-            differs by more than :data:`TOLERANCE` (nothing is written then).
-        ImageError: a validation image cannot be decoded.
-    """
-    if path.suffix.lower() != ".onnx":
-        raise UsageError(f"{path_text(path)}: an export's name must end in .onnx")
-    if precision not in TOLERANCE:
-        raise UsageError(f"precision {precision!r}: must be one of {', '.join(TOLERANCE)}")
-    refuse_to_overwrite(path, overwrite=overwrite)
-    _need_exporter()
-    loaded = load_checkpoint(checkpoint)
-    calibration, compared = _images(manifest, loaded.header, precision, per_source)
-    with tempfile.TemporaryDirectory() as scratch, atomic_path(path) as temporary:
-        exported = _graph(loaded.model, loaded.header)
-        if precision == "fp16":
-            exported = _halved(exported)
-        if precision == "int8":
-            batches = [
-                batch.reshape(-1, *batch.shape[2:]) for batch in _inputs(calibration, loaded.header)
-            ]
-            exported = _quantised(exported, batches, Path(scratch))
-        _write(exported, loaded.header, temporary)
-        result = _compare(checkpoint, temporary, compared, loaded.header)
-        difference, allowed = result[0].max(), TOLERANCE[precision]
-        if allowed is not None and not difference <= allowed:
-            raise CheckpointError(
-                f"{path_text(path)}: not written: a score of the export differs by "
-                f"{difference:.4f} from the checkpoint's, more than {allowed:g}: try another "
-                "precision"
-            )
-    differences, changed, top1, exported_top1 = result
-    return ExportResult(
-        path=path,
-        precision=precision,
-        bytes=path.stat().st_size,
-        images=len(compared),
-        calibrated_on=len(calibration),
-        largest_difference=float(difference),
-        mean_difference=float(differences.mean()),
-        verdicts_changed=changed,
-        top1=top1,
-        exported_top1=exported_top1,
-    )
-
-
 def _need_exporter() -> None:
     try:
         import onnx  # noqa: F401
@@ -239,68 +97,52 @@ def _need_exporter() -> None:
         ) from None
 
 
-def _images(
-    manifest: Path, header: Header, precision: str, per_source: int
-) -> tuple[Manifest, Manifest]:
-    """Return the validation images to calibrate on, and those to compare on."""
-    from facecheck.core.manifest import Manifest, read_manifest  # slow, and in a scan's way
+def write(
+    model: torch.nn.Module, header: Header, path: Path, precision: Precision, batches: Batches
+) -> None:
+    """Write a network to ``path`` as ONNX.
 
-    records = read_manifest(manifest).in_split("val").sampled(per_source)
-    records = Manifest(records.frame.filter(records.frame["kind"].is_in(header.kinds)))
-    if len(records) < 2:
-        raise CheckpointError(
-            f"{path_text(manifest)}: {len(records)} images in split 'val': an export is compared "
-            "on two or more: run `facecheck split` first"
-        )
-    if precision != "int8":
-        return Manifest(records.frame.clear()), records
-    return Manifest(records.frame.gather_every(2)), Manifest(records.frame.gather_every(2, 1))
+    ``fp16`` stores the weights alone in 16 bits: half the size at fp32's speed. ``int8`` is static
+    quantisation of weights and activations, per channel, weights of 7 bits (``reduce_range``: older
+    CPUs add products of 8-bit ones beyond 16 bits).
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        header: its header.
+        path: the file.
+        precision: of the numbers.
+        batches: what ``int8`` is calibrated on.
+
+    Raises:
+        CheckpointError: the extra ``export`` is missing.
+    """
+    _store(graph(model, header, precision, batches), header_text(header), path)
+
+
+def graph(model: torch.nn.Module, header: Header, precision: Precision, batches: Batches) -> Any:
+    """Return a network as an ONNX model without a header; arguments as :func:`write` takes them."""
+    _need_exporter()
+    exported = _graph(model, header)
+    if precision == "fp16":
+        return _halved(exported)
+    return _quantised(exported, batches) if precision == "int8" else exported
 
 
 def _graph(model: torch.nn.Module, header: Header) -> Any:
-    """Return the network, with the normalisation before it, as an ONNX model of one crop an image.
-
-    Its outputs are the logits and what the head sees.
-    """
     import torch
 
-    class FromPixels(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = model
-
-        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-            with seen_by_head(self.network) as seen:
-                logits: torch.Tensor = self.network(normalise(pixels, header.transform))
-            return logits, seen[0].flatten(1)
-
-    side = header.transform.image_size
-    example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
-            FromPixels().eval(),
-            (example,),
+            from_pixels(model, header),
+            (example(header, 2),),
             dynamo=True,
-            input_names=[_INPUT],
-            output_names=[_LOGITS, _FEATURES],
+            input_names=[PIXELS],
+            output_names=[LOGITS, FEATURES],
             dynamic_shapes=({0: torch.export.Dim("images")},),
             verbose=False,
         )
     assert program is not None  # noqa: S101
     return program.model_proto
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporters' comments on themselves off the user's terminal."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(before)
 
 
 def _halved(exported: Any) -> Any:
@@ -326,76 +168,43 @@ def _halved(exported: Any) -> Any:
     return exported
 
 
-def _quantised(exported: Any, batches: Sequence[npt.NDArray[np.uint8]], scratch: Path) -> Any:
+def _quantised(exported: Any, batches: Batches) -> Any:
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import (  # type: ignore[import-untyped]
         quant_pre_process,
     )
 
-    class Batches(quantization.CalibrationDataReader):  # type: ignore[misc]
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self._left = iter(batches)
 
         def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
             batch = next(self._left, None)
-            return None if batch is None else {_INPUT: batch}
+            return None if batch is None else {PIXELS: batch}
 
-    plain, ready, small = (scratch / f"{name}.onnx" for name in ("plain", "ready", "small"))
-    onnx.save(exported, plain)
-    with _quiet():
+    with tempfile.TemporaryDirectory(prefix="facecheck-") as scratch, quiet():
+        plain, ready, small = (
+            Path(scratch) / f"{name}.onnx" for name in ("plain", "ready", "small")
+        )
+        onnx.save(exported, plain)
         quant_pre_process(plain, ready, skip_symbolic_shape=True)
         quantization.quantize_static(
             ready,
             small,
-            Batches(),
+            Reader(),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             reduce_range=True,
             # Not the normalisation, whose few operations cost nothing.
             op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool"],
         )
-    return onnx.load(small)
+        return onnx.load(small)
 
 
-def _inputs(records: Manifest, header: Header) -> list[npt.NDArray[np.uint8]]:
-    """Return batches of shape (N, crops, image_size, image_size, 3)."""
-    return [
-        np.stack([load_input(path, header.transform) for path in paths])
-        for paths in chunked(records.paths(), _BATCH)
-    ]
-
-
-def _write(exported: Any, header: Header, path: Path) -> None:
+def _store(exported: Any, text: str, path: Path) -> None:
     import onnx
 
     entry = exported.metadata_props.add()
-    entry.key, entry.value = HEADER_KEY, header_text(header)
+    entry.key, entry.value = HEADER_KEY, text
     onnx.save(exported, path)
-
-
-def _compare(
-    checkpoint: Path, exported: Path, records: Manifest, header: Header
-) -> tuple[Floats, int, float, float]:
-    """Return differences of scores, verdicts changed, top-1 of the checkpoint and of the export."""
-    from facecheck.model.engine import load_predictor
-
-    batches = _inputs(records, header)
-    engines = (load_predictor(checkpoint, "cpu"), OnnxPredictor(exported))
-    (before, old), (after, new) = (_answers(engine, batches) for engine in engines)
-    labels: Labels = np.array([header.kinds.index(kind) for kind in records.frame["kind"]])
-    return (
-        np.array([abs(a.score - b.score) for a, b in zip(old, new, strict=True)]),
-        sum(a.verdict != b.verdict for a, b in zip(old, new, strict=True)),
-        float((before.argmax(axis=1) == labels).mean()),
-        float((after.argmax(axis=1) == labels).mean()),
-    )
-
-
-def _answers(
-    predictor: Predictor, batches: Sequence[npt.NDArray[np.uint8]]
-) -> tuple[Floats, list[Verdict]]:
-    """Return the logits, shape (n, kinds), and the verdicts on n images."""
-    found = [predictor.outputs(batch) for batch in batches]
-    judged = [verdict for output in found for verdict in judge_all(*output, predictor.header)]
-    return np.concatenate([logits for logits, _ in found]), judged

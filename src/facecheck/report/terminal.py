@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from facecheck.model.benchmark_model import BenchmarkResult, Case, Share
     from facecheck.model.calibrate import CalibrateResult, ErrorRate
     from facecheck.model.evaluate import EvaluateResult
+    from facecheck.model.export import ExportResult
     from facecheck.model.leave_one_out import LeaveOneOutResult
     from facecheck.model.lr_find import LrFindResult
     from facecheck.model.metrics import Calibration, Figure, Ranking, Summary
-    from facecheck.model.onnx import ExportResult
     from facecheck.model.state import Epoch
     from facecheck.model.study import StudyResult
     from facecheck.model.train import TrainResult
@@ -585,13 +585,17 @@ def render_calibrate(result: CalibrateResult) -> RenderableType:
 def render_export(result: ExportResult) -> RenderableType:
     """Render an export beside its checkpoint."""
     of_both = f"{percent(result.top1)} to {percent(result.exported_top1)}"
+    allowed = "" if result.allowed is None else f" (allowed: {result.allowed:g})"
     calibrated = f", quantised by {result.calibrated_on:,} others" * bool(result.calibrated_on)
     return Group(
-        _line(f"{result.path}: {result.precision}, {result.bytes / 1e6:.1f} MB", "green"),
+        _line(
+            f"{result.path}: {result.format}, {result.precision}, {result.bytes / 1e6:.1f} MB",
+            "green",
+        ),
         _line(
             f"beside its checkpoint, on {result.images:,} val images{calibrated}: scores differ by "
-            f"{result.mean_difference:.5f} on average, {result.largest_difference:.5f} at most; "
-            f"{result.verdicts_changed:,} verdicts changed; top-1 {of_both}"
+            f"{result.mean_difference:.5f} on average, {result.largest_difference:.5f} at most"
+            f"{allowed}; {result.verdicts_changed:,} verdicts changed; top-1 {of_both}"
         ),
     )
 

@@ -1,0 +1,180 @@
+"""What all exports share: the graph that is exported, the header in the file, the way to write it.
+
+Each format has a module of its own beside this one, which writes a network and runs what it wrote.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from facecheck.core.errors import CheckpointError, UsageError
+from facecheck.core.files import atomic_path, path_text
+from facecheck.model.checkpoint import Header, header_text, normalise, parse_header
+from facecheck.model.metrics import Floats
+from facecheck.model.predict import Predictor, seen_by_head
+
+if TYPE_CHECKING:
+    import torch
+
+Format = Literal["onnx", "torchscript", "openvino", "litert"]
+Precision = Literal["fp32", "fp16", "int8"]
+#: Pixels to calibrate a quantisation on, each of shape (N, image_size, image_size, 3), uint8.
+Batches = Sequence[npt.NDArray[np.uint8]]
+
+#: The suffix of each format's file.
+SUFFIXES: dict[Format, str] = {
+    "onnx": ".onnx",
+    "torchscript": ".ts",
+    "openvino": ".xml",
+    "litert": ".tflite",
+}
+#: The graph's input, and its outputs in their order.
+PIXELS, LOGITS, FEATURES = "pixels", "logits", "features"
+
+
+class ExportedPredictor(Predictor):
+    """An export on its format's engine; as :class:`~facecheck.model.predict.Predictor`.
+
+    Args:
+        path: the export.
+        device: ``auto`` or ``cpu``.
+        features: give the features too, even where the export has no guard that needs them.
+
+    Raises:
+        UsageError: it does not run on ``device``.
+        CheckpointError: the file cannot be used, or its engine is missing.
+    """
+
+    def __init__(self, path: Path, device: str = "auto", *, features: bool = False) -> None:
+        if device not in {"auto", "cpu"}:
+            raise UsageError(
+                f"device {device!r}: an export ({path.suffix}) runs on the cpu: pass --device cpu, "
+                "or the checkpoint it was made from"
+            )
+        self.device = "cpu"
+        self._path = path
+        text = self._load(path)
+        if text is None:
+            raise CheckpointError(
+                f"{path_text(path)}: holds a network but no facecheck header: make one with "
+                "`facecheck export`"
+            )
+        self.header = parse_header(text, path_text(path))
+        self.gives_features = features or self.header.guard is not None
+
+    def save(self, header: Header, path: Path) -> None:
+        """Write the same graph with another header to ``path``.
+
+        Raises:
+            CheckpointError: the file cannot be written, or the extra that writes it is missing.
+        """
+        with draft(path) as temporary:
+            self._save(header_text(header), temporary)
+
+    def _begin(self, pixels: npt.NDArray[np.uint8]) -> Callable[[], tuple[Floats, Floats | None]]:
+        found = self._run(pixels)
+        return lambda: found
+
+    def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
+        """Return logits and features of crops; an engine that can begin ahead has its `_begin`."""
+        raise NotImplementedError
+
+    def _load(self, path: Path) -> str | None:
+        """Make ready to run; return the header's text, or None where the file has none."""
+        raise NotImplementedError
+
+    def _save(self, text: str, path: Path) -> None:
+        """Write what was loaded to ``path`` with ``text`` for its header."""
+        raise NotImplementedError
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return a model's bytes.
+
+    Raises:
+        CheckpointError: it is not there, or cannot be read.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path_text(path)}: check the path")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path_text(path)}: cannot be read ({error})") from None
+
+
+def damaged(path: Path, what: str, error: Exception) -> CheckpointError:
+    """Return the error of a file that an engine refuses, with its reason on one line."""
+    reason = " ".join(str(error).split())[:200]
+    return CheckpointError(f"{path_text(path)}: not a whole {what} file ({reason})")
+
+
+@contextlib.contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; what lies there when the block ends well replaces ``path``.
+
+    A format of several files writes them beside each other, under one name with several suffixes.
+
+    Raises:
+        CheckpointError: a file cannot be written.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="facecheck-") as scratch:
+            temporary = Path(scratch) / f"export{path.suffix}"
+            yield temporary
+            for written in sorted(temporary.parent.iterdir()):
+                with atomic_path(path.with_suffix(written.suffix)) as target:
+                    shutil.copyfile(written, target)
+    except OSError as error:
+        raise CheckpointError(f"{path_text(path)}: cannot be written ({error})") from None
+
+
+def from_pixels(model: torch.nn.Module, header: Header) -> torch.nn.Module:
+    """Return the network with the normalisation before it, in evaluation mode.
+
+    It takes one crop an image, shape (N, image_size, image_size, 3), uint8, and returns the logits,
+    shape (N, kinds), and what the head sees, shape (N, width).
+    """
+    import torch
+
+    class FromPixels(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = model
+
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            with seen_by_head(self.network) as seen:
+                logits: torch.Tensor = self.network(normalise(pixels, header.transform))
+            return logits, seen[0].flatten(1)
+
+    return FromPixels().eval()
+
+
+def example(header: Header, images: int) -> torch.Tensor:
+    """Return black pixels as :func:`from_pixels` takes them, to trace a graph with."""
+    import torch
+
+    side = header.transform.image_size
+    return torch.zeros(images, side, side, 3, dtype=torch.uint8)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the exporters' comments on themselves off the user's terminal."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
