@@ -13,8 +13,11 @@ import facecheck
 from facecheck.core.errors import CheckpointError, UsageError
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.kinds import KINDS
+from facecheck.core.workspace import RUNS
 from facecheck.generator.networks import Generator
 
+#: The checkpoint in a run folder.
+GENERATOR = "generator.safetensors"
 #: Where the header is in the file's metadata: another key than a classifier's, so that neither is
 #: taken for the other.
 HEADER_KEY = "facecheck-generator"
@@ -76,8 +79,7 @@ def load_generator(path: Path) -> tuple[Generator, Header]:
         CheckpointError: it is damaged, or no generator of ours.
     """
     name = path_text(path)
-    if not path.is_file():
-        raise UsageError(f"no generator at {name}: pass what `facecheck generate train` made")
+    find_generator(path)
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(HEADER_KEY)
@@ -96,6 +98,29 @@ def load_generator(path: Path) -> tuple[Generator, Header]:
         reason = " ".join(str(error).split())[:160]
         raise CheckpointError(f"{name}: weights do not fit the header ({reason})") from None
     return network.eval(), header
+
+
+def find_generator(path: Path | None, runs: Path = RUNS) -> Path:
+    """Return the generator at ``path`` (a file or a run folder), or without one the newest run's.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if path is None:
+        found = sorted(
+            runs.glob(f"*/{GENERATOR}"), key=lambda file: (file.stat().st_mtime_ns, file)
+        )
+        if not found:
+            raise UsageError(
+                "no generator in runs: run `facecheck generate train` first, or name one"
+            )
+        return found[-1]
+    file = path / GENERATOR if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(
+            f"no generator at {path_text(file)}: pass what `facecheck generate train` made"
+        )
+    return file
 
 
 def _header(text: str, name: str) -> Header:

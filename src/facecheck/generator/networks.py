@@ -10,6 +10,8 @@ discriminator begins with a strided convolution: half the arithmetic, for machin
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -60,7 +62,7 @@ class _Up(nn.Module):
     def forward(self, maps: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         inner = _doubled(self.conv1(functional.relu(self.norm1(maps, condition))))
         inner = self.conv2(functional.relu(self.norm2(inner, condition)))
-        return inner + _doubled(self.skip(maps))
+        return _sum(inner, _doubled(self.skip(maps)))
 
 
 class Generator(nn.Module):
@@ -83,8 +85,7 @@ class Generator(nn.Module):
         widths = [channels(side, size, width) for side in sides]
         self.start = nn.Linear(condition, widths[0] * _START**2)
         self.blocks = nn.ModuleList(
-            _Up(before, after, condition)
-            for before, after in zip(widths, widths[1:], strict=False)
+            _Up(before, after, condition) for before, after in pairwise(widths)
         )
         self.norm = nn.BatchNorm2d(widths[-1])
         self.colour = nn.Conv2d(widths[-1], 3, 3, padding=1)
@@ -117,7 +118,7 @@ class _Down(nn.Module):
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         inner = functional.avg_pool2d(self.conv1(functional.leaky_relu(maps, 0.2)), 2)
         inner = self.conv2(functional.leaky_relu(inner, 0.2))
-        return inner + self.skip(functional.avg_pool2d(maps, 2))
+        return _sum(inner, self.skip(functional.avg_pool2d(maps, 2)))
 
 
 class Discriminator(nn.Module):
@@ -129,9 +130,7 @@ class Discriminator(nn.Module):
         sides = [size // 2**step for step in range(1, (size // _START).bit_length())]
         widths = [channels(side, size, width) for side in sides]
         self.stem = spectral_norm(nn.Conv2d(3, widths[0], 4, stride=2, padding=1))
-        self.blocks = nn.Sequential(
-            *(_Down(before, after) for before, after in zip(widths, widths[1:], strict=False))
-        )
+        self.blocks = nn.Sequential(*(_Down(before, after) for before, after in pairwise(widths)))
         self.last = spectral_norm(nn.Conv2d(widths[-1], widths[-1], 3, padding=1))
         self.score = spectral_norm(nn.Linear(widths[-1], 1))
         self.kind = spectral_norm(nn.Embedding(kinds, widths[-1]))
@@ -146,7 +145,11 @@ class Discriminator(nn.Module):
         maps = self.blocks(self.stem(images))
         maps = self.last(functional.leaky_relu(maps, 0.2))
         features = functional.leaky_relu(maps, 0.2).sum(dim=(2, 3))
-        return self.score(features).squeeze(1) + (self.kind(kinds) * features).sum(dim=1)
+        return _sum(self.score(features).squeeze(1), (self.kind(kinds) * features).sum(dim=1))
+
+
+def _sum(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return one + other
 
 
 def _doubled(maps: torch.Tensor) -> torch.Tensor:
