@@ -14,15 +14,16 @@ QUICK = ("--width", "1", "--batch-size", "4", "--device", "cpu")
 
 
 def test_from_a_manifest_to_a_source_of_generated_faces(
-    command: Run, trained: tuple[Path, Path], tmp_path: Path
+    command: Run, trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("facecheck.generator.train.LOG_EVERY", 4)
     learned = command(
-        *("generate", "train", "--manifest", trained[0], "--kind", "cartoon", "--steps", "100"),
+        *("generate", "train", "--manifest", trained[0], "--kind", "cartoon", "--steps", "4"),
         *QUICK,
     )
     assert learned.code == 0, learned.err
-    assert learned.err.startswith("step 100: loss of the generator ")
-    assert "100 steps in" in learned.out
+    assert learned.err.startswith("step 4: loss of the generator ")
+    assert "4 steps in" in learned.out
     assert "from 6 of cartoon" in learned.out
     drawn = command("generate", "sample", "--count", "3", "--out", "s", "--device", "cpu")
     assert drawn.code == 0, drawn.err

@@ -25,7 +25,7 @@ from facecheck.model.backbones import Backbone, build
 from facecheck.model.device import choose_device
 
 #: What sees the images, and the side in pixels it sees them at.
-FEATURES = "efficientnet_lite0"
+FEATURES = "tf_efficientnet_lite0"
 _SIDE = 224
 _BATCH = 32
 #: Random subsets that a distance is the mean over; each takes half of the images.
