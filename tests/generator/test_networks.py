@@ -44,5 +44,7 @@ def test_every_layer_of_the_discriminator_is_of_spectral_norm_1() -> None:
     layers = [module for module in judge.modules() if hasattr(module, "parametrizations")]
     assert len(layers) == 1 + 3 * 3 + 3
     for layer in layers:
-        matrix = layer.weight.detach().flatten(1)
-        assert float(torch.linalg.matrix_norm(matrix, 2)) == pytest.approx(1, abs=0.02)
+        weight: torch.Tensor = layer.weight  # type: ignore[assignment]
+        assert float(torch.linalg.matrix_norm(weight.detach().flatten(1), 2)) == pytest.approx(
+            1, abs=0.02
+        )

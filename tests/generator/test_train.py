@@ -179,7 +179,7 @@ def test_settings_that_cannot_be() -> None:
         ({"seed": -1}, "seed cannot be -1"),
     ):
         with pytest.raises(UsageError, match=told):
-            GeneratorSettings(**change)  # type: ignore[arg-type]
+            GeneratorSettings(**change)
 
 
 def test_what_cannot_be_learned_from(trained: Trained, tmp_path: Path) -> None:

@@ -153,7 +153,8 @@ def _sum(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 
 def _doubled(maps: torch.Tensor) -> torch.Tensor:
-    return functional.interpolate(maps, scale_factor=2, mode="nearest")
+    # Not by nearest neighbours: a short training leaves their edges in the image.
+    return functional.interpolate(maps, scale_factor=2, mode="bilinear", align_corners=False)
 
 
 def _check(size: int) -> None:
