@@ -32,13 +32,11 @@ MADE = ("generated/own-photo", "generated/own-cartoon", "photo/photo-64")
 def main() -> None:
     generator, manifest, checkpoint, work = map(Path, sys.argv[1:5])
     raw = work / "raw"
-    for split in COUNT:
+    for split, count in COUNT.items():
         for kind in ("photo", "cartoon"):
             out = raw / "generated" / f"own-{kind}" / split
             if not out.exists():
-                facecheck.generate_sample(
-                    generator, out, kind=kind, count=COUNT[split], seed=SEED[split]
-                )
+                facecheck.generate_sample(generator, out, kind=kind, count=count, seed=SEED[split])
                 # The grid is for people: as a file of the source it would be one more image.
                 out.with_name(f"{split}.grid.png").rename(work / f"own-{kind}-{split}.png")
         small_photos(manifest, split, raw / "photo" / "photo-64" / split)
