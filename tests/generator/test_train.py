@@ -113,6 +113,7 @@ def test_only_train_records_that_are_not_excluded_are_learned_from(trained: Trai
         excluded=manifest.frame["path"].is_in(records.frame["path"][:2].implode())
         .replace_strict({True: "duplicate", False: ""})
     )  # fmt: skip
+    assert len(real_records(trained[0], ["train", "val", "test"])) == 36
     copy = trained[0].with_name("excluded.csv")
     facecheck.write_manifest(facecheck.Manifest(changed), copy, {})
     assert len(real_records(copy, ["train"], kind="cartoon")) == len(records) - 2

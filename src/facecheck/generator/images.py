@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import psutil
 
 from facecheck.core.errors import TrainingError
@@ -47,10 +48,9 @@ def real_records(
         raise TrainingError(f"{name}: no record has a split: run `facecheck split` first")
     data = data.of_sources(sources)
     if kind != ALL:
-        data = data.of_sources([check_kind(kind, "--kind")])
-    found = Manifest(
-        data.frame.filter(data.frame["split"].is_in(list(splits)) & (data.frame["excluded"] == ""))
-    )
+        data.of_sources([check_kind(kind, "--kind")])  # raises where there is none
+        data = data.where(pl.col("kind") == kind)
+    found = data.where(pl.col("split").is_in(list(splits)) & (pl.col("excluded") == ""))
     if len(found) < _FEWEST:
         raise TrainingError(
             f"{name}: {len(found)} such images in split {' and '.join(splits)}: add more, or "

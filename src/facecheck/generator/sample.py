@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 import facecheck
-from facecheck.core.errors import UsageError
+from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import atomic_path, path_text, sha256_file
 from facecheck.core.kinds import check_kind
 from facecheck.core.parallel import Progress, chunked, silent
@@ -95,29 +96,30 @@ def generate_sample(
         UsageError: the generator is not there or cannot make the kind, the device is unknown, or
             the folder is not empty, or is a file.
         CheckpointError: the generator is damaged.
+        FacecheckError: an image cannot be written.
     """
     target = choose_device(device)
     network, header = load_generator(checkpoint)
     places = kind_numbers(kind, header, checkpoint)
+    if out.name in {"", ".."}:
+        raise UsageError(f"{path_text(out)}: pass a folder's own name as --out")
     picture = out.with_name(out.name + ".grid.png")
-    _refuse(out, picture, overwrite=overwrite)
-    out.mkdir(parents=True, exist_ok=True)
     network.to(target).to(memory_format=torch.channels_last)
     digest = sha256_file(checkpoint)
     kinds = [places[number % len(places)] for number in range(count)]
-    first: list[Pixels] = []
-    for number, pixels in enumerate(draw(network, header, kinds, seed, target)):
-        if number < _SHOWN:
-            first.append(pixels)
-        name = header.kinds[kinds[number]]
-        facts = f"checkpoint sha256 {digest}, kind {name}, seed {seed}, number {number}"
-        _write(Image.fromarray(pixels), out / f"{name}-{seed}-{number:06}.png", facts)
-        progress(number + 1, count)
-    _write(
-        grid(np.stack(first)),
-        picture,
-        f"checkpoint sha256 {digest}, seed {seed}, first {len(first)}",
-    )
+    with _writing(out):
+        _refuse(out, picture, overwrite=overwrite)
+        out.mkdir(parents=True, exist_ok=True)
+        first: list[Pixels] = []
+        for number, pixels in enumerate(draw(network, header, kinds, seed, target)):
+            if number < _SHOWN:
+                first.append(pixels)
+            name = header.kinds[kinds[number]]
+            facts = f"checkpoint sha256 {digest}, kind {name}, seed {seed}, number {number}"
+            _write(Image.fromarray(pixels), out / f"{name}-{seed}-{number:06}.png", facts)
+            progress(number + 1, count)
+        facts = f"checkpoint sha256 {digest}, seed {seed}, the first {len(first)}"
+        _write(grid(np.stack(first)), picture, facts)
     return GenerateSampleResult(
         out=out,
         grid=picture,
@@ -165,6 +167,17 @@ def kind_numbers(kind: str, header: Header, checkpoint: Path) -> list[int]:
     return [header.kinds.index(kind)]
 
 
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # a full disk, a folder that may not be written to, a name too long
+        raise FacecheckError(
+            f"{path_text(out)}: cannot be written ({error.strerror or error}): pass another --out, "
+            "or free some space and pass --overwrite"
+        ) from None
+
+
 def _refuse(out: Path, picture: Path, *, overwrite: bool) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"{path_text(out)} is a file: pass a folder as --out")
@@ -182,7 +195,7 @@ def _write(image: Image.Image, path: Path, facts: str) -> None:
     tool = f"facecheck {facecheck.__version__}"
     info = PngInfo()
     info.add_text("Software", tool)
-    info.add_text("Description", "Synthetic image: made by a trained generative model, of no one.")
+    info.add_text("Description", "Synthetic image: made by a trained generative model.")
     info.add_text("Source", f"{DIGITAL_SOURCE_TYPE}; {facts}")
     info.add_itxt(_XMP_KEYWORD, _XMP.format(tool=tool, type=DIGITAL_SOURCE_TYPE))
     with atomic_path(path) as temporary:
