@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 GeneratorArgument = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[GENERATOR]",
+        metavar="GENERATOR",
         help="A generator's checkpoint or run folder.",
         show_default="the newest",
     ),
