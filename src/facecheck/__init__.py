@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from facecheck.data.index import index as index
     from facecheck.data.interchange import convert as convert
     from facecheck.data.split import split as split
+    from facecheck.generator.quality import generate_quality as generate_quality
+    from facecheck.generator.sample import generate_sample as generate_sample
+    from facecheck.generator.train import GeneratorSettings as GeneratorSettings
+    from facecheck.generator.train import generate_train as generate_train
     from facecheck.model.benchmark_model import benchmark_model as benchmark_model
     from facecheck.model.calibrate import calibrate as calibrate
     from facecheck.model.evaluate import evaluate as evaluate
@@ -53,6 +57,10 @@ _HOMES = {
     "audit": "data.audit",
     "convert": "data.interchange",
     "Recipe": "model.recipe",
+    "GeneratorSettings": "generator.train",
+    "generate_train": "generator.train",
+    "generate_sample": "generator.sample",
+    "generate_quality": "generator.quality",
     "lr_find": "model.lr_find",
     "train": "model.train",
     "calibrate": "model.calibrate",

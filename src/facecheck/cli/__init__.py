@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from facecheck.cli import (
     curate,
     explain,
     export,
+    generate,
     learn,
     lr_find,
     report,
@@ -60,6 +62,14 @@ for command in (
 ):
     app.command(cls=Command)(command)
 
+generating = typer.Typer(
+    help="Make faces of a kind: train a generator, sample from it, measure how good it is.",
+    no_args_is_help=True,
+)
+for command in (generate.train, generate.sample, generate.quality):
+    generating.command(cls=Command)(command)
+app.add_typer(generating, name="generate")
+
 
 def _version(asked: bool) -> None:
     if asked:
@@ -93,9 +103,30 @@ def settings(
             for flag in parameter.opts
             if flag.startswith("--") and flag != "--help"
         )
-        for name, command in context.command.commands.items()  # type: ignore[attr-defined]
+        for name, command in _leaves(context.command)
     }
-    context.default_map = read_settings(config, known)
+    context.default_map = _nested(read_settings(config, known))
+
+
+def _leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each command with the words it is called by, such as ``generate train``."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command, f"{before}{name} ")
+        else:
+            yield before + name, command
+
+
+def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as click has them: a command of a group is inside of the group's."""
+    found: dict[str, Any] = {}
+    for words, options in settings.items():
+        *groups, name = words.split(" ")
+        inner = found
+        for group in groups:
+            inner = inner.setdefault(group, {})
+        inner[name] = options
+    return found
 
 
 def main() -> None:

@@ -1,0 +1,133 @@
+"""Where the training of a generator stands: all that changes, and the file it can go on from."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from timm.utils.model_ema import ModelEmaV3
+
+from facecheck.core.errors import CheckpointError
+from facecheck.core.files import atomic_path, path_text
+from facecheck.generator.networks import Discriminator, Generator
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the log: means over the steps since the row before.
+
+    Attributes:
+        step: steps done.
+        images: real images seen.
+        seconds: of training so far, over all resumptions.
+        generator_loss: minus the mean score of generated images.
+        discriminator_loss: the hinge loss: 0 where nothing fools it, 2 where it cannot tell.
+        real_score: mean score of real images.
+        fake_score: mean score of generated images.
+    """
+
+    step: int
+    images: int
+    seconds: float
+    generator_loss: float
+    discriminator_loss: float
+    real_score: float
+    fake_score: float
+
+
+@dataclass
+class State:
+    """All that changes while a generator is trained.
+
+    Chance is a function of seed and step, so that no state of chance belongs here.
+
+    Attributes:
+        generator: the network being trained.
+        discriminator: the one it learns from.
+        ema: the average of the generator's weights, which is what is kept.
+        generator_optimiser: of the generator's parameters.
+        discriminator_optimiser: of the discriminator's.
+        step: steps done.
+        seconds: of training so far.
+        figures: of each step since the last row of the log, what makes the next one.
+        log: its rows.
+    """
+
+    generator: Generator
+    discriminator: Discriminator
+    ema: ModelEmaV3
+    generator_optimiser: torch.optim.Optimizer
+    discriminator_optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    figures: list[list[float]] = field(default_factory=list)
+    log: list[Row] = field(default_factory=list)
+
+    def save(self, path: Path, identity: Mapping[str, Any]) -> None:
+        """Write the state atomically; ``identity`` is what must be the same when it is read.
+
+        Raises:
+            CheckpointError: the file cannot be written; the one before it is whole.
+        """
+        stored = {
+            "identity": dict(identity),
+            **{name: part.state_dict() for name, part in self._parts().items()},
+            "step": self.step,
+            "seconds": self.seconds,
+            "figures": self.figures,
+            "log": [asdict(row) for row in self.log],
+        }
+        try:
+            with atomic_path(path) as temporary:
+                torch.save(stored, temporary)
+        # Torch reports a full disk by RuntimeError.
+        except (OSError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{path_text(path)}: cannot be written ({_first_line(error)}): free some space, "
+                f"then go on with --resume {path_text(path.parent)}"
+            ) from None
+
+    def load(self, path: Path, identity: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from a file by :meth:`save`. Nothing in it is executed.
+
+        Raises:
+            CheckpointError: it is missing, damaged, or of another training.
+        """
+        name = path_text(path)
+        try:
+            stored = torch.load(path, map_location=device, weights_only=True)
+            for key, wanted in identity.items():
+                if stored["identity"].get(key) != wanted:
+                    raise CheckpointError(
+                        f"{name}: of another training: {key} is {stored['identity'].get(key)!r} "
+                        f"there and {wanted!r} here: start anew without --resume"
+                    )
+            for part_name, part in self._parts().items():
+                part.load_state_dict(stored[part_name])
+            self.step, self.seconds = stored["step"], stored["seconds"]
+            self.figures = stored["figures"]
+            self.log = [Row(**row) for row in stored["log"]]
+        except FileNotFoundError:
+            raise CheckpointError(f"{name}: not there: nothing to go on from") from None
+        except pickle.UnpicklingError:
+            raise CheckpointError(f"{name}: refused: reading it could run code") from None
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{name}: damaged ({_first_line(error)})") from None
+
+    def _parts(self) -> dict[str, Any]:
+        """Return what has a state dict of its own, by the name it is stored under."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "ema": self.ema.module,
+            "generator_optimiser": self.generator_optimiser,
+            "discriminator_optimiser": self.discriminator_optimiser,
+        }
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -1,0 +1,388 @@
+"""generate train: a manifest to a generator of faces of its kinds."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+from torch.nn import functional
+
+import facecheck
+from facecheck.core.errors import TrainingError, UsageError
+from facecheck.core.files import atomic_path, path_text, sha256_file, write_text
+from facecheck.core.kinds import KINDS
+from facecheck.core.manifest import Manifest
+from facecheck.core.parallel import Progress, silent
+from facecheck.core.workspace import RUNS, STATE, new_run_folder
+from facecheck.generator.chance import noise_for, random_for
+from facecheck.generator.checkpoint import GENERATOR, Header, save_generator
+from facecheck.generator.diffaugment import diffaugment
+from facecheck.generator.images import ALL, RealImages, real_records
+from facecheck.generator.networks import SIZES, Discriminator
+from facecheck.generator.pictures import grid, to_pixels
+from facecheck.generator.state import Row, State
+from facecheck.model.dataset import epoch_batches
+from facecheck.model.device import choose_device
+
+#: Where neither steps nor minutes are given.
+DEFAULT_STEPS = 10_000
+#: The log has a row for so many steps.
+LOG_EVERY = 100
+#: A sample grid has so many images in a row, and so many rows of each kind.
+_ACROSS, _ROWS = 8, 4
+
+
+@dataclass(frozen=True)
+class GeneratorSettings:
+    """How a generator is trained; the same for as long as its training is gone on with.
+
+    Attributes:
+        kind: what to learn, or ``all`` for every kind of the records.
+        sources: kinds, sources or ``kind/source`` pairs to learn from; empty for all.
+        size: side of the images in pixels, 64 or 128.
+        width: channels of the networks' narrowest layers; a step's time grows with its square.
+        latent: length of the noise vector.
+        batch_size: real images, and generated ones, in a step.
+        lr_generator: learning rate of the generator.
+        lr_discriminator: of the discriminator, higher (Heusel et al. 2017, "GANs trained by a two
+            time-scale update rule").
+        ema: how much of the average of the generator's weights each step keeps, below 1.
+        seed: of all chance, 0 or above.
+    """
+
+    kind: str = ALL
+    sources: tuple[str, ...] = ()
+    size: int = 64
+    width: int = 16
+    latent: int = 128
+    batch_size: int = 32
+    lr_generator: float = 2e-4
+    lr_discriminator: float = 4e-4
+    ema: float = 0.998
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problems = {
+            "size": self.size not in SIZES,
+            "width": self.width < 1,
+            "latent": self.latent < 1,
+            "batch_size": self.batch_size < 2,  # one image alone breaks batch normalisation
+            "lr_generator": not 0 < self.lr_generator < 1,
+            "lr_discriminator": not 0 < self.lr_discriminator < 1,
+            "ema": not 0 <= self.ema < 1,
+            "seed": self.seed < 0,
+        }
+        for name, is_bad in problems.items():
+            if is_bad:
+                raise UsageError(
+                    f"{name.replace('_', '-')} cannot be {getattr(self, name)}: see `facecheck "
+                    "generate train --help`"
+                )
+
+
+@dataclass(frozen=True)
+class GenerateTrainResult:
+    """What ``generate train`` did.
+
+    Attributes:
+        run: the run folder: ``run.json``, ``log.jsonl``, sample grids, the checkpoint, and the
+            state from which the training can be gone on with.
+        checkpoint: the averaged generator.
+        kinds: what it can make.
+        images: images it learned from, by kind.
+        size: side of its images in pixels.
+        steps: done in all.
+        seconds: of training, over all resumptions.
+        device: what it was trained on.
+        log: how it went.
+    """
+
+    run: Path
+    checkpoint: Path
+    kinds: tuple[str, ...]
+    images: Mapping[str, int]
+    size: int
+    steps: int
+    seconds: float
+    device: str
+    log: tuple[Row, ...]
+
+
+def _ignore_row(row: Row) -> None:
+    """Ignore a row of the log: the default of ``generate_train``."""
+
+
+def read_run(run: Path) -> tuple[Path, GeneratorSettings]:
+    """Return the manifest and the settings of a run folder, to go on with it.
+
+    Raises:
+        UsageError: it is no run folder of ``generate train``.
+    """
+    try:
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        stored = facts["settings"]
+        settings = GeneratorSettings(**{**stored, "sources": tuple(stored["sources"])})
+        return Path(facts["manifest"]["path"]), settings
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path_text(run)}: not a run folder to go on with ({error}): pass one that `facecheck "
+            "generate train` made, such as runs/generate-cartoon"
+        ) from None
+
+
+def generate_train(
+    manifest: Path,
+    settings: GeneratorSettings,
+    *,
+    steps: int | None = None,
+    minutes: float | None = None,
+    name: str | None = None,
+    runs: Path = RUNS,
+    resume: Path | None = None,
+    device: str = "auto",
+    grid_every: int = 500,
+    save_every: float = 300.0,
+    progress: Progress = silent,
+    on_row: Callable[[Row], None] = _ignore_row,
+) -> GenerateTrainResult:
+    """Train a class-conditional GAN on a manifest's ``train`` split, excluded records left out.
+
+    The recipe of SNGAN and BigGAN (:mod:`facecheck.generator.networks`): hinge loss (Lim and Ye
+    2017, "Geometric GAN"), Adam (0, 0.9) on two time scales, DiffAugment, and an average of the
+    generator's weights, which is what is kept. Kinds are drawn equally often. A training that was
+    interrupted goes on from its last saved step and ends with the weights of an unbroken one; one
+    that has ended goes on when it is given more steps or minutes.
+
+    Args:
+        manifest: a manifest by ``split``.
+        settings: how to train.
+        steps: to stop after, in all; with neither steps nor minutes, 10,000.
+        minutes: of training to stop after, in all.
+        name: of the run folder; None takes ``generate-`` and the kind.
+        runs: the folder that run folders are made in.
+        resume: a run folder to go on with; manifest and settings must be its own
+            (:func:`read_run`).
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        grid_every: steps between two sample grids, 1 or more.
+        save_every: seconds between two savings of the state.
+        progress: told steps done and to do, or seconds where only minutes are given.
+        on_row: told each row of the log.
+
+    Raises:
+        UsageError: the manifest is not there, or a kind, source or device is unknown.
+        ManifestError: the manifest cannot be read, or files of it are gone.
+        CheckpointError: a checkpoint cannot be written, or a run cannot be gone on with.
+        TrainingError: too little data, a file that turns bad, or a loss that is not finite.
+    """
+    if steps is None and minutes is None:
+        steps = DEFAULT_STEPS
+    seconds = math.inf if minutes is None else 60 * minutes
+    target = choose_device(device)
+    records = real_records(manifest, ["train"], kind=settings.kind, sources=settings.sources)
+    found = set(records.frame["kind"])
+    kinds = tuple(kind for kind in KINDS if kind in found)
+    images = RealImages(records, kinds, settings.size)
+    header = Header(
+        *(kinds, settings.size, settings.width, settings.latent),
+        sources=_pairs(records),
+        manifest_sha256=sha256_file(manifest),
+    )
+    # As JSON has it: what is read back must be equal.
+    identity = {
+        "settings": json.loads(json.dumps(asdict(settings))),
+        "manifest_sha256": header.manifest_sha256,
+    }
+    state = _first_state(header, settings, target)
+    if resume is not None:
+        run = resume
+        state.load(run / STATE, identity, target)
+    else:
+        run = new_run_folder(name or f"generate-{settings.kind}", runs)
+        _write_run(run, manifest, settings, header, target)
+        _keep(state, run, header, identity)
+    shown = _shown(header, settings.seed, target)
+    saved_at = tick = time.monotonic()
+    for batch in _batches(images, settings, state.step):
+        if state.step >= (steps or math.inf) or state.seconds >= seconds:
+            break
+        real = _real(images, batch, settings.seed, state.step).to(target)
+        labels = torch.from_numpy(images.kinds[batch]).to(target)
+        figures = _step(state, real, labels, settings)
+        state.step += 1
+        _require_finite(figures, state.step, settings, run)
+        now = time.monotonic()
+        state.seconds, tick = state.seconds + now - tick, now
+        state.figures.append([*figures, float(len(batch))])
+        if state.step % LOG_EVERY == 0:
+            on_row(_add_row(state))
+        if state.step % grid_every == 0:
+            _draw(state, shown, run / f"grid-{state.step:06}.png")
+        if now - saved_at > save_every:
+            _keep(state, run, header, identity)
+            saved_at = now
+        progress(*((state.step, steps) if steps else (int(state.seconds), int(seconds))))
+    _keep(state, run, header, identity)
+    _draw(state, shown, run / "grid.png")
+    return GenerateTrainResult(
+        run=run,
+        checkpoint=run / GENERATOR,
+        kinds=kinds,
+        images={kind: int((images.kinds == place).sum()) for place, kind in enumerate(kinds)},
+        size=settings.size,
+        steps=state.step,
+        seconds=round(state.seconds, 1),
+        device=str(target),
+        log=tuple(state.log),
+    )
+
+
+def _pairs(records: Manifest) -> tuple[str, ...]:
+    pairs = records.frame.select("kind", "source").unique().iter_rows()
+    return tuple(sorted(f"{kind}/{source}" for kind, source in pairs))
+
+
+def _first_state(header: Header, settings: GeneratorSettings, device: torch.device) -> State:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        generator = header.build()
+        discriminator = Discriminator(len(header.kinds), settings.size, settings.width)
+    for network in (generator, discriminator):
+        network.to(device).to(memory_format=torch.channels_last)
+    return State(
+        generator,
+        discriminator,
+        ModelEmaV3(generator, decay=settings.ema, use_warmup=True),
+        _adam(generator, settings.lr_generator),
+        _adam(discriminator, settings.lr_discriminator),
+    )
+
+
+def _adam(network: nn.Module, lr: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(network.parameters(), lr, betas=(0.0, 0.9))
+
+
+def _batches(images: RealImages, settings: GeneratorSettings, done: int) -> Iterator[list[int]]:
+    """Yield each step's positions from step ``done`` on, without end; kinds equally often."""
+    count = len(images.kinds)
+    size = min(settings.batch_size, count)
+    epoch, first = divmod(done, -(-count // size))
+    while True:
+        yield from epoch_batches(count, size, settings.seed, epoch, groups=images.kinds)[first:]
+        epoch, first = epoch + 1, 0
+
+
+def _real(images: RealImages, batch: Sequence[int], seed: int, step: int) -> torch.Tensor:
+    """Return real images, shape (N, 3, size, size), -1 to 1, every other one mirrored by lot."""
+    pixels = images.pixels(batch)
+    mirrored = np.random.default_rng([seed, step]).random(len(batch)) < 0.5
+    pixels[mirrored] = pixels[mirrored, :, ::-1]
+    return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() - 127.5) / 127.5
+
+
+def _step(
+    state: State, real: torch.Tensor, kinds: torch.Tensor, settings: GeneratorSettings
+) -> list[float]:
+    """Let both networks learn once.
+
+    Returns:
+        the generator's loss, the discriminator's, and its mean scores of real and of generated
+        images before it learned.
+    """
+    random = random_for(settings.seed, state.step)
+    generator, judge = state.generator.train(), state.discriminator.train()
+
+    def generated() -> torch.Tensor:
+        noise = torch.randn(len(kinds), settings.latent, generator=random)
+        images: torch.Tensor = generator(noise.to(real.device), kinds)
+        return images
+
+    judge.requires_grad_(True)
+    with torch.no_grad():
+        fake = generated()
+    both = diffaugment(torch.cat([real, fake]), random)
+    real_score, fake_score = judge(both, kinds.repeat(2)).chunk(2)
+    judge_loss = functional.relu(1 - real_score).mean() + functional.relu(1 + fake_score).mean()
+    _learn(state.discriminator_optimiser, judge_loss)
+    judge.requires_grad_(False)  # spares the gradients of its weights
+    loss = -judge(diffaugment(generated(), random), kinds).mean()
+    _learn(state.generator_optimiser, loss)
+    state.ema.update(generator, state.step + 1)
+    figures: list[float] = torch.stack(
+        [loss, judge_loss, real_score.mean(), fake_score.mean()]
+    ).tolist()
+    return figures
+
+
+def _learn(optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    optimiser.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+
+
+def _require_finite(
+    figures: Sequence[float], step: int, settings: GeneratorSettings, run: Path
+) -> None:
+    if not all(map(math.isfinite, figures)):
+        raise TrainingError(
+            f"a loss is not finite at step {step} (generator {figures[0]}, discriminator "
+            f"{figures[1]}): lower --lr-generator (now {settings.lr_generator:g}) and "
+            f"--lr-discriminator (now {settings.lr_discriminator:g}); what was saved before is in "
+            f"{path_text(run)}"
+        )
+
+
+def _add_row(state: State) -> Row:
+    *means, _ = (round(float(mean), 4) for mean in np.mean(state.figures, axis=0))
+    seen = sum(int(figures[-1]) for figures in state.figures)
+    row = Row(
+        *(state.step, seen + (state.log[-1].images if state.log else 0), round(state.seconds, 1)),
+        *means,
+    )
+    state.log.append(row)
+    state.figures.clear()
+    return row
+
+
+def _keep(state: State, run: Path, header: Header, identity: Mapping[str, Any]) -> None:
+    save_generator(state.ema.module, replace(header, steps=state.step), run / GENERATOR)
+    lines = [json.dumps(asdict(row)) + "\n" for row in state.log]
+    write_text(run / "log.jsonl", "".join(lines))
+    state.save(run / STATE, identity)
+
+
+def _shown(header: Header, seed: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return noise and kinds of the images that every sample grid shows."""
+    kinds = torch.arange(len(header.kinds)).repeat_interleave(_ROWS * _ACROSS)
+    return noise_for(seed, range(len(kinds)), header.latent).to(device), kinds.to(device)
+
+
+def _draw(state: State, shown: tuple[torch.Tensor, torch.Tensor], path: Path) -> None:
+    with torch.inference_mode():
+        pixels = to_pixels(state.ema.module(*shown))
+    with atomic_path(path) as temporary:
+        grid(pixels, across=_ACROSS).save(temporary, format="PNG")
+
+
+def _write_run(
+    run: Path, manifest: Path, settings: GeneratorSettings, header: Header, device: torch.device
+) -> None:
+    facts = {
+        "facecheck": facecheck.__version__,
+        "torch": torch.__version__,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "settings": asdict(settings),
+        "kinds": list(header.kinds),
+        "sources": list(header.sources),
+        "manifest": {"path": path_text(manifest.absolute()), "sha256": header.manifest_sha256},
+    }
+    write_text(run / "run.json", json.dumps(facts, indent=2) + "\n")
