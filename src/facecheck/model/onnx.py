@@ -53,7 +53,14 @@ _BATCH = 32
 class OnnxPredictor(Predictor):
     """An export on ONNX Runtime; as :class:`~facecheck.model.predict.Predictor`, without torch."""
 
-    def __init__(self, path: Path, device: str = "auto", *, features: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        device: str = "auto",
+        *,
+        features: bool = False,
+        threads: int | None = None,
+    ) -> None:
         if device not in _PROVIDERS:
             raise UsageError(
                 f"device {device!r}: an .onnx model runs on the cpu: pass --device cpu, or the "
@@ -61,7 +68,7 @@ class OnnxPredictor(Predictor):
             )
         self.device = "cpu"
         self._path = path
-        self._session = _session(path)
+        self._session = _session(path, threads or cpu_count())
         self.header = _header(self._session, path)
         self.gives_features = features or self.header.guard is not None
 
@@ -91,11 +98,11 @@ class OnnxPredictor(Predictor):
         return found[0], found[1] if self.gives_features else None
 
 
-def _session(path: Path) -> onnxruntime.InferenceSession:
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path_text(path)}: check the path")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cpu_count()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3  # errors: what is wrong is told in our own line
     try:
         return onnxruntime.InferenceSession(
