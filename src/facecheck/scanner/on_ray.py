@@ -251,7 +251,7 @@ def _finished(chunk: Chunk, reference: Any) -> tuple[Chunk, Rows]:
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, FacecheckError):
             raise error.cause from None
-        if isinstance(error.cause, ImportError | RuntimeError) and "import" in str(error.cause):
+        if "No module named" in str(error.cause):
             raise FacecheckError(
                 f"a worker cannot import facecheck {facecheck.__version__} "
                 f"({_line(error.cause)}): install it on every node, with the extra ray"
