@@ -16,9 +16,9 @@ run the same network at the same size with random weights, ultralytics its own s
 many threads as there are cores, and as many loader processes.
 
 A rate leaves out the start of a tool: it is the number of further images over the further time
-that the whole folder takes against its first image. The runs alternate, and medians count. The limit
-is the slower of pure ONNX Runtime on ready tensors and pure draft decoding, each having all cores
-to itself. Since a scan does both on the same cores, the table also gives what both take together.
+that the whole folder takes against its first image. The runs alternate, and medians count. The
+limit is the slower of pure ONNX Runtime on ready tensors and pure draft decoding, each having all
+cores to itself. A scan does both on the same cores: the table also gives what both take together.
 """
 
 from __future__ import annotations

@@ -89,3 +89,11 @@ def prepare_or_not(item: Item, **options: Any) -> Prepared:
     if "hang" in name:
         time.sleep(600)
     return prepare(item, **options)
+
+
+def prepare_slowly(item: Item, **options: Any) -> Prepared:
+    """Prepare an item, and take a tenth of a second at least."""
+    from facecheck.scanner.prepare import prepare
+
+    time.sleep(0.1)
+    return prepare(item, **options)

@@ -58,7 +58,7 @@ class Here:
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "bad_files" not in request.fixturenames:
-        monkeypatch.setattr("facecheck.scanner.job.Isolated", Here)
+        monkeypatch.setattr("facecheck.scanner.chunks.Isolated", Here)
 
 
 def test_every_file_has_one_row_and_bad_ones_say_why(

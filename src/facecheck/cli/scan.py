@@ -227,10 +227,28 @@ def scan(
         ),
     ] = False,
     overwrite: Overwrite = False,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="Where to judge: on this machine, or on a Ray cluster; the same rows."),
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="The cluster, such as 10.0.0.1:6379; auto: the one of this machine; local: one "
+            "started for this scan.",
+            show_default="RAY_ADDRESS, or local",
+        ),
+    ] = None,
     device: Device = "auto",
     batch_size: BatchSize = 32,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Decoding processes.", show_default="one per core")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Decoding processes; on a cluster chunks in progress.",
+            show_default="one per core; on a cluster four",
+        ),
     ] = None,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds one file may take to be decoded.")
@@ -282,6 +300,8 @@ def scan(
             move_to=move_to,
             confirmed=True,
             overwrite=overwrite,
+            engine=engine,
+            ray_address=ray_address,
             device=device,
             batch_size=batch_size,
             workers=workers,

@@ -7,7 +7,9 @@ from pathlib import Path
 from facecheck.model.predict import Predictor
 
 
-def load_predictor(path: Path, device: str = "auto", *, features: bool = False) -> Predictor:
+def load_predictor(
+    path: Path, device: str = "auto", *, features: bool = False, threads: int | None = None
+) -> Predictor:
     """Load a model on the engine that its suffix asks for; torch is imported only if it runs.
 
     Args:
@@ -15,6 +17,7 @@ def load_predictor(path: Path, device: str = "auto", *, features: bool = False) 
             (OpenVINO) or ``.tflite`` (LiteRT).
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``; an export runs on ``auto`` and ``cpu``.
         features: give the features too, even where there is no guard that needs them.
+        threads: how many compute on the CPU, of torch in this whole process; None: one per core.
 
     Raises:
         UsageError: there is no such device.
@@ -24,20 +27,24 @@ def load_predictor(path: Path, device: str = "auto", *, features: bool = False) 
         case ".onnx":
             from facecheck.model.onnx import OnnxPredictor
 
-            return OnnxPredictor(path, device, features=features)
+            return OnnxPredictor(path, device, features=features, threads=threads)
         case ".ts":
             from facecheck.model.torchscript import TorchScriptPredictor
 
-            return TorchScriptPredictor(path, device, features=features)
+            return TorchScriptPredictor(path, device, features=features, threads=threads)
         case ".xml":
             from facecheck.model.openvino import OpenVinoPredictor
 
-            return OpenVinoPredictor(path, device, features=features)
+            return OpenVinoPredictor(path, device, features=features, threads=threads)
         case ".tflite":
             from facecheck.model.litert import LiteRtPredictor
 
-            return LiteRtPredictor(path, device, features=features)
+            return LiteRtPredictor(path, device, features=features, threads=threads)
+    import torch
+
     from facecheck.model.checkpoint import load_checkpoint
     from facecheck.model.device import choose_device
 
+    if threads is not None:
+        torch.set_num_threads(threads)
     return Predictor(load_checkpoint(path), choose_device(device), features=features)

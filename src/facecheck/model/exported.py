@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from facecheck.core.errors import CheckpointError, UsageError
 from facecheck.core.files import atomic_path, path_text
+from facecheck.core.parallel import cpu_count
 from facecheck.model.checkpoint import Header, header_text, normalise, parse_header
 from facecheck.model.metrics import Floats
 from facecheck.model.predict import Predictor, seen_by_head
@@ -49,20 +50,28 @@ class ExportedPredictor(Predictor):
         path: the export.
         device: ``auto`` or ``cpu``.
         features: give the features too, even where the export has no guard that needs them.
+        threads: how many compute; None: one per core.
 
     Raises:
         UsageError: it does not run on ``device``.
         CheckpointError: the file cannot be used, or its engine is missing.
     """
 
-    def __init__(self, path: Path, device: str = "auto", *, features: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        device: str = "auto",
+        *,
+        features: bool = False,
+        threads: int | None = None,
+    ) -> None:
         if device not in {"auto", "cpu"}:
             raise UsageError(
                 f"device {device!r}: an export ({path.suffix}) runs on the cpu: pass --device cpu, "
                 "or the checkpoint it was made from"
             )
         self.device = "cpu"
-        self._path = path
+        self._path, self._threads = path, threads or cpu_count()
         text = self._load(path)
         if text is None:
             raise CheckpointError(

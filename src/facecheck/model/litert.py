@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from facecheck.core.errors import CheckpointError
-from facecheck.core.parallel import cpu_count
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
 from facecheck.model.exported import (
     FEATURES,
@@ -61,7 +60,7 @@ class LiteRtPredictor(ExportedPredictor):
         content = read_bytes(path)
         try:
             with _silent():
-                interpreter = Interpreter(model_content=content, num_threads=cpu_count())
+                interpreter = Interpreter(model_content=content, num_threads=self._threads)
                 interpreter.allocate_tensors()
                 self._runner = interpreter.get_signature_runner()
             return _text(content)

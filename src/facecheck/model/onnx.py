@@ -17,7 +17,6 @@ import onnxruntime  # type: ignore[import-untyped]
 
 from facecheck.core.errors import CheckpointError
 from facecheck.core.files import path_text
-from facecheck.core.parallel import cpu_count
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
 from facecheck.model.exported import (
     FEATURES,
@@ -46,7 +45,7 @@ class OnnxPredictor(ExportedPredictor):
 
     def _load(self, path: Path) -> str | None:
         self._session = _session(path)
-        self._cores = ThreadPoolExecutor(cpu_count(), thread_name_prefix="facecheck-onnx")
+        self._cores = ThreadPoolExecutor(self._threads, thread_name_prefix="facecheck-onnx")
         text: str | None = self._session.get_modelmeta().custom_metadata_map.get(HEADER_KEY)
         return text
 

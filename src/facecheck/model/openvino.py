@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from facecheck.core.errors import CheckpointError
 from facecheck.core.files import path_text, sha256_file
-from facecheck.core.parallel import cpu_count
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
 from facecheck.model.exported import (
     FEATURES,
@@ -52,7 +51,7 @@ class OpenVinoPredictor(ExportedPredictor):
                 self._network,
                 "CPU",
                 {
-                    "INFERENCE_NUM_THREADS": cpu_count(),
+                    "INFERENCE_NUM_THREADS": self._threads,
                     "INFERENCE_PRECISION_HINT": "f32",  # else a CPU that has bf16 rounds to it
                     "PERFORMANCE_HINT": "LATENCY",
                 },

@@ -91,7 +91,7 @@ class Face:
     confidence: float
 
 
-def find_faces(picture: Picture, model: Path) -> list[Face]:
+def find_faces(picture: Picture, model: Path | bytes) -> list[Face]:
     """Return the faces of an image, the largest first.
 
     The image is fitted into a square of one of :data:`SIZES` (each new size costs a slow first
@@ -99,6 +99,10 @@ def find_faces(picture: Picture, model: Path) -> list[Face]:
     a face crop already. Otherwise the next is the size that shows a face of :data:`SMALLEST`
     pixels reliably, 640 at most, and the largest comes last, only where faces too small for 640
     to show reliably speak of a crowd.
+
+    Args:
+        picture: the image.
+        model: YuNet's ONNX file, or what is in it.
 
     Raises:
         ImageError: the image cannot be decoded at the scale that this needs.
@@ -157,7 +161,7 @@ def _distinct(faces: Iterable[Face]) -> list[Face]:
     return sorted(kept, key=lambda face: -face.box.area)
 
 
-def _detect(picture: Picture, model: Path, size: int) -> list[Face]:
+def _detect(picture: Picture, model: Path | bytes, size: int) -> list[Face]:
     """Return the faces that are seen when the image is fitted into a square of ``size``."""
     network = _network(model, size)
     import cv2
@@ -194,7 +198,7 @@ def _face(row: Any, scale: float, width: int, height: int) -> Face | None:
 _loaded = threading.local()
 
 
-def _network(model: Path, size: int) -> Any:
+def _network(model: Path | bytes, size: int) -> Any:
     """Return this thread's detector for one size: OpenCV's are not safe to share."""
     if not hasattr(_loaded, "networks"):
         _loaded.networks = {}
@@ -203,7 +207,7 @@ def _network(model: Path, size: int) -> Any:
     return _loaded.networks[model, size]
 
 
-def _load(model: Path, size: int) -> Any:
+def _load(model: Path | bytes, size: int) -> Any:
     try:
         import cv2
     except ImportError as error:
@@ -216,15 +220,20 @@ def _load(model: Path, size: int) -> Any:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # errors are raised anyway
     try:
         # From bytes: OpenCV opens no file whose name is not UTF-8.
-        data = np.frombuffer(model.read_bytes(), np.uint8)
+        data = model if isinstance(model, bytes) else model.read_bytes()
         network = cv2.FaceDetectorYN.create(
-            "onnx", data, np.zeros(0, np.uint8), (size, size), score_threshold=CONFIDENCE
+            "onnx",
+            np.frombuffer(data, np.uint8),
+            np.zeros(0, np.uint8),
+            (size, size),
+            score_threshold=CONFIDENCE,
         )
         network.detect(np.zeros((size, size, 3), np.uint8))  # only now is it known to be YuNet
     except (OSError, cv2.error) as error:
         why = error.strerror if isinstance(error, OSError) else error.err
+        which = "the face detector" if isinstance(model, bytes) else path_text(model)
         raise CheckpointError(
-            f"{path_text(model)}: not a YuNet face detector that OpenCV {cv2.__version__} can "
+            f"{which}: not a YuNet face detector that OpenCV {cv2.__version__} can "
             f"read ({' '.join(str(why).split())}): name another with --face-detector, or pass "
             "--faces off"
         ) from None

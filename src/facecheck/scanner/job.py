@@ -8,9 +8,8 @@ grow with the files.
 from __future__ import annotations
 
 import sys
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,31 +18,30 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Literal
 
-import numpy as np
-
 import facecheck
 from facecheck.core.errors import CheckpointError, FacecheckError, UsageError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.image import DECODE_POLICY
-from facecheck.core.parallel import Progress, chunked, cpu_count, silent
+from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.data.face_detector import find_face_detector
 from facecheck.model.engine import load_predictor
-from facecheck.model.predict import ERROR, Predictor, Verdict
-from facecheck.model.stability import steadied
+from facecheck.model.predict import Predictor
 from facecheck.scanner.archives import is_archive_name
-from facecheck.scanner.columns import COLUMNS, row_of
+from facecheck.scanner.chunks import Work, here
+from facecheck.scanner.columns import COLUMNS
 from facecheck.scanner.faces import check_detector
 from facecheck.scanner.inputs import STDIN, Inputs, Item, Passed, find_inputs, shard
-from facecheck.scanner.isolate import Failed, Isolated
 from facecheck.scanner.place import PlaceResult, place
-from facecheck.scanner.prepare import Crop, Prepared, prepare, settle
+from facecheck.scanner.prepare import prepare
 from facecheck.scanner.remote import is_address
-from facecheck.scanner.rows import Row
-from facecheck.scanner.sink import CHUNK, Chunk, Sink, StreamSink
+from facecheck.scanner.sink import CHUNK, Sink, StreamSink
 from facecheck.scanner.watch import watch as watched
 
 #: Seconds that decoding one file, and finding its faces, may take.
 TIMEOUT = 60.0
+#: Where chunks are judged.
+LOCAL: Literal["local"] = "local"
+RAY: Literal["ray"] = "ray"
 #: The name of stdout as an output.
 STDOUT = Path("-")
 
@@ -110,6 +108,8 @@ def scan(
     move_to: Path | None = None,
     confirmed: bool = False,
     overwrite: bool = False,
+    engine: Literal["local", "ray"] = LOCAL,
+    ray_address: str | None = None,
     device: str = "auto",
     batch_size: int = 32,
     workers: int | None = None,
@@ -156,9 +156,15 @@ def scan(
         move_to: move them there instead.
         confirmed: the user agreed to the move.
         overwrite: replace an existing ``out``.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        engine: where chunks are judged, with the same rows: ``local``, on this machine; or ``ray``,
+            on a cluster, see :mod:`~facecheck.scanner.on_ray`.
+        ray_address: of the cluster, ``auto`` for the one that runs on this machine, ``local`` to
+            start one for this scan; None takes RAY_ADDRESS, or ``local``.
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``; of a cluster ``auto`` is what this machine
+            has.
         batch_size: images a step, 1 or more.
-        workers: decoding processes; None takes one per core.
+        workers: decoding processes, None for one per core; on a cluster chunks in progress at a
+            time, None for four per core.
         timeout: seconds that one file may take before it is an error.
         progress: told files done, and files in all once those are counted; a list on standard
             input, archives and stores are not.
@@ -171,6 +177,8 @@ def scan(
     _refuse_what_is_at_odds(
         *(inputs, out, part, threshold, budget),
         watches=watch is not None,
+        on_cluster=engine == RAY,
+        ray_address=ray_address,
         only_folders=manifest is None and not archives,
         places=[folder for folder in (copy_to, move_to) if folder],
         agreed=confirmed or move_to is None,
@@ -189,12 +197,19 @@ def scan(
     )
     found = look()
     items = watched(found, watch) if watch else _part(_some(found, inputs), part)
-    predictor = _predictor(checkpoint, device, threshold, budget)
+    if engine == RAY:
+        from facecheck.scanner.on_ray import need_ray, on_ray
+
+        need_ray()
+    # Who sends work to a cluster need not have what the cluster computes on.
+    elsewhere = engine == RAY and device != "auto"
+    predictor = _predictor(checkpoint, "cpu" if elsewhere else device, threshold, budget)
+    chosen = device if elsewhere else str(predictor.device)
     detector, no_detector = None, ""
     if faces == "auto":
         detector, no_detector = usable_detector(face_detector, needed=per_face)
     facts = {
-        **_facts(checkpoint, predictor, detector),
+        **_facts(checkpoint, chosen, detector),
         **{"per_face": per_face, "stability": stability, "threshold": threshold},
         **{"budget": budget, "batch_size": batch_size},
     }
@@ -205,17 +220,28 @@ def scan(
         raw_paths=raw_paths,
         kept={"verify": verify, "shard": part, "overwrite": overwrite, "arrivals": bool(watch)},
     )
-    work = partial(
-        prepare, transform=predictor.header.transform, detector=detector, stability=stability
+    work = Work(
+        prepare=partial(
+            prepare,
+            transform=predictor.header.transform,
+            detector=None if detector is None else detector.read_bytes(),
+            stability=stability,
+        ),
+        timeout=timeout,
+        predictor=predictor,
+        batch_size=batch_size,
+        per_face=per_face,
     )
+    if engine == RAY:
+        judging = on_ray(work, checkpoint, chosen, address=ray_address, workers=workers)
+    else:
+        judging = here(work, workers or cpu_count(), ahead=0 if watch else 1)
     countable = progress is not silent and not (watch or archives) and all(map(_is_plain, inputs))
-    isolated = Isolated(work, timeout=timeout)
     judged = 0
-    with sink, isolated, _counted(_part(look(), part) if countable else None) as total:
-        ahead = 0 if watch else 1
-        chunks = _prepared_chunks(sink.left(items), isolated, workers or cpu_count(), ahead)
-        for chunk, prepared in chunks:
-            sink.write(chunk, _judged(prepared, predictor, batch_size, per_face=per_face))
+    counting = _counted(_part(look(), part) if countable else None)
+    with sink, judging as rows_of, counting as total:
+        for chunk, rows in rows_of(sink.left(items)):
+            sink.write(chunk, rows)
             judged += len(chunk.items)
             progress(sink.done + judged, total())
         sink.finish()
@@ -243,6 +269,8 @@ def _refuse_what_is_at_odds(
     budget: float | None,
     *,
     watches: bool,
+    on_cluster: bool,
+    ray_address: str | None,
     only_folders: bool,
     places: Sequence[Path],
     agreed: bool,
@@ -261,6 +289,10 @@ def _refuse_what_is_at_odds(
         raise UsageError(
             "--watch places no files: scan the folder again with --copy-to or --move-to"
         )
+    if watches and on_cluster:
+        raise UsageError("--watch waits for files on this machine: leave --engine ray")
+    if ray_address is not None and not on_cluster:
+        raise UsageError("--ray-address is for --engine ray: pass that, too")
     if len(places) > 1:
         raise UsageError("--copy-to and --move-to: name one of them")
     if places and out == STDOUT:
@@ -348,13 +380,13 @@ def usable_detector(named: Path | None, *, needed: bool) -> tuple[Path | None, s
     return detector, ""
 
 
-def _facts(checkpoint: Path, predictor: Predictor, detector: Path | None) -> dict[str, object]:
+def _facts(checkpoint: Path, device: str, detector: Path | None) -> dict[str, object]:
     return {
         "facecheck": facecheck.__version__,
         "decode_policy": DECODE_POLICY,
         "checkpoint_sha256": sha256_file(checkpoint),
         "face_detector_sha256": None if detector is None else sha256_file(detector),
-        "device": str(predictor.device),
+        "device": device,
     }
 
 
@@ -394,62 +426,6 @@ def _counted(items: Iterable[Item] | None) -> Iterator[Callable[[], int | None]]
         yield lambda: known[0] if known else None
     finally:
         stop.set()
-
-
-def _prepared_chunks(
-    chunks: Iterator[Chunk], isolated: Isolated[Item, Prepared], workers: int, ahead: int
-) -> Iterator[tuple[Chunk, list[Prepared]]]:
-    """Yield each chunk with its items prepared, in order.
-
-    What cannot be prepared for want of time, or crashes its process, is an error of its own.
-
-    Args:
-        chunks: taken when there is room for them.
-        isolated: prepares an item.
-        workers: how many at a time.
-        ahead: chunks that are being prepared while one is judged; with 0 none is taken before the
-            one before it was judged.
-    """
-
-    def safely(item: Item) -> Prepared:
-        result = isolated(item)
-        return Prepared(item, ERROR, result.reason) if isinstance(result, Failed) else result
-
-    begun: deque[tuple[Chunk, list[Future[Prepared]]]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="facecheck")
-    try:
-        for chunk in chain(chunks, [None] * ahead):
-            if chunk is not None:
-                begun.append((chunk, [pool.submit(safely, item) for item in chunk.items]))
-            if begun and (chunk is None or len(begun) > ahead):
-                first, futures = begun.popleft()
-                yield first, [future.result() for future in futures]
-    finally:
-        # Not waiting: who interrupts a scan need not sit out a file that hangs.
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _judged(
-    prepared: Sequence[Prepared], predictor: Predictor, batch_size: int, *, per_face: bool
-) -> list[list[Row]]:
-    """Return the rows of each item of one chunk."""
-    crops = [crop for one in prepared for crop in one.crops]
-    verdicts = _verdicts(crops, predictor, batch_size)
-    return [
-        [
-            row_of(answer)
-            for answer in settle(one, [next(verdicts) for _ in one.crops], per_face=per_face)
-        ]
-        for one in prepared
-    ]
-
-
-def _verdicts(crops: Sequence[Crop], predictor: Predictor, batch_size: int) -> Iterator[Verdict]:
-    """Yield a verdict for each crop, in the light of its variants."""
-    inputs = [pixels for crop in crops for pixels in crop.inputs]
-    answers = predictor.all_verdicts(np.stack(batch) for batch in chunked(inputs, batch_size))
-    for crop in crops:
-        yield steadied([next(answers) for _ in crop.inputs])
 
 
 def _placed(

@@ -76,7 +76,7 @@ class Prepared:
 
 
 def prepare(
-    item: Item, transform: Transform, detector: Path | None, stability: int = 0
+    item: Item, transform: Transform, detector: Path | bytes | None, stability: int = 0
 ) -> Prepared:
     """Decode an item, find its faces and cut them out; what is wrong with it becomes its status.
 
@@ -87,7 +87,7 @@ def prepare(
     Args:
         item: what to prepare.
         transform: the model's.
-        detector: the face detector's file; None judges every image whole.
+        detector: the face detector's file, or what is in it; None judges every image whole.
         stability: how many variants of each crop are to be judged as well.
 
     Raises:
