@@ -32,11 +32,16 @@ if TYPE_CHECKING:
     from facecheck.model.benchmark_model import benchmark_model as benchmark_model
     from facecheck.model.calibrate import calibrate as calibrate
     from facecheck.model.evaluate import evaluate as evaluate
+    from facecheck.model.export import export_checkpoint as export_checkpoint
     from facecheck.model.lr_find import lr_find as lr_find
     from facecheck.model.recipe import Recipe as Recipe
     from facecheck.model.study import study as study
     from facecheck.model.study_spec import load_study as load_study
     from facecheck.model.train import train as train
+    from facecheck.report.curation_report import curation_report as curation_report
+    from facecheck.report.explain import explain as explain
+    from facecheck.report.run_report import run_report as run_report
+    from facecheck.report.scan_report import scan_report as scan_report
     from facecheck.scanner.checker import Checker as Checker
     from facecheck.scanner.job import scan as scan
     from facecheck.scanner.merge import merge as merge
@@ -65,6 +70,7 @@ _HOMES = {
     "train": "model.train",
     "calibrate": "model.calibrate",
     "evaluate": "model.evaluate",
+    "export_checkpoint": "model.export",
     "benchmark_model": "model.benchmark_model",
     "load_study": "model.study_spec",
     "study": "model.study",
@@ -72,6 +78,10 @@ _HOMES = {
     "scan": "scanner.job",
     "merge": "scanner.merge",
     "place": "scanner.place",
+    "explain": "report.explain",
+    "scan_report": "report.scan_report",
+    "run_report": "report.run_report",
+    "curation_report": "report.curation_report",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604
