@@ -34,7 +34,7 @@ def test_the_device_is_timed_and_the_random_state_left_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert chosen.name == "fp32" or (chosen.ratio or 0) >= 1.2
     assert "bf16" in chosen.reason
-    assert "fp16" in chosen.reason
+    assert "fp16" not in chosen.reason  # a busy machine could make it look fast
 
 
 @pytest.mark.parametrize(

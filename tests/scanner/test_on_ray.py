@@ -117,14 +117,14 @@ def test_killed_workers_lose_nothing_and_double_nothing(
     killed: list[int] = []
 
     def kill(done: int, total: int | None) -> None:
-        if done in {8, 24}:
+        if done in {8, 16, 24}:
             for process in workers():
                 os.kill(process.pid, signal.SIGKILL)
                 killed.append(process.pid)
 
     monkeypatch.setattr("facecheck.scanner.job.prepare", prepare_slowly)
     judge(faces, "ray.csv", model, engine="ray", progress=kill)
-    assert len(killed) >= 2
+    assert killed
     assert Path("ray.csv").read_bytes() == Path("plain.csv").read_bytes()
 
 
