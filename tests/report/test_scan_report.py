@@ -201,7 +201,9 @@ def test_a_face_is_opened_and_left_by_keyboard(page: Page) -> None:
     page.wait_for_selector("#stage .blank")
     page.keyboard.press("Escape")
     assert not page.is_visible("#large")
-    assert page.evaluate("document.activeElement.querySelector('.name').textContent") == "002.png"
+    page.wait_for_function(
+        "document.activeElement.querySelector('.name')?.textContent === '002.png'"
+    )
 
 
 def test_the_file_itself_is_shown_whatever_its_name(page: Page) -> None:

@@ -93,11 +93,21 @@ def test_a_killed_parent_leaves_no_process_behind(tmp_path: Path) -> None:
     parent.stdout.close()
 
 
+def folder(_: int) -> str:
+    return str(Path.cwd())
+
+
 def test_processes_that_were_started_ahead_are_taken_or_end_quietly(
     capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    start_ahead(2, "facecheck.core.image")
+    monkeypatch.setattr(isolate, "_waiting", [])
+    start_ahead(3, "facecheck.core.image")
     waiting = list(isolate._waiting)
+    monkeypatch.chdir(tmp_path)
+    with Isolated(folder, timeout=60) as isolated:
+        assert isolated(0) == str(tmp_path)
     with Isolated(double, timeout=60) as isolated:
         assert np.all(np.asarray(isolated(21)) == 42)
         assert isolate._waiting == waiting[:1]  # the other serves

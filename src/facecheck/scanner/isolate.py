@@ -87,7 +87,8 @@ class Isolated(Generic[Item, Result]):
                 raise RuntimeError("closed")
             self._all.add(process)
         try:
-            process.connection.send_bytes(self._function)
+            # One that was started ahead may have begun in another folder.
+            process.connection.send((os.getcwd(), self._function))  # noqa: PTH109
             process.connection.recv_bytes()  # not to count its start, seconds on a busy machine
         except (EOFError, ConnectionError):
             raise FacecheckError(
@@ -193,9 +194,11 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     connection = Connection(descriptor)
     try:
-        function = pickle.loads(connection.recv_bytes())  # noqa: S301, from who started us
+        folder, pickled = connection.recv()
     except (EOFError, ConnectionError):  # started ahead, and then not needed
         return
+    os.chdir(folder)
+    function = pickle.loads(pickled)  # noqa: S301, from the process that started us
     connection.send_bytes(b"ready")
     while True:
         try:
