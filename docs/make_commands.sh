@@ -3,4 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 typer facecheck.cli utils docs --name facecheck --title "The commands" --output commands.md
-sed -i "s/&#x27;/'/g; s/&quot;/\"/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\&/g" commands.md
+sed -i "s/  \[default: <class 'list'>\]//; s/&#x27;/'/g; s/&quot;/\"/g; s/&lt;/</g; s/&gt;/>/g; s/&amp;/\&/g" commands.md
