@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 import torch
 from timm.utils.model_ema import ModelEmaV3
 
-from facecheck.core.errors import CheckpointError
-from facecheck.core.files import atomic_path, path_text
 from facecheck.generator.networks import Discriminator, Generator
+from facecheck.model.state_file import read_state, write_state
 
 
 @dataclass(frozen=True)
@@ -74,22 +72,13 @@ class State:
             CheckpointError: the file cannot be written; the one before it is whole.
         """
         stored = {
-            "identity": dict(identity),
             **{name: part.state_dict() for name, part in self._parts().items()},
             "step": self.step,
             "seconds": self.seconds,
             "figures": self.figures,
             "log": [asdict(row) for row in self.log],
         }
-        try:
-            with atomic_path(path) as temporary:
-                torch.save(stored, temporary)
-        # Torch reports a full disk by RuntimeError.
-        except (OSError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{path_text(path)}: cannot be written ({_first_line(error)}): free some space, "
-                f"then go on with --resume {path_text(path.parent)}"
-            ) from None
+        write_state(path, identity, stored)
 
     def load(self, path: Path, identity: Mapping[str, Any], device: torch.device) -> None:
         """Go on from a file by :meth:`save`. Nothing in it is executed.
@@ -97,26 +86,12 @@ class State:
         Raises:
             CheckpointError: it is missing, damaged, or of another training.
         """
-        name = path_text(path)
-        try:
-            stored = torch.load(path, map_location=device, weights_only=True)
-            for key, wanted in identity.items():
-                if stored["identity"].get(key) != wanted:
-                    raise CheckpointError(
-                        f"{name}: of another training: {key} is {stored['identity'].get(key)!r} "
-                        f"there and {wanted!r} here: start anew without --resume"
-                    )
-            for part_name, part in self._parts().items():
-                part.load_state_dict(stored[part_name])
+        with read_state(path, identity, device) as stored:
+            for name, part in self._parts().items():
+                part.load_state_dict(stored[name])
             self.step, self.seconds = stored["step"], stored["seconds"]
             self.figures = stored["figures"]
             self.log = [Row(**row) for row in stored["log"]]
-        except FileNotFoundError:
-            raise CheckpointError(f"{name}: not there: nothing to go on from") from None
-        except pickle.UnpicklingError:
-            raise CheckpointError(f"{name}: refused: reading it could run code") from None
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{name}: damaged ({_first_line(error)})") from None
 
     def _parts(self) -> dict[str, Any]:
         """Return what has a state dict of its own, by the name it is stored under."""
@@ -127,7 +102,3 @@ class State:
             "generator_optimiser": self.generator_optimiser,
             "discriminator_optimiser": self.discriminator_optimiser,
         }
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,9 +12,8 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 
-from facecheck.core.errors import CheckpointError
-from facecheck.core.files import atomic_path, path_text
 from facecheck.model.metrics import Summary, summarise
+from facecheck.model.state_file import read_state, write_state
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,6 @@ class TrainingState:
             CheckpointError: the file cannot be written; the one before it is whole.
         """
         stored = {
-            "identity": dict(identity),
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "ema": self.ema.module.state_dict() if self.ema else None,
@@ -136,15 +133,7 @@ class TrainingState:
             "seen": self.seen.tensors() if self.seen.count else None,
             "log": [asdict(row) for row in self.log],
         }
-        try:
-            with atomic_path(path) as temporary:
-                torch.save(stored, temporary)
-        # Torch reports a full disk by RuntimeError.
-        except (OSError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{path_text(path)}: cannot be written ({_first_line(error)}): free some space, "
-                f"then go on with --resume {path_text(path.parent)}"
-            ) from None
+        write_state(path, identity, stored)
 
     def load(self, path: Path, identity: Mapping[str, Any], device: torch.device) -> None:
         """Go on from a file by :meth:`save`. Nothing in it is executed.
@@ -153,16 +142,7 @@ class TrainingState:
             CheckpointError: it is missing, damaged, or of another training; the message names
                 what differs.
         """
-        name = path_text(path)
-        try:
-            stored = torch.load(path, map_location=device, weights_only=True)
-            theirs = stored["identity"]
-            for key, wanted in identity.items():
-                if theirs.get(key) != wanted:
-                    raise CheckpointError(
-                        f"{name}: of another training: {key} is {theirs.get(key)!r} there and "
-                        f"{wanted!r} here: start anew without --resume"
-                    )
+        with read_state(path, identity, device) as stored:
             self.model.load_state_dict(stored["model"])
             self.optimiser.load_state_dict(stored["optimiser"])
             if self.ema:
@@ -174,17 +154,3 @@ class TrainingState:
             if stored["seen"]:
                 self.seen.add(*stored["seen"])
             self.log = [Epoch(**row) for row in stored["log"]]
-        except CheckpointError:
-            raise
-        except FileNotFoundError:
-            raise CheckpointError(
-                f"{name}: not there: the training is done, or was not one that can be resumed"
-            ) from None
-        except pickle.UnpicklingError:
-            raise CheckpointError(f"{name}: refused: reading it could run code") from None
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{name}: damaged ({_first_line(error)})") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
