@@ -24,10 +24,13 @@ from facecheck.core.errors import (
 from facecheck.core.files import sha256_file
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
 from facecheck.model.checkpoint import load_checkpoint
+from facecheck.model.distributed import Ranks
 from facecheck.model.loss import losses
+from facecheck.model.precision import Precision
 from facecheck.model.recipe import Recipe
 from facecheck.model.state import Epoch
-from facecheck.model.train import read_run, train
+from facecheck.model.step import make_ready
+from facecheck.model.train import _precision_of, read_run, train
 from facecheck.model.training_data import training_data
 from tests.conftest import SMALL
 
@@ -198,6 +201,7 @@ FULL = replace(
     clip=1.0,
     balance="kind",
     label_smoothing=0.1,
+    precision="fp32",  # timed, two runs might choose differently on a busy machine
 )
 
 
@@ -225,6 +229,28 @@ def progress(done, total):
 train(Path(manifest), load_recipe(recipe), name="killed", runs=Path(runs), device="cpu",
       workers=0, save_every=0, progress=progress)
 """
+
+
+def test_a_run_goes_on_in_the_precision_it_began_with(
+    trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = train(
+        trained[0], replace(SMALL, epochs=1, precision="bf16"), runs=tmp_path, device="cpu"
+    )
+    facts = begun.run / "run.json"
+    cpu = torch.device("cpu")
+    assert _precision_of(begun.run, cpu) == "bf16"
+    assert _precision_of(begun.run, torch.device("cuda")) is None
+    facts.write_text("{}")
+    assert _precision_of(begun.run, cpu) is None
+
+    def never(_: torch.device, wanted: str = "auto") -> Precision:
+        assert wanted == "bf16"
+        return Precision("bf16", None, "as the run")
+
+    monkeypatch.setattr("facecheck.model.step.choose_precision", never)
+    ready = make_ready(SMALL, ("photo", "cartoon"), cpu, Ranks(), precision_of_run="bf16")
+    assert ready.precision.name == "bf16"
 
 
 @pytest.mark.parametrize("after", [2, 4])

@@ -20,7 +20,7 @@ from facecheck.model.dataset import Batch
 from facecheck.model.distributed import Ranks
 from facecheck.model.loss import losses
 from facecheck.model.optim import freeze_body, make_optimiser, train_mode
-from facecheck.model.precision import Compiled, Precision, choose_precision, compile_if_faster
+from facecheck.model.precision import Compiled, Name, Precision, choose_precision, compile_if_faster
 from facecheck.model.recipe import Recipe
 from facecheck.model.state import TrainingState
 from facecheck.model.transforms import Transform
@@ -50,8 +50,23 @@ class Ready:
     device: torch.device
 
 
-def make_ready(recipe: Recipe, kinds: tuple[str, ...], device: torch.device, ranks: Ranks) -> Ready:
+def make_ready(
+    recipe: Recipe,
+    kinds: tuple[str, ...],
+    device: torch.device,
+    ranks: Ranks,
+    *,
+    precision_of_run: Name | None = None,
+) -> Ready:
     """Build a recipe's network, from its seed, and choose what the recipe leaves open.
+
+    Args:
+        recipe: what to build.
+        kinds: the head's outputs, in order.
+        device: where it computes.
+        ranks: the processes that train together.
+        precision_of_run: what was chosen for a run that is gone on with: timed anew, another might
+            win.
 
     Raises:
         UsageError: the device cannot compute in the recipe's precision.
@@ -66,7 +81,7 @@ def make_ready(recipe: Recipe, kinds: tuple[str, ...], device: torch.device, ran
         crops=5 if recipe.crop == "five" else 1,
     )
     network = backbone.model.to(device).to(memory_format=torch.channels_last)
-    precision = choose_precision(device, recipe.precision)
+    precision = choose_precision(device, precision_of_run or recipe.precision)
     if recipe.batch_size == "auto":
         size = ranks.share(_largest_batch(network, transform, recipe, precision, device))
         recipe = recipe.changed({"batch_size": size * ranks.world})

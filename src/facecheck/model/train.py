@@ -30,7 +30,7 @@ from facecheck.model.device import choose_device
 from facecheck.model.distributed import Ranks, join_ranks
 from facecheck.model.metrics import Summary, summarise
 from facecheck.model.optim import rate_factor, set_rate, train_mode
-from facecheck.model.precision import Compiled
+from facecheck.model.precision import Compiled, Name
 from facecheck.model.predict import Predictor
 from facecheck.model.recipe import Recipe, load_recipe
 from facecheck.model.state import Epoch, Tally, TrainingState, best_of
@@ -97,6 +97,16 @@ def read_run(run: Path) -> tuple[Path, Recipe]:
         ) from None
 
 
+def _precision_of(run: Path, device: torch.device) -> Name | None:
+    """Return what a run computes in; None where nobody knows, or on another kind of device."""
+    try:
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        name: Name = facts["precision"]["name"]
+        return name if torch.device(facts["device"]).type == device.type else None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None
+
+
 def train(  # noqa: PLR0912
     manifest: Path,
     recipe: Recipe,
@@ -152,7 +162,8 @@ def train(  # noqa: PLR0912
             target = torch.device("cuda", ranks.local)
             torch.cuda.set_device(target)
         data = training_data(manifest, recipe)
-        ready = make_ready(recipe, data.kinds, target, ranks)
+        chosen = None if resume is None else _precision_of(resume, target)
+        ready = make_ready(recipe, data.kinds, target, ranks, precision_of_run=chosen)
         recipe, network, transform = ready.recipe, ready.network, ready.transform
         if ranks.world > 1 and int(recipe.batch_size) < 4 * ranks.world:
             raise UsageError(
