@@ -263,7 +263,8 @@ def scan(
     """
     part = None if shard is None else _part(shard)
     found = find_checkpoint(checkpoint)
-    start_ahead(workers or cpu_count(), "facecheck.scanner.prepare")
+    if engine != "ray":
+        start_ahead(workers or cpu_count(), "facecheck.scanner.prepare")
     from facecheck.report.terminal import render_scan
     from facecheck.scanner.job import STDOUT
     from facecheck.scanner.job import scan as job
