@@ -176,7 +176,7 @@ class _Setup:
 
     version: str
     folder: Path
-    model: bytes
+    model: dict[str, bytes]
     suffix: str
     device: str
     header: Header
@@ -190,7 +190,7 @@ def _setup(work: Work, checkpoint: Path, device: str) -> _Setup:
     return _Setup(
         version=facecheck.__version__,
         folder=Path.cwd(),
-        model=checkpoint.read_bytes(),
+        model={file.suffix: file.read_bytes() for file in _files_of(checkpoint)},
         suffix=checkpoint.suffix,
         device=device.partition(":")[0],  # Ray shows a task no GPU but its own
         header=work.predictor.header,  # which may hold other thresholds than the file
@@ -199,6 +199,13 @@ def _setup(work: Work, checkpoint: Path, device: str) -> _Setup:
         batch_size=work.batch_size,
         per_face=work.per_face,
     )
+
+
+def _files_of(checkpoint: Path) -> list[Path]:
+    """Return a model's files: OpenVINO's are two."""
+    weights = checkpoint.with_suffix(".bin")
+    both = checkpoint.suffix.lower() == ".xml" and weights.is_file()
+    return [checkpoint, weights] if both else [checkpoint]
 
 
 @dataclass(frozen=True)
@@ -362,7 +369,8 @@ def _worker(reference: Any) -> _Worker:
 def _load(setup: _Setup) -> Predictor:
     with tempfile.TemporaryDirectory(prefix="facecheck-") as folder:
         file = Path(folder) / f"model{setup.suffix}"
-        file.write_bytes(setup.model)
+        for suffix, content in setup.model.items():
+            file.with_suffix(suffix).write_bytes(content)
         predictor = load_predictor(file, setup.device, threads=1)
     predictor.header = setup.header
     return predictor
