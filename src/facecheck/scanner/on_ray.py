@@ -20,11 +20,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, chdir, closing, contextmanager, suppress
+from contextlib import ExitStack, chdir, closing, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -91,7 +92,11 @@ def on_ray(
 
     chosen = address or os.environ.get("RAY_ADDRESS") or "local"
     own = chosen == "local" and not ray.is_initialized()
-    with _connected(chosen, workers or cpu_count()), ExitStack() as opened:
+    with (
+        redirect_stdout(sys.stderr),  # Ray prints there that a worker died; rows may go there
+        _connected(chosen, workers or cpu_count()),
+        ExitStack() as opened,
+    ):
         setup = ray.put(_setup(work, checkpoint, device))
         options = {"num_cpus": 1, "num_gpus": _gpus(device), "max_retries": RETRIES, "max_calls": 0}
         # In a list, since Ray would hand over a bare reference's value, the model, with each task.
@@ -125,15 +130,23 @@ def _connect(address: str, cores: int) -> None:
     local = {"num_cpus": cores, "include_dashboard": False} if address == "local" else {}
     home = Path(facecheck.__file__).parents[1]
     try:
+        _reach(address)
         # From elsewhere: Ray lets workers import from the current folder first, and that may hold
         # what is scanned, such as a stranger's numpy.py.
         with chdir(home), _own_signals():
             ray.init(address, log_to_driver=False, logging_level="ERROR", **local)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, OverflowError, ValueError, RuntimeError) as error:
         raise FacecheckError(
             f"no Ray at {address}: {_line(error)}: check --ray-address or RAY_ADDRESS, and that "
             "this machine has the cluster's versions of Python and Ray"
         ) from None
+
+
+def _reach(address: str) -> None:
+    """See whether something answers at an address: Ray itself tries for minutes, and aloud."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 @contextmanager
@@ -287,7 +300,8 @@ def _refuse_if_readable(item: Item, node: str) -> None:
 
 def _line(error: BaseException) -> str:
     """Return the first line of what Ray says, which may go on for a page."""
-    return " ".join(next(filter(None, str(error).splitlines()), type(error).__name__).split())
+    line = next(filter(None, str(error).splitlines()), type(error).__name__)
+    return " ".join(line.split()).rstrip(".")
 
 
 def _judge(chunk: Chunk, setup: list[Any]) -> _Judged:
