@@ -14,7 +14,7 @@ from facecheck.core.errors import ImageError
 from facecheck.model.engine import load_predictor
 from facecheck.model.heat import heat_maps
 from facecheck.model.predict import OK
-from facecheck.scanner.faces import Box
+from facecheck.report.thumbs import box_of
 from facecheck.scanner.inputs import Item, load_named
 from facecheck.scanner.job import usable_detector
 from facecheck.scanner.prepare import Crop, Prepared, prepare
@@ -94,7 +94,6 @@ def _crop_of(row: Row, prepared: Prepared) -> Crop | None:
         row[name] for name in ("view", "width", "height")
     ):
         return None
-    edges = [row[name] for name in ("face_left", "face_top", "face_width", "face_height")]
-    box = None if None in edges else Box(*map(int, edges))  # type: ignore[arg-type]
+    box = box_of(row)
     same = (crop for crop in prepared.crops if (crop.face.box if crop.face else None) == box)
     return next(same, None)

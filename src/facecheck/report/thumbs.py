@@ -72,7 +72,7 @@ def judged_picture(row: Row, side: int) -> Image.Image:
     if (picture.width, picture.height) != (row["width"], row["height"]):
         raise ImageError("another image than was scanned")
     image = picture.whole
-    box = _box(row)
+    box = box_of(row)
     if row["view"] == "face" and box is not None:
         square = face_square(box, picture.width, picture.height)
         image = picture.at(2 * side / square.width)
@@ -83,6 +83,7 @@ def judged_picture(row: Row, side: int) -> Image.Image:
     return image
 
 
-def _box(row: Row) -> Box | None:
+def box_of(row: Row) -> Box | None:
+    """Return the box of the face that a scan's row is about, None where it is about none."""
     edges = [row[name] for name in ("face_left", "face_top", "face_width", "face_height")]
     return None if None in edges else Box(*map(int, edges))  # type: ignore[arg-type]
