@@ -30,7 +30,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from facecheck.core.image import decode
 from facecheck.core.parallel import cpu_count
-from facecheck.data.hamming import pairs_within
+from facecheck.data.duplicates.hamming import pairs_within
 
 Pairs = set[frozenset[str]]
 
@@ -117,7 +117,7 @@ def search(count: int, radius: int, queries: int) -> None:
 def crowds() -> None:
     """Time dedup with and without a crowd under one hash. No file is read: none is in doubt."""
     from facecheck.core.manifest import Manifest, Record, write_manifest
-    from facecheck.data.dedup import dedup
+    from facecheck.data.duplicates.dedup import dedup
 
     print("dedup of a manifest of 100,000 records at radius 4 (no two others meet), seconds:\n")
     print("| crowd | seconds |\n|---|---|")
@@ -195,7 +195,7 @@ def plant(originals: list[Path], transform: str, folder: Path) -> None:
 def by_facecheck(folder: Path, level: str) -> Pairs:
     import polars as pl
 
-    from facecheck.data.dedup import dedup
+    from facecheck.data.duplicates.dedup import dedup
     from facecheck.data.index import index
 
     with tempfile.TemporaryDirectory() as work:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from facecheck.core.errors import FacecheckError
-from facecheck.model.engine import load_predictor
-from facecheck.model.export import export_checkpoint
-from facecheck.model.exported import SUFFIXES
+from facecheck.engines.base import SUFFIXES
+from facecheck.engines.export import export_checkpoint
+from facecheck.engines.load import load_predictor
 
 
 def main() -> None:

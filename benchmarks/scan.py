@@ -43,7 +43,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from facecheck.model.engine import load_predictor
+from facecheck.engines.load import load_predictor
 from facecheck.model.transforms import Transform, load_input
 
 ARCH = "tf_efficientnet_lite0"

@@ -37,9 +37,9 @@ import torch
 import facecheck
 from facecheck.core.manifest import read_manifest, write_manifest
 from facecheck.model.backbones import build
-from facecheck.model.loss import losses
-from facecheck.model.optim import make_optimiser
-from facecheck.model.recipe import Recipe
+from facecheck.training.loss import losses
+from facecheck.training.optim import make_optimiser
+from facecheck.training.recipe import Recipe
 
 #: What is trained: where computing dominates, and where loading does.
 CASES = (("tf_efficientnet_lite0", 128), ("resnet10t", 64))

@@ -19,8 +19,8 @@ from PIL import Image
 import facecheck
 from facecheck.core.image import decode
 from facecheck.core.workspace import BEST
-from facecheck.model.calibrate import calibrate
-from facecheck.model.recipe import load_recipe
+from facecheck.evaluation.calibrate import calibrate
+from facecheck.training.recipe import load_recipe
 
 COUNT = {"train": 400, "test": 250}
 SEED = {"train": 1, "test": 2}

@@ -15,7 +15,7 @@ from PIL import Image
 
 import facecheck
 from facecheck.cli import main
-from facecheck.model.recipe import Recipe
+from facecheck.training.recipe import Recipe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from draw_faces import draw_dataset

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from facecheck.cli import app
-from facecheck.scanner.columns import COLUMNS
+from facecheck.scanner.results.columns import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 

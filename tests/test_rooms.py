@@ -12,8 +12,16 @@ import pytest
 import facecheck
 
 ROOT = Path(facecheck.__file__).parent
-#: In the order the data flows: a room imports only from itself and rooms before it.
-ROOMS = ("core", "data", "model", "generator", "scanner", "report", "cli")
+#: From the foundation up: a room imports from itself and from the lines below its own.
+LINES = (
+    {"core"},
+    {"data", "model"},
+    {"training", "engines"},
+    {"evaluation", "generator", "scanner"},
+    {"report"},
+    {"cli"},
+)
+ROOMS = [room for line in LINES for room in sorted(line)]
 
 
 def imported_rooms(file: Path) -> set[str]:
@@ -38,8 +46,9 @@ def imported_rooms(file: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_room_imports_only_from_rooms_before_it(room: str) -> None:
-    allowed = set(ROOMS[: ROOMS.index(room) + 1])
+def test_a_room_imports_only_from_lines_below_its_own(room: str) -> None:
+    own = next(number for number, line in enumerate(LINES) if room in line)
+    allowed = {room}.union(*LINES[:own])
     for file in (ROOT / room).rglob("*.py"):
         assert imported_rooms(file) <= allowed, file
 

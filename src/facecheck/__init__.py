@@ -13,71 +13,71 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from facecheck.core.errors import FacecheckError as FacecheckError
-    from facecheck.core.kinds import KINDS as KINDS
+    from facecheck.core.labels import KINDS as KINDS
     from facecheck.core.manifest import Manifest as Manifest
     from facecheck.core.manifest import Record as Record
     from facecheck.core.manifest import read_manifest as read_manifest
     from facecheck.core.manifest import write_manifest as write_manifest
     from facecheck.data.audit import audit as audit
-    from facecheck.data.dedup import dedup as dedup
-    from facecheck.data.fetch import fetch as fetch
-    from facecheck.data.fetch import list_sources as list_sources
+    from facecheck.data.duplicates.dedup import dedup as dedup
     from facecheck.data.index import index as index
     from facecheck.data.interchange import convert as convert
+    from facecheck.data.sources.fetch import fetch as fetch
+    from facecheck.data.sources.fetch import list_sources as list_sources
     from facecheck.data.split import split as split
+    from facecheck.engines.export import export_checkpoint as export_checkpoint
+    from facecheck.evaluation.calibrate import calibrate as calibrate
+    from facecheck.evaluation.evaluate import evaluate as evaluate
+    from facecheck.evaluation.robustness import benchmark_model as benchmark_model
+    from facecheck.evaluation.studies.spec import load_study as load_study
+    from facecheck.evaluation.studies.study import study as study
     from facecheck.generator.quality import generate_quality as generate_quality
     from facecheck.generator.sample import generate_sample as generate_sample
     from facecheck.generator.train import GeneratorSettings as GeneratorSettings
     from facecheck.generator.train import generate_train as generate_train
-    from facecheck.model.benchmark_model import benchmark_model as benchmark_model
-    from facecheck.model.calibrate import calibrate as calibrate
-    from facecheck.model.evaluate import evaluate as evaluate
-    from facecheck.model.export import export_checkpoint as export_checkpoint
-    from facecheck.model.lr_find import lr_find as lr_find
-    from facecheck.model.recipe import Recipe as Recipe
-    from facecheck.model.study import study as study
-    from facecheck.model.study_spec import load_study as load_study
-    from facecheck.model.train import train as train
     from facecheck.report.curation_report import curation_report as curation_report
     from facecheck.report.explain import explain as explain
     from facecheck.report.run_report import run_report as run_report
     from facecheck.report.scan_report import scan_report as scan_report
     from facecheck.scanner.checker import Checker as Checker
     from facecheck.scanner.job import scan as scan
-    from facecheck.scanner.merge import merge as merge
-    from facecheck.scanner.place import place as place
+    from facecheck.scanner.results.merge import merge as merge
+    from facecheck.scanner.results.place import place as place
+    from facecheck.training.lr_find import lr_find as lr_find
+    from facecheck.training.recipe import Recipe as Recipe
+    from facecheck.training.train import train as train
 
 _HOMES = {
     "FacecheckError": "core.errors",
-    "KINDS": "core.kinds",
+    "KINDS": "core.labels",
     "Manifest": "core.manifest",
     "Record": "core.manifest",
     "read_manifest": "core.manifest",
     "write_manifest": "core.manifest",
-    "fetch": "data.fetch",
-    "list_sources": "data.fetch",
+    "fetch": "data.sources.fetch",
+    "list_sources": "data.sources.fetch",
     "index": "data.index",
-    "dedup": "data.dedup",
+    "dedup": "data.duplicates.dedup",
     "split": "data.split",
     "audit": "data.audit",
     "convert": "data.interchange",
-    "Recipe": "model.recipe",
+    "Recipe": "training.recipe",
     "GeneratorSettings": "generator.train",
     "generate_train": "generator.train",
     "generate_sample": "generator.sample",
     "generate_quality": "generator.quality",
-    "lr_find": "model.lr_find",
-    "train": "model.train",
-    "calibrate": "model.calibrate",
-    "evaluate": "model.evaluate",
-    "export_checkpoint": "model.export",
-    "benchmark_model": "model.benchmark_model",
-    "load_study": "model.study_spec",
-    "study": "model.study",
+    "lr_find": "training.lr_find",
+    "train": "training.train",
+    "calibrate": "evaluation.calibrate",
+    "evaluate": "evaluation.evaluate",
+    "export_checkpoint": "engines.export",
+    "benchmark_model": "evaluation.robustness",
+    "load_study": "evaluation.studies.spec",
+    "study": "evaluation.studies.study",
     "Checker": "scanner.checker",
     "scan": "scanner.job",
-    "merge": "scanner.merge",
-    "place": "scanner.place",
+    "merge": "scanner.results.merge",
+    "place": "scanner.results.place",
     "explain": "report.explain",
     "scan_report": "report.scan_report",
     "run_report": "report.run_report",

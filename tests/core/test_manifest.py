@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facecheck.core.errors import ManifestError, UsageError
-from facecheck.core.kinds import KINDS
+from facecheck.core.labels import KINDS
 from facecheck.core.manifest import COLUMNS, Manifest, Record, read_manifest, write_manifest
 
 NAMES = st.text(

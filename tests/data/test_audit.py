@@ -12,7 +12,7 @@ from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.image import decode
 from facecheck.core.manifest import Manifest, Record, write_manifest
 from facecheck.data.audit import Guess, audit, normalise_yaml, shortcut
-from facecheck.data.cues import (
+from facecheck.data.features import (
     METADATA,
     PIXELS,
     Normalise,
@@ -21,7 +21,7 @@ from facecheck.data.cues import (
     normalise,
     sharpness,
 )
-from facecheck.model.recipe import load_recipe
+from facecheck.training.recipe import load_recipe
 
 pytest.importorskip("sklearn")
 

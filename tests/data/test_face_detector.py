@@ -9,10 +9,10 @@ import pytest
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import sha256_file
-from facecheck.data.catalog import Source
 from facecheck.data.face_detector import VARIABLE, detector_source, find_face_detector
-from facecheck.data.platforms import Retry, Transfer
-from tests.data.stub_server import Fault, StubServer
+from facecheck.data.sources.catalog import Source
+from facecheck.data.sources.platforms import Retry, Transfer
+from tests.data.sources.stub_server import Fault, StubServer
 
 BYTES = b"a network" * 1000
 QUICK = Transfer(retry=Retry(attempts=2, first_wait=0.001))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError
-from facecheck.core.kinds import KINDS
+from facecheck.core.labels import KINDS
 from facecheck.core.manifest import Manifest, Record, read_manifest, write_manifest
 from facecheck.data.index import index
 from facecheck.data.interchange import LAYOUTS, _quoted, _source, convert

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facecheck.model.checkpoint import Header
-from facecheck.model.guard import Guard
+from facecheck.model.ood import Guard
 from facecheck.model.predict import judge
 from facecheck.model.transforms import Transform
 

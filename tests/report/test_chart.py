@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facecheck.model.state import Epoch
 from facecheck.report.chart import LearningCurves
 from facecheck.report.terminal import render_scan
-from facecheck.scanner.inputs import Passed
+from facecheck.scanner.inputs.items import Passed
 from facecheck.scanner.job import ScanResult
+from facecheck.training.state import Epoch
 
 
 def log(*val_losses: float | None) -> list[Epoch]:

@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from facecheck.model.engine import load_predictor
+from facecheck.engines.load import load_predictor
 from facecheck.report.explain import explain
-from facecheck.scanner.columns import COLUMNS
 from facecheck.scanner.job import scan
-from facecheck.scanner.rows import read_rows
+from facecheck.scanner.results.columns import COLUMNS
+from facecheck.scanner.results.rows import read_rows
 from tests.conftest import Outcome
 from tests.scanner.conftest import pasted
 

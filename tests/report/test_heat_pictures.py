@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facecheck.model.engine import load_predictor
+from facecheck.engines.load import load_predictor
 from facecheck.model.transforms import load_input
 from facecheck.report.heat_pictures import heat_pictures, overlay
-from facecheck.scanner.columns import COLUMNS
 from facecheck.scanner.job import scan
-from facecheck.scanner.rows import read_rows
+from facecheck.scanner.results.columns import COLUMNS
+from facecheck.scanner.results.rows import read_rows
 from tests.scanner.conftest import pasted
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facecheck.model.study import Run, StudyResult
-from facecheck.model.study_tables import VariantRow
+from facecheck.evaluation.studies.study import Run, StudyResult
+from facecheck.evaluation.studies.tables import VariantRow
 from facecheck.report.plots import plot_study
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facecheck.model.lr_find import LrFindResult, smooth, suggest
 from facecheck.report.plots import plot_lr_find
+from facecheck.training.lr_find import LrFindResult, smooth, suggest
 
 
 def test_the_curve_and_its_suggestions_are_drawn(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 from facecheck.core.errors import UsageError
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
 from facecheck.core.workspace import BUILTIN
-from facecheck.model.evaluate import evaluate
+from facecheck.evaluation.evaluate import evaluate
 from facecheck.report.run_report import RunReport, run_report
 
 HOSTILE = "<img src=x onerror=alert(1)>"

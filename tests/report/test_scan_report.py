@@ -20,9 +20,9 @@ from facecheck.core.errors import FacecheckError
 from facecheck.core.workspace import BUILTIN
 from facecheck.report.scan_report import ScanReport, heat_rows, scan_report
 from facecheck.report.thumbs import judged_picture, numbered
-from facecheck.scanner.columns import COLUMNS
-from facecheck.scanner.inputs import load_named
-from facecheck.scanner.rows import CSV, Row, read_rows, tidy, write_rows
+from facecheck.scanner.inputs.items import load_named
+from facecheck.scanner.results.columns import COLUMNS
+from facecheck.scanner.results.rows import CSV, Row, read_rows, tidy, write_rows
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facecheck.core.errors import ImageError
-from facecheck.scanner.inputs import Item
-from facecheck.scanner.rows import Row, Value
-from facecheck.scanner.sink import Chunk, Sink
+from facecheck.scanner.inputs.items import Item
+from facecheck.scanner.results.rows import Row, Value
+from facecheck.scanner.results.sink import Chunk, Sink
 
 if TYPE_CHECKING:
     from facecheck.scanner.prepare import Prepared

@@ -22,7 +22,7 @@ import pytest
 from PIL import Image
 
 from facecheck.core.errors import FacecheckError
-from facecheck.model.export import export_checkpoint
+from facecheck.engines.export import export_checkpoint
 from facecheck.scanner.job import ScanResult, scan
 from tests.conftest import SHARED
 from tests.scanner.items import prepare_or_not

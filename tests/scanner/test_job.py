@@ -14,18 +14,18 @@ import pytest
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.image import decode
-from facecheck.model.calibrate import calibrate
+from facecheck.engines.load import load_predictor
+from facecheck.evaluation.calibrate import calibrate
+from facecheck.evaluation.evaluate import evaluate
 from facecheck.model.checkpoint import read_header
-from facecheck.model.engine import load_predictor
-from facecheck.model.evaluate import evaluate
 from facecheck.model.stability import steadied, variants
 from facecheck.model.transforms import load_input
 from facecheck.scanner.checker import Checker
-from facecheck.scanner.columns import COLUMNS
-from facecheck.scanner.inputs import Item
+from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.job import ScanResult, scan
-from facecheck.scanner.merge import merge
 from facecheck.scanner.prepare import Prepared
+from facecheck.scanner.results.columns import COLUMNS
+from facecheck.scanner.results.merge import merge
 from tests.scanner.conftest import pasted
 
 
@@ -58,7 +58,7 @@ class Here:
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "bad_files" not in request.fixturenames:
-        monkeypatch.setattr("facecheck.scanner.chunks.Isolated", Here)
+        monkeypatch.setattr("facecheck.scanner.workers.local.Isolated", Here)
 
 
 def test_every_file_has_one_row_and_bad_ones_say_why(

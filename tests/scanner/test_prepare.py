@@ -16,9 +16,8 @@ from facecheck.core.image import decode
 from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN, Verdict
 from facecheck.model.transforms import Transform, load_input, to_input
 from facecheck.scanner import prepare as module
-from facecheck.scanner.columns import row_of
 from facecheck.scanner.faces import Box, Face, face_square
-from facecheck.scanner.inputs import Item
+from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.prepare import (
     FACE_VIEW,
     NO_FACE,
@@ -29,6 +28,7 @@ from facecheck.scanner.prepare import (
     prepare,
     settle,
 )
+from facecheck.scanner.results.columns import row_of
 from tests.scanner.conftest import pasted
 from tests.scanner.test_faces import jpeg, png
 

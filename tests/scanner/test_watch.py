@@ -6,7 +6,7 @@ from itertools import takewhile
 from pathlib import Path
 from threading import Event, Timer
 
-from facecheck.scanner.inputs import Item, find_inputs
+from facecheck.scanner.inputs.items import Item, find_inputs
 from facecheck.scanner.watch import watch
 
 

@@ -59,7 +59,7 @@ def audit(
     when some files could not be read.
     """
     from facecheck.data.audit import audit as job
-    from facecheck.data.cues import Normalise
+    from facecheck.data.features import Normalise
     from facecheck.report.terminal import render_audit
 
     with progress_bar("auditing", quiet=quiet) as progress:

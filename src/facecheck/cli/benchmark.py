@@ -24,8 +24,8 @@ from facecheck.core.errors import UsageError
 from facecheck.core.workspace import find_checkpoint, find_manifest
 
 if TYPE_CHECKING:
-    from facecheck.model.recipe import Recipe
-    from facecheck.model.state import Epoch
+    from facecheck.training.recipe import Recipe
+    from facecheck.training.state import Epoch
 
 
 def benchmark_model(
@@ -85,7 +85,7 @@ def benchmark_model(
         if given:
             raise UsageError(f"{option}: goes with --leave-one-out source")
     found = find_checkpoint(checkpoint), find_manifest(manifest)
-    from facecheck.model.benchmark_model import benchmark_model as job
+    from facecheck.evaluation.robustness import benchmark_model as job
     from facecheck.report.terminal import render_benchmark
 
     with progress_bar("benchmarking", quiet=quiet) as progress:
@@ -124,7 +124,7 @@ def _leave_one_out(
     chosen = _recipe(checkpoint, recipe)
     if sources:
         chosen = chosen.changed({"sources": sources})
-    from facecheck.model.leave_one_out import leave_one_out as job
+    from facecheck.evaluation.leave_one_out import leave_one_out as job
     from facecheck.report.terminal import epoch_line, render_leave_one_out
 
     def tell(source: str, epoch: Epoch) -> None:
@@ -150,7 +150,7 @@ def _leave_one_out(
 def _recipe(checkpoint: Path | None, recipe: str | None) -> Recipe:
     """Return the recipe that is named, or the one that the checkpoint was trained by."""
     from facecheck.model.checkpoint import read_header
-    from facecheck.model.recipe import Recipe, load_recipe
+    from facecheck.training.recipe import Recipe, load_recipe
 
     if recipe:
         return load_recipe(recipe)

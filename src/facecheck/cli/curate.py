@@ -75,8 +75,8 @@ def fetch(
     Kill it at any moment: the same command goes on where it was. A local origin is copied,
     and nothing already fetched is replaced.
     """
-    from facecheck.data.fetch import fetch as job
-    from facecheck.data.fetch import list_sources
+    from facecheck.data.sources.fetch import fetch as job
+    from facecheck.data.sources.fetch import list_sources
     from facecheck.report.terminal import render_fetch, render_plan, render_sources
 
     if dry_run and origin:
@@ -122,7 +122,7 @@ def sources(
     quiet: Quiet = False,
 ) -> None:
     """List the datasets that fetch knows: platform, size, licence, and whether verified."""
-    from facecheck.data.fetch import list_sources
+    from facecheck.data.sources.fetch import list_sources
     from facecheck.report.terminal import render_source_details, render_sources
 
     listing = list_sources(names or None, catalog=catalog, root=root)
@@ -207,13 +207,13 @@ def dedup(
     move alone.
     """
     if explain is not None:
-        from facecheck.data.explain import explain as explain_job
+        from facecheck.data.duplicates.explain import explain as explain_job
         from facecheck.report.terminal import render_explain
 
         reasons = explain_job(*explain, level=level, radius=radius)
         show(reasons, render_explain, as_json=as_json, quiet=quiet)
         return
-    from facecheck.data.dedup import dedup as job
+    from facecheck.data.duplicates.dedup import dedup as job
     from facecheck.report.terminal import render_dedup
 
     if apply == "move" and not yes:

@@ -48,8 +48,8 @@ def export(
     onnx, `export` and `openvino` for openvino, `litert` for litert.
     """
     found, data = find_checkpoint(checkpoint), find_manifest(manifest)
-    from facecheck.model.export import export_checkpoint, format_of
-    from facecheck.model.exported import SUFFIXES
+    from facecheck.engines.base import SUFFIXES
+    from facecheck.engines.export import export_checkpoint, format_of
     from facecheck.report.terminal import render_export
 
     path = out or found.with_suffix(SUFFIXES[format_ or "onnx"])

@@ -32,10 +32,10 @@ from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.workspace import LAST, RUNS, find_checkpoint, find_manifest
-from facecheck.model.recipe import Recipe
+from facecheck.training.recipe import Recipe
 
 if TYPE_CHECKING:
-    from facecheck.model.state import Epoch
+    from facecheck.training.state import Epoch
 
 
 @takes_recipe
@@ -84,9 +84,9 @@ def train(
     The run folder holds the recipe, a log, and the best and last checkpoints. For several GPUs or
     machines: torchrun --nproc-per-node N -m facecheck train.
     """
-    from facecheck.model.train import read_run
-    from facecheck.model.train import train as job
     from facecheck.report.terminal import render_train
+    from facecheck.training.train import read_run
+    from facecheck.training.train import train as job
 
     if resume is not None:
         own_manifest, own_recipe = read_run(resume)
@@ -125,8 +125,8 @@ def training_table(*, quiet: bool) -> Iterator[tuple[Progress, Callable[[Epoch],
 
     On a terminal it is drawn live, with the time left; elsewhere each epoch is one line.
     """
-    from facecheck.model.state import best_of
     from facecheck.report.terminal import epoch_line, epoch_table
+    from facecheck.training.state import best_of
 
     log: list[Epoch] = []
     if quiet or not sys.stderr.isatty():
@@ -190,7 +190,7 @@ def calibrate(
     read.
     """
     found = find_checkpoint(checkpoint), find_manifest(manifest)
-    from facecheck.model.calibrate import calibrate as job
+    from facecheck.evaluation.calibrate import calibrate as job
     from facecheck.report.terminal import render_calibrate
 
     with progress_bar("calibrating", quiet=quiet) as progress:
@@ -243,7 +243,7 @@ def evaluate(
     risk by coverage, and the verdicts.
     """
     found = find_checkpoint(checkpoint), find_manifest(manifest)
-    from facecheck.model.evaluate import evaluate as job
+    from facecheck.evaluation.evaluate import evaluate as job
     from facecheck.report.terminal import render_evaluate
 
     with progress_bar("evaluating", quiet=quiet) as progress:

@@ -19,7 +19,7 @@ from facecheck.cli.options import (
 from facecheck.cli.recipe import takes_recipe
 from facecheck.core.files import refuse_to_overwrite
 from facecheck.core.workspace import find_manifest
-from facecheck.model.recipe import Recipe
+from facecheck.training.recipe import Recipe
 
 
 @takes_recipe
@@ -49,9 +49,9 @@ def lr_find(
     The rate rises at every step until the loss diverges, in a training by the options given; what
     it learns is thrown away. --lr, --schedule and --epochs play no part.
     """
-    from facecheck.model.lr_find import lr_find as job
     from facecheck.report.plots import plot_lr_find
     from facecheck.report.terminal import render_lr_find
+    from facecheck.training.lr_find import lr_find as job
 
     picture, table = out.with_suffix(".png"), out.with_suffix(".csv")
     refuse_to_overwrite(picture, overwrite=overwrite)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facecheck.core.jsonable import plain
 from facecheck.core.parallel import Progress, silent
-from facecheck.core.plain import plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from facecheck.core.errors import UsageError
-from facecheck.model.recipe import Recipe, load_recipe
+from facecheck.training.recipe import Recipe, load_recipe
 
 RecipeFile = Annotated[
     str | None,

@@ -140,7 +140,7 @@ def _kind_of(source: Path) -> str:
     if not source.is_file():
         raise UsageError(f"nothing to report at {path_text(source)}: check the path")
     if suffix in _TABLES:
-        from facecheck.scanner.rows import read_columns
+        from facecheck.scanner.results.rows import read_columns
 
         columns = read_columns(source).keys()
         if {"path", "status", "verdict", "score"} <= columns:

@@ -377,7 +377,7 @@ def merge(
 ) -> None:
     """Join the results of `scan --shard 1/N` to N/N, to the bytes of one unsharded scan."""
     from facecheck.report.terminal import render_merge
-    from facecheck.scanner.merge import merge as job
+    from facecheck.scanner.results.merge import merge as job
 
     with progress_bar("merging", quiet=quiet) as progress:
         result = job(out, parts, overwrite=overwrite, progress=progress)
@@ -406,7 +406,7 @@ def place(
     What `scan --copy-to` and `--move-to` do at their end. An interrupted one goes on.
     """
     from facecheck.report.terminal import render_place
-    from facecheck.scanner.place import place as job
+    from facecheck.scanner.results.place import place as job
 
     to = move_to or copy_to
     if to is None or (move_to and copy_to):

@@ -12,7 +12,7 @@ from facecheck.cli.options import Device, Json, ManifestOption, Quiet, progress_
 from facecheck.core.workspace import find_manifest
 
 if TYPE_CHECKING:
-    from facecheck.model.study import Run
+    from facecheck.evaluation.studies.study import Run
 
 
 def study(
@@ -40,9 +40,9 @@ def study(
     with the runs that are missing. The package's studies: augmentation, doubling, freeze, loss,
     optimiser, pretrained, sources.
     """
-    from facecheck.model.study import PLOT
-    from facecheck.model.study import study as job
-    from facecheck.model.study_spec import load_study
+    from facecheck.evaluation.studies.spec import load_study
+    from facecheck.evaluation.studies.study import PLOT
+    from facecheck.evaluation.studies.study import study as job
     from facecheck.report.plots import plot_study
     from facecheck.report.terminal import percent, render_study
 

@@ -21,7 +21,7 @@ import polars as pl
 import facecheck
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
-from facecheck.core.kinds import KINDS
+from facecheck.core.labels import KINDS
 
 SPLITS = ("train", "val", "test")
 
@@ -33,7 +33,7 @@ class Record:
     Attributes:
         path: the image file.
         source: the dataset it comes from.
-        kind: what it shows, one of :data:`facecheck.core.kinds.KINDS`.
+        kind: what it shows, one of :data:`facecheck.core.labels.KINDS`.
         sha256: hex digest of the file's bytes.
         pixel_hash: hex digest of mode, size and pixels once decoded.
         phash: 64-bit perceptual hash, 16 hex digits.

@@ -22,11 +22,19 @@ from facecheck.core.files import (
     write_json,
     write_text,
 )
-from facecheck.core.kinds import KINDS, REAL
+from facecheck.core.labels import KINDS, REAL
 from facecheck.core.manifest import input_meta, read_manifest
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
-from facecheck.data.cues import METADATA, PIXELS, PLAIN_PIXELS, Cues, Normalise, read_cues, wording
-from facecheck.data.groups import components, duplicates_of
+from facecheck.data.duplicates.groups import components, duplicates_of
+from facecheck.data.features import (
+    METADATA,
+    PIXELS,
+    PLAIN_PIXELS,
+    Cues,
+    Normalise,
+    read_cues,
+    wording,
+)
 from facecheck.data.split import assign
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import yaml
 from facecheck.core.errors import FacecheckError, SourceError, UsageError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.workspace import cache_folder
-from facecheck.data.catalog import Source
-from facecheck.data.platforms import Retry, Transfer
-from facecheck.data.platforms.http import download
+from facecheck.data.sources.catalog import Source
+from facecheck.data.sources.platforms import Retry, Transfer
+from facecheck.data.sources.platforms.http import download
 
 #: Names a local file instead of the download; a flag stands before it.
 VARIABLE = "FACECHECK_FACE_DETECTOR"

@@ -12,7 +12,7 @@ import polars as pl
 from facecheck.core.errors import FacecheckError, UsageError, did_you_mean
 from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite
 from facecheck.core.image import DECODE_POLICY, is_image_name
-from facecheck.core.kinds import KINDS, check_kind
+from facecheck.core.labels import KINDS, check_kind
 from facecheck.core.manifest import (
     Manifest,
     check_table_suffix,
@@ -21,9 +21,9 @@ from facecheck.core.manifest import (
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.tree import walk_files
-from facecheck.data.marker import HIDDEN, rules_by_folder
 from facecheck.data.measure import HASH_SIDE, Journal, Stamp, stamp
-from facecheck.data.rules import Placement, extra_columns, place
+from facecheck.data.sources.marker import HIDDEN, rules_by_folder
+from facecheck.data.sources.rules import Placement, extra_columns, place
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ import polars as pl
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError
 from facecheck.core.files import path_text, refuse_to_overwrite, write_json, write_text
 from facecheck.core.image import is_image_name
-from facecheck.core.kinds import KINDS, check_kind
+from facecheck.core.labels import KINDS, check_kind
 from facecheck.core.manifest import (
     COLUMNS,
     Manifest,

@@ -12,11 +12,11 @@ import polars as pl
 
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
-from facecheck.core.kinds import REAL
+from facecheck.core.labels import REAL
 from facecheck.core.manifest import SPLITS, read_manifest, read_table
 from facecheck.core.parallel import Progress, silent
-from facecheck.data.dedup import dedup
-from facecheck.data.groups import KEYS, duplicates_of
+from facecheck.data.duplicates.dedup import dedup
+from facecheck.data.duplicates.groups import KEYS, duplicates_of
 from facecheck.data.index import index
 
 #: Why records of equal values in a column must not cross, the surest reason first.
@@ -106,7 +106,8 @@ def prove(
 
     Args:
         frame: the records: ``path``, ``excluded``, ``column`` and ``keys``, all text.
-        pairs: confirmed duplicates, as :func:`facecheck.data.groups.duplicates_of` returns them.
+        pairs: confirmed duplicates, as
+            :func:`facecheck.data.duplicates.groups.duplicates_of` returns them.
         column: where the parts are; records without one, and excluded ones, do not count.
         keys: columns whose equal values must not cross.
     """

@@ -15,7 +15,7 @@ import polars as pl
 from facecheck.core.errors import FacecheckError, UsageError, did_you_mean
 from facecheck.core.files import path_text, refuse_to_overwrite
 from facecheck.core.manifest import SPLITS, input_meta, read_manifest, read_meta, write_manifest
-from facecheck.data.groups import KEYS, components, duplicates_of
+from facecheck.data.duplicates.groups import KEYS, components, duplicates_of
 from facecheck.data.leaks import Proof, prove
 
 #: What the parts of a ratio are called, by how many there are. More than three are folds: the

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 import facecheck
 from facecheck.core.errors import CheckpointError, UsageError
 from facecheck.core.files import atomic_path, path_text
-from facecheck.core.kinds import KINDS
+from facecheck.core.labels import KINDS
 from facecheck.core.workspace import RUNS
 from facecheck.generator.networks import Generator
 

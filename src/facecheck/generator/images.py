@@ -12,12 +12,12 @@ import psutil
 
 from facecheck.core.errors import TrainingError
 from facecheck.core.files import path_text
-from facecheck.core.kinds import check_kind
+from facecheck.core.labels import check_kind
 from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.generator.pictures import Pixels
-from facecheck.model.dataset import TrainingImages
-from facecheck.model.recipe import Recipe
 from facecheck.model.transforms import Transform
+from facecheck.training.dataset import TrainingImages
+from facecheck.training.recipe import Recipe
 
 #: Every kind there is.
 ALL = "all"

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 import facecheck
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import atomic_path, path_text, sha256_file
-from facecheck.core.kinds import check_kind
+from facecheck.core.labels import check_kind
 from facecheck.core.parallel import Progress, chunked, silent
 from facecheck.generator.chance import noise_for
 from facecheck.generator.checkpoint import Header, load_generator

@@ -11,7 +11,7 @@ import torch
 from timm.utils.model_ema import ModelEmaV3
 
 from facecheck.generator.networks import Discriminator, Generator
-from facecheck.model.state_file import read_state, write_state
+from facecheck.training.state_file import read_state, write_state
 
 
 @dataclass(frozen=True)

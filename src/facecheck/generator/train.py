@@ -19,7 +19,7 @@ from torch.nn import functional
 import facecheck
 from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_text
-from facecheck.core.kinds import KINDS
+from facecheck.core.labels import KINDS
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.workspace import RUNS, STATE, new_run_folder
@@ -30,8 +30,8 @@ from facecheck.generator.images import ALL, RealImages, real_records
 from facecheck.generator.networks import SIZES, Discriminator
 from facecheck.generator.pictures import grid, to_pixels
 from facecheck.generator.state import Row, State
-from facecheck.model.dataset import epoch_batches
 from facecheck.model.device import choose_device
+from facecheck.training.dataset import epoch_batches
 
 #: Where neither steps nor minutes are given.
 DEFAULT_STEPS = 10_000

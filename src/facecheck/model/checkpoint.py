@@ -18,8 +18,8 @@ import facecheck
 from facecheck.core.errors import CheckpointError, FacecheckError
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.image import DECODE_POLICY
-from facecheck.core.kinds import KINDS, REAL
-from facecheck.model.guard import Guard
+from facecheck.core.labels import KINDS, REAL
+from facecheck.model.ood import Guard
 from facecheck.model.transforms import Transform
 
 if TYPE_CHECKING:

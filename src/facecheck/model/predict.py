@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facecheck.core.errors import ImageError
-from facecheck.core.kinds import REAL
+from facecheck.core.labels import REAL
 from facecheck.core.parallel import chunked, cpu_count, map_ordered
 from facecheck.model.checkpoint import Checkpoint, Header, normalise
 from facecheck.model.metrics import Floats, softmax

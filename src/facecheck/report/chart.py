@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from facecheck.model.state import Epoch
+from facecheck.training.state import Epoch
 
 #: Columns and rows of one chart, without its axes.
 _WIDTH, _HEIGHT = 32, 6

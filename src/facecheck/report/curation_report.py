@@ -16,11 +16,11 @@ import polars as pl
 from facecheck.core.errors import FacecheckError, ImageError
 from facecheck.core.files import path_text, sha256_file, write_json
 from facecheck.core.image import decode
-from facecheck.core.kinds import KINDS
+from facecheck.core.labels import KINDS
 from facecheck.core.manifest import SPLITS, read_manifest, read_meta, read_table, write_table
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
-from facecheck.data.dedup import CONFLICT, DUPLICATE
-from facecheck.data.groups import companion, duplicates_of
+from facecheck.data.duplicates.dedup import CONFLICT, DUPLICATE
+from facecheck.data.duplicates.groups import companion, duplicates_of
 from facecheck.data.leaks import prove
 from facecheck.report.curation_plots import plot_contamination, plot_shortcuts, plot_sizes
 from facecheck.report.page import INDEX, number_text, report_folder, write_page

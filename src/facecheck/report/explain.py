@@ -19,13 +19,13 @@ from matplotlib.patches import Rectangle
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
 from facecheck.core.image import decode
-from facecheck.model.engine import load_predictor
-from facecheck.model.heat import heat_maps, hottest, without_hottest
+from facecheck.engines.load import load_predictor
+from facecheck.model.attribution import heat_maps, hottest, without_hottest
 from facecheck.model.predict import OK, Predictor, Verdict
 from facecheck.report.heat_pictures import COLOURS, overlay
 from facecheck.report.palette import OKABE_ITO
 from facecheck.scanner.faces import Box, Face
-from facecheck.scanner.inputs import Item, find_inputs
+from facecheck.scanner.inputs.items import Item, find_inputs
 from facecheck.scanner.job import usable_detector
 from facecheck.scanner.prepare import Prepared, prepare, settle
 

@@ -20,8 +20,8 @@ from facecheck.report.palette import KIND_COLOURS, OKABE_ITO
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from facecheck.model.evaluate import EvaluateResult
-    from facecheck.model.insight import Gates
+    from facecheck.evaluation.evaluate import EvaluateResult
+    from facecheck.model.inspection import Gates
 
 Pixels = npt.NDArray[np.uint8]
 

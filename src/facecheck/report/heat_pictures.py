@@ -11,14 +11,14 @@ from matplotlib import colormaps
 from PIL import Image
 
 from facecheck.core.errors import ImageError
-from facecheck.model.engine import load_predictor
-from facecheck.model.heat import heat_maps
+from facecheck.engines.load import load_predictor
+from facecheck.model.attribution import heat_maps
 from facecheck.model.predict import OK
 from facecheck.report.thumbs import box_of
-from facecheck.scanner.inputs import Item, load_named
+from facecheck.scanner.inputs.items import Item, load_named
 from facecheck.scanner.job import usable_detector
 from facecheck.scanner.prepare import Crop, Prepared, prepare
-from facecheck.scanner.rows import PATH, Row
+from facecheck.scanner.results.rows import PATH, Row
 
 #: Of equal steps for all eyes, and told apart in grey, too.
 COLOURS = "inferno"

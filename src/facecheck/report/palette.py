@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from facecheck.core.kinds import KINDS
+from facecheck.core.labels import KINDS
 
 #: Okabe and Ito 2008, "Color universal design": told apart by colour-blind people too.
 OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")

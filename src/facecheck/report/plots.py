@@ -17,9 +17,9 @@ from facecheck.report.palette import OKABE_ITO, VERDICT_COLOURS
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from facecheck.model.lr_find import LrFindResult
-    from facecheck.model.study import StudyResult
-    from facecheck.model.study_tables import VariantRow
+    from facecheck.evaluation.studies.study import StudyResult
+    from facecheck.evaluation.studies.tables import VariantRow
+    from facecheck.training.lr_find import LrFindResult
 
 _PAPER = "#000000"
 _STYLE: Any = {

@@ -8,9 +8,9 @@ import polars as pl
 
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
-from facecheck.core.kinds import REAL
+from facecheck.core.labels import REAL
 from facecheck.core.manifest import read_table
-from facecheck.model.benchmark_model import TABLE
+from facecheck.evaluation.robustness import TABLE
 from facecheck.model.metrics import wilson
 
 _NUMBERS = {"images": pl.Int64, **dict.fromkeys(("right", "low", "high", "uncertain"), pl.Float64)}

@@ -16,20 +16,20 @@ from PIL import Image
 
 from facecheck.core.errors import ConfigError, FacecheckError, ImageError
 from facecheck.core.files import atomic_path, path_text
-from facecheck.core.kinds import KINDS, REAL
+from facecheck.core.labels import KINDS, REAL
 from facecheck.core.manifest import read_manifest, write_table
-from facecheck.model.augment import augment
-from facecheck.model.evaluate import EvaluateResult, prediction_table
+from facecheck.evaluation.evaluate import EvaluateResult, prediction_table
 from facecheck.model.metrics import Floats, ranking_curve, reliability, softmax
 from facecheck.model.outputs import SplitOutputs
 from facecheck.model.predict import REAL_VERDICT, Predictor
-from facecheck.model.recipe import Recipe
 from facecheck.model.transforms import Transform, crop_corners, load_resized
 from facecheck.report import figures
 from facecheck.report.faces import SHEET, write_sheets, write_squares
 from facecheck.report.plots import draw_lr_find, plot_themes
 from facecheck.report.projection import FEWEST, project
 from facecheck.report.robustness import by_side
+from facecheck.training.augment import augment
+from facecheck.training.recipe import Recipe
 
 #: Faces on the map, at most: t-SNE of as many takes half a minute.
 POINTS = 3000
@@ -377,7 +377,7 @@ def _lr_find(given: Given) -> Part:
             f"{where}/recipe.yaml --out {where}/lr-find.png` puts one into the run."
         )
         return Part(left_out=(told,))
-    from facecheck.model.lr_find import LrFindResult, suggest
+    from facecheck.training.lr_find import LrFindResult, suggest
 
     try:
         curve = pl.read_csv(file, schema_overrides=dict.fromkeys(("rate", "loss"), pl.Float64))
@@ -430,7 +430,7 @@ def _schedule(given: Given, log: pl.DataFrame | None) -> Part:
     recipe = recipe_of(given)
     if recipe is None:
         return Part(left_out=("Learning-rate schedule: the checkpoint holds no recipe.",))
-    from facecheck.model.optim import rate_factor
+    from facecheck.training.optim import rate_factor
 
     steps = 200 * recipe.epochs
     rates = [recipe.lr * rate_factor(recipe.schedule, step, steps) for step in range(steps)]
@@ -530,7 +530,7 @@ def network_part(given: Given) -> Part:
 
 
 def _filters(given: Given) -> Part:
-    from facecheck.model.insight import first_filters
+    from facecheck.model.inspection import first_filters
 
     filters = first_filters(given.predictor.model)
     if filters is None:
@@ -551,7 +551,7 @@ def _filters(given: Given) -> Part:
 
 
 def _gates(given: Given) -> Part:
-    from facecheck.model.insight import channel_gates
+    from facecheck.model.inspection import channel_gates
 
     frame, kinds = given.found.frame, given.result.kinds
     images = {

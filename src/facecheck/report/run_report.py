@@ -15,13 +15,13 @@ from typing import Any
 import polars as pl
 
 from facecheck.core.files import path_text, sha256_file, write_json
+from facecheck.core.jsonable import plain
 from facecheck.core.parallel import Progress, silent
-from facecheck.core.plain import plain
 from facecheck.core.workspace import BUILTIN, BUILTIN_NAME, find_checkpoint, find_manifest
-from facecheck.model.benchmark_model import TABLE
+from facecheck.engines.load import load_predictor
+from facecheck.evaluation.evaluate import EvaluateResult, evaluated, metadata_baseline
+from facecheck.evaluation.robustness import TABLE
 from facecheck.model.checkpoint import Header
-from facecheck.model.engine import load_predictor
-from facecheck.model.evaluate import EvaluateResult, evaluated, metadata_baseline
 from facecheck.model.metrics import Figure
 from facecheck.model.outputs import predict_split
 from facecheck.report.page import number_text, percent_text, report_folder, write_page

@@ -17,14 +17,14 @@ from PIL import Image
 
 from facecheck.core.errors import FacecheckError
 from facecheck.core.files import name_text, path_text, sha256_file, write_json
-from facecheck.core.kinds import KINDS
+from facecheck.core.labels import KINDS
 from facecheck.core.parallel import Progress, silent
 from facecheck.report.page import number_text, report_folder, write_page
 from facecheck.report.plots import plot_scores
 from facecheck.report.thumbs import numbered, write_thumbnails
-from facecheck.scanner.columns import COLUMNS
-from facecheck.scanner.inputs import INSIDE
-from facecheck.scanner.rows import PATH, Row, read_rows
+from facecheck.scanner.inputs.items import INSIDE
+from facecheck.scanner.results.columns import COLUMNS
+from facecheck.scanner.results.rows import PATH, Row, read_rows
 
 #: Draws heat maps: given rows, yields for each a picture of what was judged with the heat over it,
 #: or None where there can be none.

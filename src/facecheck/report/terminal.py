@@ -18,34 +18,34 @@ from facecheck.core.workspace import BUILTIN
 
 if TYPE_CHECKING:
     from facecheck.data.audit import AuditResult, Guess
-    from facecheck.data.dedup import DedupResult
-    from facecheck.data.explain import Explanation
-    from facecheck.data.fetch import Fetched, FetchResult, Listed, Listing
+    from facecheck.data.duplicates.dedup import DedupResult
+    from facecheck.data.duplicates.explain import Explanation
     from facecheck.data.index import IndexResult
     from facecheck.data.interchange import ConvertResult
     from facecheck.data.leaks import CheckResult, Proof
+    from facecheck.data.sources.fetch import Fetched, FetchResult, Listed, Listing
     from facecheck.data.split import SplitResult
+    from facecheck.engines.export import ExportResult
+    from facecheck.evaluation.calibrate import CalibrateResult, ErrorRate
+    from facecheck.evaluation.evaluate import EvaluateResult
+    from facecheck.evaluation.leave_one_out import LeaveOneOutResult
+    from facecheck.evaluation.robustness import BenchmarkResult, Case, Share
+    from facecheck.evaluation.studies.study import StudyResult
     from facecheck.generator.quality import Distance, GenerateQualityResult
     from facecheck.generator.sample import GenerateSampleResult
     from facecheck.generator.state import Row
     from facecheck.generator.train import GenerateTrainResult
-    from facecheck.model.benchmark_model import BenchmarkResult, Case, Share
-    from facecheck.model.calibrate import CalibrateResult, ErrorRate
-    from facecheck.model.evaluate import EvaluateResult
-    from facecheck.model.export import ExportResult
-    from facecheck.model.leave_one_out import LeaveOneOutResult
-    from facecheck.model.lr_find import LrFindResult
     from facecheck.model.metrics import Calibration, Figure, Ranking, Summary
-    from facecheck.model.state import Epoch
-    from facecheck.model.study import StudyResult
-    from facecheck.model.train import TrainResult
     from facecheck.report.curation_report import CurationReport
     from facecheck.report.explain import ExplainedFace, ExplainResult
     from facecheck.report.run_report import RunReport
     from facecheck.report.scan_report import ScanReport
     from facecheck.scanner.job import ScanResult
-    from facecheck.scanner.merge import MergeResult
-    from facecheck.scanner.place import PlaceResult
+    from facecheck.scanner.results.merge import MergeResult
+    from facecheck.scanner.results.place import PlaceResult
+    from facecheck.training.lr_find import LrFindResult
+    from facecheck.training.state import Epoch
+    from facecheck.training.train import TrainResult
 
 _TEXT_COLUMNS = frozenset(
     (
@@ -765,7 +765,7 @@ def _summary_cells(summary: Summary) -> list[str]:
 
 def render_study(result: StudyResult) -> RenderableType:
     """Render one row a variant, and where the rest is."""
-    from facecheck.model.study_tables import table_text
+    from facecheck.evaluation.studies.tables import table_text
 
     headings, rows = table_text(result.variants)
     table = _table(*headings)

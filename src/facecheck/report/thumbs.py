@@ -10,9 +10,9 @@ from PIL import Image
 from facecheck.core.errors import ImageError
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.scanner.faces import Box, face_square
-from facecheck.scanner.inputs import load_named
+from facecheck.scanner.inputs.items import load_named
 from facecheck.scanner.picture import Picture
-from facecheck.scanner.rows import PATH, Row
+from facecheck.scanner.results.rows import PATH, Row
 
 #: Longest side of a thumbnail in pixels.
 SIDE = 128

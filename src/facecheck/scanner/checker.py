@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facecheck.core.workspace import find_checkpoint
-from facecheck.model.engine import load_predictor
+from facecheck.engines.load import load_predictor
 from facecheck.model.predict import Verdict
 from facecheck.model.transforms import load_input
 

@@ -24,18 +24,18 @@ from facecheck.core.files import path_text, sha256_file
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.data.face_detector import find_face_detector
-from facecheck.model.engine import load_predictor
+from facecheck.engines.load import load_predictor
 from facecheck.model.predict import Predictor
-from facecheck.scanner.archives import is_archive_name
-from facecheck.scanner.chunks import Work, here
-from facecheck.scanner.columns import COLUMNS
 from facecheck.scanner.faces import check_detector
-from facecheck.scanner.inputs import STDIN, Inputs, Item, Passed, find_inputs, shard
-from facecheck.scanner.place import PlaceResult, place
+from facecheck.scanner.inputs.archives import is_archive_name
+from facecheck.scanner.inputs.items import STDIN, Inputs, Item, Passed, find_inputs, shard
+from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.prepare import prepare
-from facecheck.scanner.remote import is_address
-from facecheck.scanner.sink import CHUNK, Sink, StreamSink
+from facecheck.scanner.results.columns import COLUMNS
+from facecheck.scanner.results.place import PlaceResult, place
+from facecheck.scanner.results.sink import CHUNK, Sink, StreamSink
 from facecheck.scanner.watch import watch as watched
+from facecheck.scanner.workers.local import Work, here
 
 #: Seconds that decoding one file, and finding its faces, may take.
 TIMEOUT = 60.0
@@ -118,8 +118,8 @@ def scan(
 ) -> ScanResult:
     """Judge every image among the inputs: one row per file, bad files included.
 
-    Rows come in the order of :func:`~facecheck.scanner.inputs.find_inputs`. They are written as
-    they come, to ``<out>.partial``; interrupt at any moment and run the same again, and it goes on
+    Rows come in the order of :func:`~facecheck.scanner.inputs.items.find_inputs`. They are written
+    as they come, to ``<out>.partial``; interrupt at any moment and run the same again: it goes on
     to the same bytes as an unbroken run. Files that were added, removed or changed meanwhile are
     judged anew, with all behind them; a change of model or options starts anew.
 
@@ -157,7 +157,7 @@ def scan(
         confirmed: the user agreed to the move.
         overwrite: replace an existing ``out``.
         engine: where chunks are judged, with the same rows: ``local``, on this machine; or ``ray``,
-            on a cluster, see :mod:`~facecheck.scanner.on_ray`.
+            on a cluster, see :mod:`~facecheck.scanner.workers.on_ray`.
         ray_address: of the cluster, ``auto`` for the one that runs on this machine, ``local`` to
             start one for this scan; None takes RAY_ADDRESS, or ``local``.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``; of a cluster ``auto`` is what this machine
@@ -198,7 +198,7 @@ def scan(
     found = look()
     items = watched(found, watch) if watch else _part(_some(found, inputs), part)
     if engine == RAY:
-        from facecheck.scanner.on_ray import need_ray, on_ray
+        from facecheck.scanner.workers.on_ray import need_ray, on_ray
 
         need_ray()
     # Who sends work to a cluster need not have what the cluster computes on.

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from facecheck.core.errors import ImageError
-from facecheck.core.kinds import REAL
+from facecheck.core.labels import REAL
 from facecheck.model.predict import ARTIFICIAL, ERROR, OK, Verdict
 from facecheck.model.stability import variants
 from facecheck.model.transforms import Transform, load_input, to_input
 from facecheck.scanner.faces import SMALLEST, Face, face_square, find_faces, is_close_up
-from facecheck.scanner.inputs import Item
+from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.picture import Picture
 
 #: Faces were sought, none was found, and the model does not take the whole image for one made by

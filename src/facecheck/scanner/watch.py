@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from threading import Event
 
-from facecheck.scanner.inputs import Item
+from facecheck.scanner.inputs.items import Item
 
 #: Seconds between two looks.
 INTERVAL = 1.0
@@ -27,7 +27,8 @@ def watch(
     system and network disk, and misses nothing. Memory grows by some 200 bytes for each item.
 
     Args:
-        items: looked through again and again, as :class:`~facecheck.scanner.inputs.Inputs` can be.
+        items: looked through again and again, as
+            :class:`~facecheck.scanner.inputs.items.Inputs` can be.
         stop: set it, from another thread, to end cleanly.
         interval: seconds, above 0.
     """

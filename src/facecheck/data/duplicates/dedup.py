@@ -1,0 +1,331 @@
+"""dedup: exact and near duplicates to groups, exclusions and a duplicates table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from facecheck.core.errors import ImageError, ManifestError, UsageError, did_you_mean
+from facecheck.core.files import path_text, refuse_to_overwrite
+from facecheck.core.manifest import (
+    Record,
+    input_meta,
+    read_manifest,
+    read_meta,
+    write_manifest,
+    write_table,
+)
+from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.data.duplicates.apply import ApplyResult, check_way
+from facecheck.data.duplicates.apply import apply as lay_out
+from facecheck.data.duplicates.groups import connected
+from facecheck.data.duplicates.hamming import MAX_RADIUS
+from facecheck.data.duplicates.keepers import LEVELS, Match, find_keepers
+
+#: Values that dedup itself writes to the ``excluded`` column, and so takes back when run again.
+DUPLICATE = "duplicate"
+CONFLICT = "conflict"
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """One record that holds the same picture as another, and why we say so.
+
+    Attributes:
+        dropped: the record that is excluded.
+        keeper: the record that stands for it.
+        why: ``same bytes``, ``same pixels``, ``same picture`` (re-encoded or resized) or ``edited
+            picture`` (cropped, mirrored or recoloured).
+        distance: bits between the two pHashes, of the views under which they met.
+        correlation: of the grey thumbnails, aligned; 1 for the same pixels.
+        detail: of their details.
+        difference: mean RGB difference of the thumbnails, 0 to 255, not aligned.
+        view: how one had to be looked at: ``whole``, ``mirrored`` or ``cropped``.
+        conflict: whether files of this picture carry different kinds, so that the keeper is
+            excluded too until someone decides.
+        dropped_kind: the kind of the dropped record.
+        keeper_kind: the kind of the keeper.
+        dropped_source: the source of the dropped record.
+        keeper_source: the source of the keeper.
+    """
+
+    dropped: str
+    keeper: str
+    why: str
+    distance: int
+    correlation: float
+    detail: float
+    difference: float
+    view: str
+    conflict: bool
+    dropped_kind: str
+    keeper_kind: str
+    dropped_source: str
+    keeper_source: str
+
+
+@dataclass(frozen=True)
+class DedupResult:
+    """What ``dedup`` did.
+
+    Attributes:
+        manifest: where the manifest with groups was written.
+        duplicates: where the duplicates table was written, one row per :class:`Duplicate`.
+        contamination: where the counts of confirmed pairs, source by source, were written
+            (``source``, ``other_source``, ``pairs``).
+        conflicts_table: where the files of pictures that carry different kinds were listed
+            (``picture``, ``path``, ``kind``, ``source``).
+        level: how far it went, one of :data:`facecheck.data.duplicates.keepers.LEVELS`.
+        records: records in the manifest.
+        dropped: records excluded as duplicates, by reason.
+        conflicts: records excluded because files of one picture carry different kinds.
+        groups: groups among the records that are left.
+        candidates: pairs that the hash proposed and thumbnails decided.
+        by_sources: confirmed pairs by (source, source), names in order.
+        by_kinds: records in conflict by the kinds that their picture carries, joined by `` / ``.
+        applied: the clean tree, if one was asked for.
+    """
+
+    manifest: Path
+    duplicates: Path
+    contamination: Path
+    conflicts_table: Path
+    level: str
+    records: int
+    dropped: Mapping[str, int]
+    conflicts: int
+    groups: int
+    candidates: int
+    by_sources: Mapping[tuple[str, str], int]
+    by_kinds: Mapping[str, int]
+    applied: ApplyResult | None
+
+
+def dedup(
+    manifest: Path,
+    *,
+    out: Path | None = None,
+    level: str = "picture",
+    radius: int = 8,
+    apply: str | None = None,
+    to: Path | None = None,
+    overwrite: bool = False,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> DedupResult:
+    """Find files that hold the same picture; group them and exclude all but one of each.
+
+    Records are taken in order of preference (more pixels, then more bytes, then sha256, then
+    path). Each is a keeper unless it is confirmed to hold the picture of an earlier keeper. Every
+    dropped record is thus compared with its keeper itself, never through a chain of others. No
+    file is touched and no row removed: the columns ``group`` and ``excluded`` change, and running
+    it again gives the same result, whatever the order of the rows.
+
+    Args:
+        manifest: a manifest by ``index``.
+        out: where the result goes; None updates the manifest in place.
+        level: ``bytes`` (equal files), ``pixels`` (and equal pixels), ``picture`` (and the same
+            picture re-encoded or resized) or ``edited`` (and cropped, mirrored or recoloured: it
+            decodes every file).
+        radius: largest pHash distance in bits, 0 to 16, at which a pair is looked at.
+        apply: then lay what was kept out as a tree by
+            :func:`facecheck.data.duplicates.apply.apply`:
+            ``move``, ``hardlink`` or ``symlink``.
+        to: the folder of that tree.
+        overwrite: replace an existing ``out``.
+        workers: decoding threads; None takes one per core.
+        progress: told thumbnails made and to make.
+
+    Raises:
+        UsageError: the manifest is not there, ``level``, ``radius`` or ``apply`` is none, ``out``
+            exists, or one of ``apply`` and ``to`` is missing.
+        ManifestError: a hash is missing or malformed, or a file that must be looked at is gone.
+        FacecheckError: a place in the tree is taken.
+    """
+    check_level(level)
+    check_radius(radius)
+    check_way(apply, to)
+    table = read_manifest(manifest)
+    target = out or manifest
+    if target != manifest:
+        refuse_to_overwrite(target, overwrite=overwrite)
+    for column in ("sha256", "pixel_hash", "phash"):
+        table.require_filled(column, manifest)
+    records = list(table.records())
+    # What the user excluded for reasons of their own must not stand for anything else.
+    ours = [i for i, record in enumerate(records) if record.excluded in {"", DUPLICATE, CONFLICT}]
+    try:
+        keepers, candidates = find_keepers(
+            *(records, ours),
+            level=level,
+            radius=radius,
+            workers=workers or cpu_count(),
+            progress=progress,
+        )
+    except ImageError as error:
+        raise ManifestError(
+            f"{path_text(manifest)}: {error}: run `facecheck index` again"
+        ) from None
+    disputed = _disputed(records, keepers)
+    duplicates = [
+        _duplicate(records[index], records[match.keeper], match, match.keeper in disputed)
+        for index, match in sorted(keepers.items())
+    ]
+    by_sources = Counter(
+        (min(pair), max(pair))
+        for pair in ((found.dropped_source, found.keeper_source) for found in duplicates)
+    )
+    conflicts = _conflicts(records, keepers, disputed)
+    names = {
+        name: target.with_name(f"{target.stem}.{name}")
+        for name in (f"duplicates{target.suffix}", "contamination.csv", "conflicts.csv")
+    }
+    duplicates_path, contamination_path, conflicts_path = names.values()
+    _write_duplicates(duplicates, duplicates_path)
+    write_table(_contamination(by_sources), contamination_path)
+    write_table(conflicts, conflicts_path)
+    result = table.with_columns(
+        group=_groups(records, keepers), excluded=_exclusions(records, keepers, disputed)
+    )
+    made_by = {
+        "command": "dedup",
+        "arguments": {"level": level, "radius": radius},
+        "input": input_meta(manifest),
+        "decode_policy": read_meta(manifest).get("decode_policy"),
+    }
+    write_manifest(result, target, made_by)
+    left = result.frame.filter(pl.col("excluded") == "")
+    kinds = conflicts.group_by("picture").agg(pl.col("kind").unique().sort().str.join(" / "))
+    return DedupResult(
+        manifest=target,
+        duplicates=duplicates_path,
+        contamination=contamination_path,
+        conflicts_table=conflicts_path,
+        level=level,
+        records=len(records),
+        dropped=Counter(pair.why for pair in duplicates if not pair.conflict),
+        conflicts=conflicts.height,
+        groups=left["group"].n_unique(),
+        candidates=candidates,
+        by_sources=dict(sorted(by_sources.items())),
+        by_kinds=Counter(conflicts.select("picture").join(kinds, on="picture")["kind"].to_list()),
+        applied=lay_out(target, to, how=apply, progress=progress) if apply and to else None,
+    )
+
+
+def check_level(level: str) -> None:
+    """Raise :class:`UsageError` unless ``level`` is one of the four."""
+    if level not in LEVELS:
+        raise UsageError(
+            f"--level {level}: the levels are {', '.join(LEVELS)}{did_you_mean(level, LEVELS)}"
+        )
+
+
+def check_radius(radius: int) -> None:
+    """Raise :class:`UsageError` unless ``radius`` can be searched."""
+    if not 0 <= radius <= MAX_RADIUS:
+        raise UsageError(f"--radius {radius}: must be 0 to {MAX_RADIUS} bits")
+
+
+def _write_duplicates(duplicates: list[Duplicate], path: Path) -> None:
+    types = {"str": pl.String, "int": pl.Int64, "float": pl.Float64, "bool": pl.Boolean}
+    schema = {field.name: types[str(field.type)] for field in fields(Duplicate)}
+    rows = [astuple(pair) for pair in sorted(duplicates, key=lambda pair: pair.dropped)]
+    write_table(pl.DataFrame(rows, schema=schema, orient="row"), path)
+
+
+def _contamination(by_sources: Mapping[tuple[str, str], int]) -> pl.DataFrame:
+    rows = [(*sources, pairs) for sources, pairs in sorted(by_sources.items())]
+    schema = {"source": pl.String, "other_source": pl.String, "pairs": pl.Int64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _conflicts(
+    records: list[Record], keepers: Mapping[int, Match], disputed: set[int]
+) -> pl.DataFrame:
+    """Return every file of a disputed picture, which is named by its keeper's path."""
+    files = [(keeper, keeper) for keeper in disputed]
+    files += [(match.keeper, i) for i, match in keepers.items() if match.keeper in disputed]
+    rows = sorted(
+        (
+            path_text(Path(records[keeper].path)),
+            path_text(Path(records[index].path)),
+            records[index].kind,
+            records[index].source,
+        )
+        for keeper, index in files
+    )
+    schema = dict.fromkeys(("picture", "path", "kind", "source"), pl.String)
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _disputed(records: list[Record], keepers: Mapping[int, Match]) -> set[int]:
+    """Return the keepers whose picture is held by files of different kinds."""
+    return {
+        match.keeper
+        for index, match in keepers.items()
+        if records[index].kind != records[match.keeper].kind
+    }
+
+
+def _duplicate(dropped: Record, keeper: Record, match: Match, conflict: bool) -> Duplicate:
+    alike = match.alike
+    return Duplicate(
+        dropped=path_text(Path(dropped.path)),
+        keeper=path_text(Path(keeper.path)),
+        why=match.why,
+        distance=match.distance,
+        correlation=round(alike.correlation, 4) if alike else 1.0,
+        detail=round(alike.detail, 4) if alike else 1.0,
+        difference=round(alike.difference, 2) if alike else 0.0,
+        view=alike.view.name if alike else "whole",
+        conflict=conflict,
+        dropped_kind=dropped.kind,
+        keeper_kind=keeper.kind,
+        dropped_source=dropped.source,
+        keeper_source=keeper.source,
+    )
+
+
+def _exclusions(
+    records: list[Record], keepers: Mapping[int, Match], disputed: set[int]
+) -> list[str]:
+    """Return the ``excluded`` column: ours anew, and the user's own reasons as they were."""
+    values = []
+    for index, record in enumerate(records):
+        keeper = keepers[index].keeper if index in keepers else index
+        if keeper in disputed:
+            values.append(CONFLICT)
+        elif index in keepers:
+            values.append(DUPLICATE)
+        else:
+            values.append("" if record.excluded in {DUPLICATE, CONFLICT} else record.excluded)
+    return values
+
+
+def _groups(records: list[Record], keepers: Mapping[int, Match]) -> list[str]:
+    """Return the ``group`` column: given groups kept whole, duplicates joined to their keeper's.
+
+    A given group (an identity, a pair) keeps its name; where duplicates join several, the first
+    name in order stands for all. A record without one is named after its keeper's pixels.
+    """
+    own = [f"pixels/{record.pixel_hash[:16]}" for record in records]
+    made_here = set(own)
+    names = sorted({*own, *(record.group for record in records if record.group)})
+    number = {name: position for position, name in enumerate(names)}
+    edges = []
+    for index, record in enumerate(records):
+        keeper = keepers[index].keeper if index in keepers else index
+        edges.append((number[own[index]], number[own[keeper]]))
+        if record.group:
+            edges.append((number[own[index]], number[record.group]))
+    component = connected(np.array(edges, np.int64).reshape(-1, 2), len(names))
+    best: dict[int, str] = {}
+    for name in sorted(names, key=lambda name: (name in made_here, name)):
+        best.setdefault(int(component[number[name]]), name)
+    return [best[int(component[number[name]])] for name in own]

@@ -1,0 +1,331 @@
+"""Which records hold the picture of a better one: the search and the rule behind dedup.
+
+Records are taken in one total order, from the best keeper to the worst (:func:`preference`). Each
+becomes a keeper unless it is confirmed to hold the picture of an earlier keeper; of several, it
+goes to the one it is most like. So every dropped record is compared with its keeper itself:
+A like B like C, but A not like C, leaves A and C. Groups are stars about a keeper, never chains,
+and so cannot grow into mega-groups. The order rests on what is in the files and on their paths,
+not on how the manifest is sorted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from facecheck.core.errors import ImageError, ManifestError
+from facecheck.core.files import path_text
+from facecheck.core.image import decode
+from facecheck.core.manifest import Record
+from facecheck.core.parallel import Progress, map_ordered, silent
+from facecheck.data.duplicates.compare import (
+    EDITS,
+    GREY_SIDE,
+    PICTURE_DIFFERENCE,
+    WHOLE,
+    Likeness,
+    Look,
+    align,
+    colour_difference,
+    edit_hashes,
+    likeness,
+    look,
+)
+from facecheck.data.duplicates.groups import connected
+from facecheck.data.duplicates.hamming import pairs_between, pairs_within
+
+#: How far dedup goes, each level beside those before it, and what it then says of a pair.
+WHY = {
+    "bytes": "same bytes",
+    "pixels": "same pixels",
+    "picture": "same picture",
+    "edited": "edited picture",
+}
+LEVELS = tuple(WHY)
+#: pHashes of pictures of one colour: they say nothing, and nothing is looked for by them.
+_BLANK = np.array([0, 1 << 63], np.uint64)
+#: How many of a pair's proposals (views under which their hashes meet) are aligned.
+_MAX_ALIGNED = 2
+
+_Pairs = npt.NDArray[np.int32]
+_Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Match:
+    """That a record holds the picture of the record at index ``keeper``, itself not dropped.
+
+    Attributes:
+        keeper: index of the keeper.
+        why: one of the values of :data:`WHY`.
+        distance: least bits between the hashes, under the view they met.
+        alike: what the thumbnails say; None for equal bytes or pixels.
+    """
+
+    keeper: int
+    why: str
+    distance: int = 0
+    alike: Likeness | None = None
+
+
+def preference(record: Record) -> tuple[int, int, str, str]:
+    """Order records from the best keeper to the worst; total, since no two share a path."""
+    return (-record.width * record.height, -record.bytes, record.sha256, record.path)
+
+
+def find_keepers(
+    records: Sequence[Record],
+    among: Sequence[int],
+    *,
+    level: str,
+    radius: int,
+    workers: int,
+    progress: Progress = silent,
+) -> tuple[dict[int, Match], int]:
+    """Return the match of every dropped index, and how many pairs thumbnails decided.
+
+    Args:
+        records: the whole manifest.
+        among: indices of the records that take part.
+        level: one of :data:`LEVELS`.
+        radius: largest pHash distance in bits at which a pair is looked at.
+        workers: decoding threads.
+        progress: told images looked at and to look at.
+
+    Raises:
+        ManifestError: a perceptual hash is malformed.
+        ImageError: a file that must be looked at cannot be decoded.
+    """
+    preferred = sorted(among, key=lambda index: preference(records[index]))
+    exact, unique = _exact_matches(records, preferred, level)
+    if level in {"bytes", "pixels"}:
+        return exact, 0
+    search = _NearSearch(records, unique, level == "edited", radius, workers, progress)
+    near = {unique[place]: match for place, match in search.run()}
+    for index, match in exact.items():
+        # Its keeper among equal pixels may itself hold the picture of a larger file.
+        if match.keeper in near:
+            exact[index] = near[match.keeper]
+    return exact | near, search.decided
+
+
+def _exact_matches(
+    records: Sequence[Record], preferred: list[int], level: str
+) -> tuple[dict[int, Match], list[int]]:
+    """Match equal pixels with the first of them; return the matches and the indices left."""
+    first: dict[str, int] = {}
+    matches: dict[int, Match] = {}
+    for index in preferred:
+        record = records[index]
+        key = record.sha256 if level == "bytes" else record.pixel_hash
+        keeper = first.setdefault(key, index)
+        if keeper != index:
+            same_bytes = record.sha256 == records[keeper].sha256
+            matches[index] = Match(keeper, WHY["bytes" if same_bytes else "pixels"])
+    return matches, list(first.values())
+
+
+class _Links:
+    """Pairs of numbers, by their first: CSR, which takes 12 bytes a pair."""
+
+    def __init__(self, pairs: _Pairs, count: int) -> None:
+        self._pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+        self._starts = np.searchsorted(self._pairs[:, 0], np.arange(count + 1))
+
+    def of(self, number: int) -> list[list[int]]:
+        """Return [other, distance] of every link of ``number``."""
+        part: list[list[int]] = self._pairs[
+            self._starts[number] : self._starts[number + 1], 1:
+        ].tolist()
+        return part
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """That the hash of ``keeper`` and the current record meet: one of them seen under ``view``."""
+
+    distance: int
+    view: int  # 0 is the whole, others count in EDITS
+    keeper_is_viewed: bool
+
+
+class _NearSearch:
+    """The search among records of distinct pixels, by their places in the order of preference.
+
+    Places with one pHash share a node, so that a crowd under one hash costs no pairs of hashes;
+    whether it is one picture is told by comparing each with the keepers alone.
+    """
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        unique: list[int],
+        edited: bool,
+        radius: int,
+        workers: int,
+        progress: Progress,
+    ) -> None:
+        self.decided = 0
+        self._records = records
+        self._unique = unique
+        self._edited = edited
+        self._workers = workers
+        self._progress = progress
+        hashes = np.array([_hash(records[index]) for index in unique], np.uint64)
+        self._told = ~np.isin(hashes, _BLANK)
+        self._node = np.zeros(len(unique), np.int64)
+        nodes, self._node[self._told] = np.unique(hashes[self._told], return_inverse=True)
+        pairs = pairs_within(nodes, radius, workers=workers)
+        self._near = _Links(np.concatenate([pairs, pairs[:, [1, 0, 2]]]), len(nodes))
+        edges = [pairs[:, :2]]
+        if edited:
+            edges += self._link_views(nodes, radius)
+        self._component = _components(edges, len(nodes))
+
+    def _link_views(self, nodes: npt.NDArray[np.uint64], radius: int) -> list[_Pairs]:
+        """Hash every picture under each edit; link those hashes with those of whole pictures."""
+        shown = np.zeros((len(self._unique), len(EDITS)), np.uint64)
+        todo = np.flatnonzero(self._told).tolist()
+        made = map_ordered(self._hashes_if_not_flat, todo, workers=self._workers)
+        for done, (place, row) in enumerate(zip(todo, made, strict=True), 1):
+            self._told[place] = row is not None
+            shown[place] = row or 0
+            self._progress(done, len(todo))
+        told = np.flatnonzero(self._told)
+        views, number = np.unique(shown[told], return_inverse=True)
+        self._views = np.zeros(shown.shape, np.int64)
+        self._views[told] = number.reshape(-1, len(EDITS))
+        pairs = pairs_between(views, nodes, radius, workers=self._workers)
+        places = np.repeat(told, len(EDITS))
+        owner = _sole_owner(self._views[told].ravel(), places, len(views))
+        resident = _sole_owner(self._node[told], told, len(nodes))
+        own = (owner[pairs[:, 0]] == resident[pairs[:, 1]]) & (owner[pairs[:, 0]] >= 0)
+        pairs = pairs[~own]  # a picture looks like itself, cropped
+        self._by_view = _Links(pairs, len(views))
+        self._by_node = _Links(pairs[:, [1, 0, 2]], len(nodes))
+        linked = np.isin(self._views[told].ravel(), pairs[:, 0])
+        owners = np.stack([self._node[places], len(nodes) + self._views[told].ravel()], axis=1)
+        met = np.stack([pairs[:, 1], len(nodes) + pairs[:, 0]], axis=1)
+        return [owners[linked].astype(np.int32), met]
+
+    def _hashes_if_not_flat(self, place: int) -> list[int] | None:
+        seen = self._look(place)
+        return None if seen.flat else edit_hashes(seen)
+
+    def _look(self, place: int) -> Look:
+        path = Path(self._records[self._unique[place]].path)
+        try:
+            return look(decode(path, short_side=GREY_SIDE).image)
+        except ImageError as error:
+            raise ImageError(f"{path_text(path)}: {error}") from None
+
+    def run(self) -> Iterator[tuple[int, Match]]:
+        """Yield every place that holds the picture of an earlier one, with its match.
+
+        Pictures that no chain of hashes links are handled apart, so that only the thumbnails of
+        one such family are held at a time, and of those only the keepers'.
+        """
+        told = np.flatnonzero(self._told)
+        family = self._component[self._node[told]]
+        crowded = np.bincount(family)[family] > 1
+        told, family = told[crowded], family[crowded]
+        order = told[np.lexsort((told, family))].tolist()
+        family_of = dict(zip(told.tolist(), family.tolist(), strict=True))
+        current = -1
+        looks = map_ordered(self._look, order, workers=self._workers)
+        for done, (place, seen) in enumerate(zip(order, looks, strict=True), 1):
+            if family_of[place] != current:
+                current = family_of[place]
+                self._keepers: dict[int, Look] = {}
+                self._keepers_at: dict[int, list[int]] = defaultdict(list)
+                self._viewers_at: dict[int, list[tuple[int, int]]] = defaultdict(list)
+            match = None if seen.flat else self._match(place, seen)
+            if match is not None:
+                yield place, match
+            elif not seen.flat:
+                self._keep(place, seen)
+            self._progress(done, len(order))
+
+    def _keep(self, place: int, seen: Look) -> None:
+        self._keepers[place] = seen
+        self._keepers_at[int(self._node[place])].append(place)
+        if self._edited:
+            for view, number in enumerate(self._views[place].tolist(), 1):
+                self._viewers_at[number].append((place, view))
+
+    def _match(self, place: int, seen: Look) -> Match | None:
+        """Return the match with the keeper most like the picture at ``place``, if any is."""
+        best: tuple[tuple[bool, float, int], Match] | None = None
+        for keeper, proposals in self._proposals(place).items():
+            self.decided += 1
+            alike = self._alike(seen, self._keepers[keeper], proposals)
+            if alike is None:
+                continue
+            why = WHY["picture" if alike.same_picture else "edited"]
+            order = (not alike.same_picture, -alike.correlation, keeper)
+            match = Match(self._unique[keeper], why, proposals[0].distance, alike)
+            if best is None or order < best[0]:
+                best = order, match
+        return best[1] if best else None
+
+    def _alike(self, seen: Look, keeper: Look, proposals: list[_Proposal]) -> Likeness | None:
+        if colour_difference(seen, keeper) <= PICTURE_DIFFERENCE:  # quick, and rules out most
+            alike = likeness(keeper, seen)
+            if alike.same_picture:
+                return alike
+        for proposal in proposals[:_MAX_ALIGNED] if self._edited else ():
+            pair = (keeper, seen) if proposal.keeper_is_viewed else (seen, keeper)
+            alike = align(*pair, EDITS[proposal.view - 1] if proposal.view else WHOLE)
+            if alike.same_edited:
+                return alike
+        return None
+
+    def _proposals(self, place: int) -> Mapping[int, list[_Proposal]]:
+        """Return the keepers whose hashes the picture's meets, and how, nearest first."""
+        found: dict[int, list[_Proposal]] = defaultdict(list)
+        node = int(self._node[place])
+        for other, distance in [[node, 0], *self._near.of(node)]:
+            for keeper in self._keepers_at.get(other, ()):
+                # Either may be the one that was cropped.
+                found[keeper] += [_Proposal(distance, 0, viewed) for viewed in (True, False)]
+        if self._edited:
+            for view, number in enumerate(self._views[place].tolist(), 1):
+                for other, distance in self._by_view.of(number):
+                    for keeper in self._keepers_at.get(other, ()):
+                        found[keeper].append(_Proposal(distance, view, False))
+            for number, distance in self._by_node.of(node):
+                for keeper, view in self._viewers_at.get(number, ()):
+                    found[keeper].append(_Proposal(distance, view, True))
+        for proposals in found.values():
+            proposals.sort(key=lambda met: (met.distance, met.view, met.keeper_is_viewed))
+        return found
+
+
+def _sole_owner(numbers: _Numbers, owners: _Numbers, count: int) -> _Numbers:
+    """Return the owner of each number, or -1 where it has several."""
+    lowest = np.full(count, np.iinfo(np.int64).max)
+    highest = np.full(count, -1, np.int64)
+    np.minimum.at(lowest, numbers, owners)
+    np.maximum.at(highest, numbers, owners)
+    return np.where(lowest == highest, lowest, -1)
+
+
+def _components(edges: list[_Pairs], least: int) -> _Numbers:
+    """Return the connected component of every number with an edge, and of those below ``least``."""
+    ends = np.concatenate(edges)
+    return connected(ends, max(least, int(ends.max(initial=-1)) + 1))
+
+
+def _hash(record: Record) -> int:
+    if not re.fullmatch(r"[0-9a-f]{16}", record.phash):
+        raise ManifestError(
+            f"phash {record.phash!r} of {path_text(Path(record.path))} is not 16 hex digits: run "
+            "`facecheck index` again"
+        )
+    return int(record.phash, 16)

@@ -1,0 +1,1 @@
+"""Source datasets: the catalogue, and how they get to data/raw."""

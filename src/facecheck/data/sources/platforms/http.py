@@ -1,0 +1,309 @@
+"""HTTP and HTTPS: resumed by Range, retried with backoff, from mirrors where there are any.
+
+Passwords, where a server asks for one, come from ``~/.netrc``.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import os
+import re
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facecheck.core.errors import SourceError
+from facecheck.core.files import require_space, sha256_file, write_json
+from facecheck.data.sources.catalog import Source
+from facecheck.data.sources.platforms import Download, RefusedError, Transfer, one_by_one
+
+if TYPE_CHECKING:
+    import requests
+
+#: Makes one request with these headers; the body is streamed.
+Ask = Callable[[Mapping[str, str]], "requests.Response"]
+
+#: Seconds to connect, and seconds of silence before a connection counts as dead.
+TIMEOUT = (15, 60)
+_BLOCK = 2**18
+_MAY_PASS = frozenset((408, 425, 429))
+_HINTS = {
+    401: "it needs a login: put one for this host into ~/.netrc",
+    403: "access is refused: see whether its terms must be accepted first",
+    404: "nothing is there: correct the handle in the catalogue, or add a mirror",
+    410: "it was taken away for good: correct the handle in the catalogue",
+}
+
+
+def where(source: Source) -> str:
+    """Return the addresses."""
+    return ", ".join(source.handles)
+
+
+def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]:
+    """Get each address, or else its mirrors, to ``folder``.
+
+    Raises:
+        SourceError: as :func:`save`, from the last address tried.
+    """
+    digests = dict(zip(source.handles, source.sha256, strict=False))
+
+    def get(handle: str, part: Transfer) -> list[Download]:
+        target = folder / file_name(handle, source.handles)
+        addresses = (handle, *source.mirrors)
+        for number, address in enumerate(addresses, 1):
+            try:
+                return [from_address(address, target, part, digests.get(handle))]
+            except SourceError as error:
+                if number == len(addresses):
+                    others = f" (and from {number - 1} other addresses)" if number > 1 else ""
+                    raise SourceError(f"{error}{others}") from None
+        raise AssertionError("there is at least one address")
+
+    return one_by_one(source.handles, transfer, get)
+
+
+def from_address(
+    address: str, target: Path, transfer: Transfer, sha256: str | None = None
+) -> Download:
+    """Get one address to ``target``.
+
+    Raises:
+        SourceError: as :func:`save`.
+    """
+    import requests
+
+    with requests.Session() as session:
+
+        def ask(headers: Mapping[str, str]) -> requests.Response:
+            return session.get(address, headers=dict(headers), stream=True, timeout=TIMEOUT)
+
+        return Download(target, save(ask, target, transfer, address, sha256))
+
+
+def file_name(address: str, addresses: tuple[str, ...]) -> str:
+    """Return a plain file name for what an address gives, unlike those of the other addresses."""
+    last = urllib.parse.unquote(urllib.parse.urlsplit(address).path.rstrip("/").split("/")[-1])
+    name = re.sub(r"[^\w.-]", "_", last).strip(".")[-100:] or "download"
+    return name if len(addresses) == 1 else f"{addresses.index(address) + 1}-{name}"
+
+
+@dataclass(frozen=True)
+class _State:
+    """What is known of a file on its way, kept beside it so that a later run can go on.
+
+    Attributes:
+        what: the address it comes from; nothing is known of a file from another.
+        validator: the server's strong ETag or date, by which it tells whether it still holds the
+            same file; empty when it gave none, and the file is then started over.
+        total: bytes of the whole file; None when the server did not say.
+    """
+
+    what: str
+    validator: str = ""
+    total: int | None = None
+
+
+class _Again(Exception):  # noqa: N818 - a reason to go on
+    """A failure that may pass: why, and what is known of how to go on.
+
+    Attributes:
+        wait: seconds that the server asks to wait.
+        discard: whether the part at hand is worth nothing.
+    """
+
+    def __init__(self, why: str, *, wait: float | None = None, discard: bool = False) -> None:
+        super().__init__(why)
+        self.wait = wait
+        self.discard = discard
+
+
+def save(ask: Ask, target: Path, transfer: Transfer, what: str, sha256: str | None = None) -> str:
+    """Stream what ``ask`` answers to ``target``, through drops and restarts; return its version.
+
+    Bytes go to ``<target>.part``, with what identifies them in ``<target>.json``; the part takes
+    its final name when whole. An earlier part is gone on with when the server confirms, by ETag
+    or date (``If-Range``), that its file is still the same.
+
+    Args:
+        ask: makes the request with the headers given (Range among them).
+        target: the file to make; when it is there already, nothing is asked.
+        transfer: progress, cancellation and patience.
+        what: the address, for messages and to tell parts of different files apart.
+        sha256: the file's digest where its makers publish one.
+
+    Raises:
+        RefusedError: the server says no for good.
+        SourceError: it fails too often, is not of the length or digest promised, or the disk is
+            full. What came stays for a later attempt, unless it is wrong.
+    """
+    notes = target.with_name(f"{target.name}.json")
+    part = target.with_name(f"{target.name}.part")
+    if target.is_file():
+        transfer.progress(target.stat().st_size, target.stat().st_size)
+        return _read_state(notes, what).validator
+    target.parent.mkdir(parents=True, exist_ok=True)
+    best = _size(part)
+    failures = 0
+    while True:
+        try:
+            state = _attempt(ask, part, notes, transfer, what)
+            break
+        except _Again as again:
+            if again.discard:
+                part.unlink(missing_ok=True)
+            gained = _size(part) > best
+            best = max(best, _size(part))
+            failures = 1 if gained else failures + 1
+            if failures >= transfer.retry.attempts:
+                raise SourceError(
+                    f"{what}: {again}, {failures} times in a row: run the same command later, and "
+                    "it goes on where it stopped"
+                ) from None
+            if again.wait is not None and again.wait > transfer.retry.longest_wait:
+                raise SourceError(
+                    f"{what}: {again}, and the server asks to wait {again.wait:,.0f} seconds: run "
+                    "the same command after that, and it goes on where it stopped"
+                ) from None
+            transfer.wait(failures, again.wait)
+    if sha256 and (found := sha256_file(part)) != sha256:
+        part.unlink()
+        raise SourceError(
+            f"{what}: its sha256 is {found}, not {sha256} as published: it is not the file that "
+            "the catalogue means, and was not kept"
+        )
+    with part.open("rb") as whole:
+        os.fsync(whole.fileno())
+    part.replace(target)
+    return state.validator
+
+
+def _attempt(ask: Ask, part: Path, notes: Path, transfer: Transfer, what: str) -> _State:
+    """Make one request and write its body; return the state of the whole file.
+
+    Raises:
+        _Again: it failed in a way that may pass.
+    """
+    import requests
+    import urllib3
+
+    known = _read_state(notes, what)
+    have = _size(part)
+    if have and have == known.total:
+        return known
+    headers = {"Accept-Encoding": "identity"}
+    if have and known.validator:
+        headers |= {"Range": f"bytes={have}-", "If-Range": known.validator}
+    transfer.check_cancelled()
+    try:
+        with ask(headers) as response:
+            start, state = _judge(response, have, known)
+            if state.total is not None:
+                require_space(part.parent, state.total - start, f"downloading {what}")
+            if start == 0:  # before the notes: they must never speak of an older file's bytes
+                part.unlink(missing_ok=True)
+            write_json(notes, asdict(state))
+            _write(response, part, start, state, transfer)
+    except (requests.exceptions.SSLError, requests.exceptions.TooManyRedirects) as error:
+        raise SourceError(f"{what}: {_short(error)}: check the address") from None
+    except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+        raise SourceError(f"{what}: {_short(error)}: correct the address") from None
+    except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise _Again(_short(error)) from None
+    if state.total is not None and _size(part) < state.total:
+        raise _Again(f"the connection ended after {_size(part):,} of {state.total:,} bytes")
+    return replace(state, total=_size(part))
+
+
+def _judge(response: requests.Response, have: int, known: _State) -> tuple[int, _State]:
+    """Return where the body belongs and what it is part of, or raise for what is no body."""
+    status, what = response.status_code, known.what
+    if status in _MAY_PASS or status >= 500:
+        raise _Again(f"HTTP {status} {response.reason}", wait=_retry_after(response))
+    if status == 416:  # our part is not of the file that is there now
+        raise _Again("the server refused to go on with the part that is here", discard=True)
+    if status not in {200, 206}:
+        hint = _HINTS.get(status, "check the address")
+        raise RefusedError(f"{what}: HTTP {status} {response.reason}: {hint}", status)
+    encoded = response.headers.get("Content-Encoding", "identity") != "identity"
+    validator = "" if encoded else _validator(response)
+    if status == 200:
+        length = response.headers.get("Content-Length", "")
+        total = int(length) if length.isdigit() and not encoded else None
+        return 0, _State(what, validator, total)
+    span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+    if span is None or int(span[1]) != have or encoded:
+        raise _Again("the server answered with another range than asked for", discard=True)
+    total = None if span[2] == "*" else int(span[2])
+    if known.total is not None and total not in {None, known.total}:
+        raise _Again("the file has another length than before", discard=True)
+    return have, _State(what, validator or known.validator, total or known.total)
+
+
+def _write(
+    response: requests.Response, part: Path, start: int, state: _State, transfer: Transfer
+) -> None:
+    done = start
+    with part.open("r+b" if start else "wb") as out:
+        out.seek(start)
+        out.truncate()
+        transfer.progress(done, state.total)
+        for block in _blocks(response):
+            transfer.check_cancelled()
+            out.write(block)
+            done += len(block)
+            transfer.progress(done, state.total)
+
+
+def _blocks(response: requests.Response) -> Iterator[bytes]:
+    """Yield the body as it comes: waiting for full blocks would lose what a drop cuts short."""
+    raw = response.raw
+    if getattr(raw, "chunked", False) or not hasattr(raw, "read1"):
+        yield from response.iter_content(_BLOCK)
+        return
+    while block := raw.read1(_BLOCK, decode_content=True):
+        yield block
+
+
+def _validator(response: requests.Response) -> str:
+    """Return what a server takes in ``If-Range``: a strong ETag, or else a date."""
+    etag = response.headers.get("ETag", "")
+    if etag and not etag.startswith("W/"):
+        return etag
+    return response.headers.get("Last-Modified", "")
+
+
+def _retry_after(response: requests.Response) -> float | None:
+    """Return the seconds a server asks to wait, from a number or a date."""
+    asked = response.headers.get("Retry-After", "").strip()
+    if asked.isdigit():
+        return float(asked)
+    try:
+        moment = email.utils.parsedate_to_datetime(asked)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
+
+
+def _read_state(notes: Path, what: str) -> _State:
+    """Return what was noted of this very file, or a state that knows nothing of it."""
+    try:
+        stored = _State(**json.loads(notes.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return _State(what)
+    return stored if stored.what == what else _State(what)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _short(error: BaseException) -> str:
+    """Return the core of an error that requests wrapped in others."""
+    text = str(error)
+    inner = re.search(r"(?:Errno -?\d+\] |\(')([^'\"()<>\[\]]+)", text)
+    return " ".join((inner[1] if inner else text).split())[:200] or type(error).__name__

@@ -1,0 +1,1 @@
+"""What runs a model (torch, ONNX Runtime, TorchScript, OpenVINO, LiteRT), and exports to them."""

@@ -1,0 +1,309 @@
+"""calibrate: a checkpoint and a val split to a temperature, thresholds and a guard."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.stats import beta
+
+from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.files import path_text, refuse_to_overwrite, sha256_file
+from facecheck.core.labels import REAL
+from facecheck.core.parallel import Progress, silent
+from facecheck.core.workspace import BUILTIN
+from facecheck.engines.load import load_predictor
+from facecheck.model.checkpoint import Header
+from facecheck.model.metrics import Floats, Labels, calibration_error, softmax, summarise
+from facecheck.model.ood import fit_guard
+from facecheck.model.outputs import SplitOutputs, predict_split
+from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN
+
+#: The share of either side that may be judged wrong; the percentage that the guard lets through.
+BUDGET, GUARD = 0.01, 99.0
+#: Budgets that a scan can choose among, where there are images enough to prove them.
+BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+#: Where the temperature is looked for.
+_TEMPERATURES = (0.05, 20.0)
+
+
+@dataclass(frozen=True)
+class ErrorRate:
+    """How often one side gets the verdict of the other, on the images calibrated on.
+
+    Attributes:
+        images: of that side.
+        wrong: those with the verdict of the other side.
+        bound: one-sided 95 % upper bound of the rate (Clopper & Pearson 1934), 0 to 1.
+        uncertain: those without a verdict either way.
+    """
+
+    images: int
+    wrong: int
+    bound: float
+    uncertain: int
+
+
+@dataclass(frozen=True)
+class CalibrateResult:
+    """What ``calibrate`` found.
+
+    Attributes:
+        checkpoint: the file that was calibrated.
+        out: where the calibrated checkpoint is.
+        manifest: the manifest whose val split was read.
+        budget: the share of either side that may be judged wrong, above 0 to below 0.5.
+        images: images calibrated on.
+        temperature: what logits are divided by.
+        loss_before: mean cross-entropy in nats at temperature 1.
+        loss: the same at ``temperature``.
+        ece_before: expected calibration error of the most probable kind at temperature 1, 0 to 1.
+        ece: the same at ``temperature``.
+        thresholds: a score up to the first is real, from the second on artificial.
+        real: real images judged artificial.
+        artificial: artificial images judged real.
+        guard: the largest distance from a kind's centre that is let through; None without a guard.
+        guarded: images of the val split that the guard refuses.
+        errors: (path, reason) of files that could not be read; they count nowhere above.
+    """
+
+    checkpoint: Path
+    out: Path
+    manifest: Path
+    budget: float
+    images: int
+    temperature: float
+    loss_before: float
+    loss: float
+    ece_before: float
+    ece: float
+    thresholds: tuple[float, float]
+    real: ErrorRate
+    artificial: ErrorRate
+    guard: float | None
+    guarded: int
+    errors: tuple[tuple[str, str], ...]
+
+
+def calibrate(
+    checkpoint: Path,
+    manifest: Path,
+    *,
+    budget: float = BUDGET,
+    guard: float = GUARD,
+    out: Path | None = None,
+    overwrite: bool = False,
+    device: str = "auto",
+    batch_size: int = 32,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> CalibrateResult:
+    """Fit temperature, thresholds and guard of a checkpoint on the ``val`` split, and store them.
+
+    The weights stay as they are, and an earlier calibration is replaced, so that calibrating twice
+    gives the same file.
+
+    Args:
+        checkpoint: a checkpoint by ``train``, or an export of one.
+        manifest: a manifest by ``split``.
+        budget: the share of real images that may be called artificial, and of artificial ones that
+            may be called real; above 0 and below 0.5.
+        guard: the percentage of the val images that are let through by the guard, 50 to 100: what
+            is further from every kind than they are becomes uncertain; 100 makes no guard.
+        out: where the calibrated checkpoint goes; None updates ``checkpoint``.
+        overwrite: replace an existing ``out``.
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        batch_size: images a step, 1 or more.
+        workers: decoding threads; None takes one per core.
+        progress: told images done and images in all.
+
+    Raises:
+        UsageError: an argument cannot be, or a file is not there.
+        CheckpointError: the checkpoint cannot be used or written; for an export, the extra
+            that writes it is missing.
+        ManifestError: the manifest cannot be read.
+        FacecheckError: the val split lacks real or artificial images, or holds a kind the
+            checkpoint does not know.
+    """
+    if not 0 < budget < 0.5:
+        raise UsageError(f"--budget {budget}: must be a share above 0 and below 0.5")
+    if not 50 <= guard <= 100:
+        raise UsageError(f"--guard {guard}: must be a percentage, 50 to 100")
+    if out is not None and out != checkpoint:
+        refuse_to_overwrite(out, overwrite=overwrite)
+    if (out or checkpoint) == BUILTIN:
+        raise UsageError(
+            "the package's own model stays as it is: name a file for yours with --out, such as "
+            "calibrated.onnx"
+        )
+    if out is not None and out.suffix.lower() != checkpoint.suffix.lower():
+        raise UsageError(f"{path_text(out)}: must end in {checkpoint.suffix}, as the checkpoint")
+    predictor = load_predictor(checkpoint, device, features=True)
+    found = predict_split(
+        *(predictor, checkpoint, manifest, "val", ()),
+        batch_size=batch_size,
+        workers=workers,
+        progress=progress,
+    )
+    artificial = found.labels != predictor.header.kinds.index(REAL)
+    if artificial.all() or not artificial.any():
+        raise FacecheckError(
+            f"{path_text(manifest)}: its val split holds {'no ' if artificial.all() else 'only '}"
+            f"{REAL}: calibration needs real and artificial images: run `facecheck split` again"
+        )
+    header = fitted_header(predictor.header, found, budget, guard)
+    header = replace(
+        header,
+        calibration={
+            "manifest_sha256": sha256_file(manifest),
+            "budget": budget,
+            "budgets": _by_budget(header, found, budget),
+            "real": int((~artificial).sum()),
+            "artificial": int(artificial.sum()),
+        },
+    )
+    target = out or checkpoint
+    predictor.save(header, target)
+    return _result(checkpoint, target, manifest, budget, header, found)
+
+
+def fitted_header(
+    header: Header, found: SplitOutputs, budget: float = BUDGET, guard: float = GUARD
+) -> Header:
+    """Return a header with the temperature, thresholds and guard that fit these outputs.
+
+    Args:
+        header: of the checkpoint that gave them.
+        found: outputs for real and artificial images.
+        budget: as ``calibrate`` takes it, like ``guard``.
+    """
+    temperature = fit_temperature(found.logits, found.labels)
+    real = header.kinds.index(REAL)
+    scores = 1 - softmax(found.logits / temperature)[:, real]
+    return replace(
+        header,
+        temperature=temperature,
+        thresholds=choose_thresholds(
+            scores[found.labels == real], scores[found.labels != real], budget
+        ),
+        guard=None
+        if guard == 100 or found.features is None
+        else fit_guard(found.features, found.labels, guard),
+    )
+
+
+def _by_budget(header: Header, found: SplitOutputs, budget: float) -> dict[str, Any]:
+    """Return the thresholds for each budget that the images can prove, and for ``budget``."""
+    real = header.kinds.index(REAL)
+    scores = 1 - softmax(found.logits / header.temperature)[:, real]
+    sides = scores[found.labels == real], scores[found.labels != real]
+    provable = [one for one in BUDGETS if min(map(len, sides)) >= 1 / one - 1]
+    return {f"{one:g}": choose_thresholds(*sides, one) for one in sorted({*provable, budget})}
+
+
+def fit_temperature(logits: Floats, labels: Labels) -> float:
+    """Return the temperature, 0.05 to 20, that makes probabilities fit best.
+
+    Minimises the cross-entropy (Guo et al. 2017) against labels that leave 1 / (n + 2) to the other
+    kinds (Platt 1999), so that a few images that are all right do not make certainty.
+
+    Args:
+        logits: shape (n, kinds), n of 1 or more.
+        labels: shape (n,).
+    """
+    count, kinds = logits.shape
+    left = 1 / (count + 2)
+    wanted = np.full((count, kinds), left / (kinds - 1))
+    wanted[np.arange(count), labels] = 1 - left
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits / math.exp(log_temperature)
+        shifted = scaled - scaled.max(axis=1, keepdims=True)
+        log_sum = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return float((wanted * (log_sum - shifted)).sum(axis=1).mean())
+
+    low, high = map(math.log, _TEMPERATURES)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
+    return round(math.exp(found.x), 6)
+
+
+def choose_thresholds(real: Floats, artificial: Floats, budget: float) -> tuple[float, float]:
+    """Return the thresholds between which a score is uncertain, for an error budget.
+
+    Of n images of one side as many may be judged wrong as a split conformal set allows,
+    floor(budget (n + 1)) - 1 (Vovk et al. 2005): then the expected rate among new images of the
+    same sources is within the budget, not only the rate seen. With fewer than 2 / budget - 1
+    images none may be wrong; below 1 / budget - 1 that is no proof, and the bound that
+    ``calibrate`` returns says so. Where the thresholds would cross they meet, as near to 0.5 as
+    both budgets allow, and nothing is uncertain.
+
+    Args:
+        real: scores of real images, shape (n,), 0 to 1, n of 1 or more.
+        artificial: scores of artificial images, likewise.
+        budget: the share of either side, above 0 and below 0.5.
+    """
+    high = _beyond(real, artificial, budget)
+    low = 1 - _beyond(1 - artificial, 1 - real, budget)
+    if high <= low:
+        low = high = min(max(0.5, high), low)
+    return low, high
+
+
+def _beyond(scores: Floats, others: Floats, budget: float) -> float:
+    """Return the least threshold that only so many scores reach.
+
+    It lies in the middle between the last score that must not reach it and the next one there is.
+    """
+    allowed = max(0, math.floor(budget * (len(scores) + 1) + 1e-9) - 1)
+    last = np.sort(scores)[::-1][allowed]
+    above = np.concatenate([scores, others])
+    above = above[above > last]
+    return float((last + (above.min() if len(above) else 1.0)) / 2)
+
+
+def _result(
+    checkpoint: Path,
+    out: Path,
+    manifest: Path,
+    budget: float,
+    header: Header,
+    found: SplitOutputs,
+) -> CalibrateResult:
+    verdicts = np.array([answer.verdict for answer in found.verdicts(header)])
+    real = found.labels == header.kinds.index(REAL)
+    scaled = found.logits / header.temperature
+    guard, features = header.guard, found.features
+    refused = [] if guard is None or features is None else map(guard.refuses, features)
+    return CalibrateResult(
+        checkpoint=checkpoint,
+        out=out,
+        manifest=manifest,
+        budget=budget,
+        images=len(found.labels),
+        temperature=header.temperature,
+        loss_before=summarise(found.logits, found.labels).loss,
+        loss=summarise(scaled, found.labels).loss,
+        ece_before=_ece(found.logits, found.labels),
+        ece=_ece(scaled, found.labels),
+        thresholds=header.thresholds,
+        real=_rate(verdicts[real], ARTIFICIAL),
+        artificial=_rate(verdicts[~real], REAL_VERDICT),
+        guard=None if guard is None else guard.limit,
+        guarded=sum(refused),
+        errors=found.errors,
+    )
+
+
+def _ece(logits: Floats, labels: Labels) -> float:
+    right = (logits.argmax(axis=1) == labels).astype(np.float64)
+    return calibration_error(softmax(logits).max(axis=1), right)
+
+
+def _rate(verdicts: np.ndarray[tuple[int, ...], np.dtype[np.str_]], wrong: str) -> ErrorRate:
+    count, bad = len(verdicts), int((verdicts == wrong).sum())
+    bound = 1.0 if bad == count else float(beta.ppf(0.95, bad + 1, count - bad))
+    return ErrorRate(count, bad, bound, int((verdicts == UNCERTAIN).sum()))

@@ -1,0 +1,381 @@
+"""evaluate: a checkpoint and a split to results by kind and source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from facecheck.core.errors import FacecheckError
+from facecheck.core.files import atomic_path, refuse_to_overwrite
+from facecheck.core.labels import REAL
+from facecheck.core.manifest import check_table_suffix, write_table
+from facecheck.core.parallel import Progress, silent
+from facecheck.data.audit import metadata_shares
+from facecheck.engines.load import load_predictor
+from facecheck.model.checkpoint import Header
+from facecheck.model.metrics import (
+    Calibration,
+    Figure,
+    Flags,
+    Floats,
+    Labels,
+    Ranking,
+    RiskCoverage,
+    Summary,
+    balanced_top1,
+    calibration,
+    confusion,
+    ranking,
+    risk_coverage,
+    share,
+    softmax,
+    summarise,
+    wilson,
+)
+from facecheck.model.outputs import SplitOutputs, predict_split
+from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT
+
+
+@dataclass(frozen=True)
+class VerdictSummary:
+    """How the verdicts of some images fit.
+
+    Attributes:
+        count: images.
+        right: verdicts that are right.
+        wrong: verdicts that are wrong.
+        uncertain: images without a verdict either way.
+        interval: 95 % Wilson interval of the share that is right.
+        coverage: share that has a verdict, with a Wilson interval.
+        accuracy: share right of those, with a Wilson interval; not defined where there is none.
+    """
+
+    count: int
+    right: int
+    wrong: int
+    uncertain: int
+    interval: tuple[float, float]
+    coverage: Figure
+    accuracy: Figure
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """How many images of one source are guessed right from their files' headers alone.
+
+    By the forests of ``audit``, which never saw the image that they guess at, and weigh every kind
+    alike; so on a sample of the whole manifest, whatever the split.
+
+    Attributes:
+        kind: share whose kind is guessed right, to be held against top-1, 0 to 1; None where the
+            audit had too few images to ask.
+        side: share guessed right to be real or artificial, to be held against the verdicts.
+    """
+
+    kind: float | None
+    side: float | None
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """How good a checkpoint is on one split.
+
+    Attributes:
+        checkpoint: the file.
+        manifest: the manifest.
+        split: which split of it.
+        kinds: in the order of the confusion matrix.
+        overall: all images.
+        balanced_accuracy: mean of the kinds' top-1, 0 to 1.
+        by_kind: each kind.
+        by_source: each (kind, source).
+        verdicts: real against artificial, overall.
+        verdicts_by_source: real against artificial, each (kind, source).
+        ranking: real against artificial by score alone; its ``accuracy`` is at the middle of the
+            checkpoint's two thresholds.
+        ranking_by_source: each (kind, source) against all images of the other side.
+        calibration: all images.
+        calibration_by_source: each (kind, source).
+        risk_coverage: of the answer real or artificial, by its probability, without the guard.
+        baseline: what metadata alone gets right of each (kind, source); empty when not asked for,
+            or when the manifest is too small to be audited.
+        confusion: counts by true kind (rows) and predicted kind (columns).
+        errors: (path, reason) of files that could not be decoded; they count nowhere above.
+        predictions: where the table of every prediction was written, if asked for.
+        features: where the features were written, if asked for.
+    """
+
+    checkpoint: Path
+    manifest: Path
+    split: str
+    kinds: tuple[str, ...]
+    overall: Summary
+    balanced_accuracy: Figure
+    by_kind: Mapping[str, Summary]
+    by_source: Mapping[tuple[str, str], Summary]
+    verdicts: VerdictSummary
+    verdicts_by_source: Mapping[tuple[str, str], VerdictSummary]
+    ranking: Ranking
+    ranking_by_source: Mapping[tuple[str, str], Ranking]
+    calibration: Calibration
+    calibration_by_source: Mapping[tuple[str, str], Calibration]
+    risk_coverage: RiskCoverage
+    baseline: Mapping[tuple[str, str], Baseline]
+    confusion: tuple[tuple[int, ...], ...]
+    errors: tuple[tuple[str, str], ...]
+    predictions: Path | None
+    features: Path | None
+
+
+def evaluate(
+    checkpoint: Path,
+    manifest: Path,
+    *,
+    split: str = "test",
+    sources: Sequence[str] = (),
+    predictions: Path | None = None,
+    features: Path | None = None,
+    baseline: bool = True,
+    overwrite: bool = False,
+    device: str = "auto",
+    batch_size: int = 32,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> EvaluateResult:
+    """Judge a checkpoint on one split of a manifest.
+
+    Args:
+        checkpoint: a checkpoint by ``train``.
+        manifest: a manifest by ``split``.
+        split: ``train``, ``val`` or ``test``.
+        sources: judge only these kinds, sources or ``kind/source`` pairs.
+        predictions: write a table of every prediction here, ``.csv`` or ``.parquet``.
+        features: write what the head sees of every image here, ``.npz``, for PCA or t-SNE:
+            ``features`` (n, width), ``logits`` (n, kinds), ``classes`` (their order), ``paths``,
+            ``kinds`` and ``sources`` (n,).
+        baseline: say beside each source how far metadata alone would get, from the manifest's
+            ``.audit.json``, or by making that first.
+        overwrite: replace existing ``predictions`` and ``features``.
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        batch_size: images a step, 1 or more.
+        workers: decoding threads; None takes one per core.
+        progress: told images done and images in all.
+
+    Raises:
+        UsageError: an argument cannot be, or a file is not there.
+        CheckpointError: the checkpoint cannot be used.
+        ManifestError: the manifest cannot be read.
+        FacecheckError: the split has no images, holds a kind the checkpoint does not know, or
+            none of its files can be read.
+    """
+    if predictions is not None:
+        check_table_suffix(predictions)
+        refuse_to_overwrite(predictions, overwrite=overwrite)
+    if features is not None:
+        refuse_to_overwrite(_npz(features), overwrite=overwrite)
+    predictor = load_predictor(checkpoint, device, features=features is not None)
+    found = predict_split(
+        *(predictor, checkpoint, manifest, split, sources),
+        batch_size=batch_size,
+        workers=workers,
+        progress=progress,
+    )
+    result = evaluated(
+        *(found, predictor.header, checkpoint, manifest, split),
+        baseline=metadata_baseline(manifest, workers=workers) if baseline else {},
+    )
+    if predictions is not None:
+        write_table(prediction_table(found, predictor.header), predictions)
+    if features is not None and found.features is not None:
+        _write_features(found, result.kinds, _npz(features))
+    return replace(
+        result,
+        predictions=predictions,
+        features=None if features is None else _npz(features),
+    )
+
+
+def evaluated(
+    found: SplitOutputs,
+    header: Header,
+    checkpoint: Path,
+    manifest: Path,
+    split: str,
+    *,
+    baseline: Mapping[tuple[str, str], Baseline],
+) -> EvaluateResult:
+    """Return what a checkpoint's outputs for a split are worth; it reads no file.
+
+    Args:
+        found: the outputs.
+        header: of the checkpoint that gave them.
+        checkpoint: what the result says of where they come from, like ``manifest`` and ``split``.
+        manifest: likewise.
+        split: likewise.
+        baseline: by :func:`metadata_baseline`.
+    """
+    kinds, table, labels = header.kinds, found.logits, found.labels
+    frame = _with_verdicts(found, header)
+    probabilities = softmax(table / header.temperature)
+    scores = 1 - probabilities[:, kinds.index(REAL)]
+    judgement = _Judged(
+        probabilities, labels, scores, labels != kinds.index(REAL), sum(header.thresholds) / 2
+    )
+    everything = np.arange(len(labels))
+    places = {
+        (str(kind), str(source)): part["row"].to_numpy()
+        for (kind, source), part in _parts(frame.with_row_index("row"), ["kind", "source"])
+    }
+    by_kind = _summaries(frame, table, labels, ["kind"])
+    balanced = balanced_top1(table.argmax(axis=1) == labels, labels, len(kinds))
+    return EvaluateResult(
+        checkpoint=checkpoint,
+        manifest=manifest,
+        split=split,
+        kinds=kinds,
+        overall=summarise(table, labels),
+        balanced_accuracy=balanced,
+        by_kind={kind: by_kind[kind,] for kind in kinds if (kind,) in by_kind},
+        by_source={key: summarise(table[rows], labels[rows]) for key, rows in places.items()},
+        verdicts=_verdicts(frame),
+        verdicts_by_source={key: _verdicts(frame[rows]) for key, rows in places.items()},
+        ranking=judgement.ranking(everything),
+        ranking_by_source={
+            key: judgement.ranking(judgement.against(rows)) for key, rows in places.items()
+        },
+        calibration=judgement.calibration(everything),
+        calibration_by_source={key: judgement.calibration(rows) for key, rows in places.items()},
+        risk_coverage=judgement.risk_coverage(),
+        baseline=baseline,
+        confusion=confusion(table.argmax(axis=1), labels, len(kinds)),
+        errors=found.errors,
+        predictions=None,
+        features=None,
+    )
+
+
+def _with_verdicts(found: SplitOutputs, header: Header) -> pl.DataFrame:
+    judged = found.verdicts(header)
+    return found.frame.with_columns(
+        pl.Series("verdict", [answer.verdict for answer in judged]),
+        pl.Series("predicted_kind", [answer.kind for answer in judged]),
+        pl.Series("score", [round(answer.score, 6) for answer in judged]),
+    )
+
+
+def prediction_table(found: SplitOutputs, header: Header) -> pl.DataFrame:
+    """Return every prediction: path, source, kind, verdict, predicted_kind, score and p_KIND."""
+    probabilities = np.round(softmax(found.logits / header.temperature), 6)
+    columns = [
+        pl.Series(f"p_{kind}", values)
+        for kind, values in zip(header.kinds, probabilities.T, strict=True)
+    ]
+    return _with_verdicts(found, header).with_columns(columns)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """Every image's probabilities (n, kinds), label, score and side, and the one threshold."""
+
+    probabilities: Floats
+    labels: Labels
+    scores: Floats
+    artificial: Flags
+    threshold: float
+
+    def against(self, rows: Labels) -> Labels:
+        """Return the rows of one source and those of the other side of real and artificial."""
+        return np.union1d(rows, np.flatnonzero(self.artificial != self.artificial[rows[0]]))
+
+    def ranking(self, rows: Labels) -> Ranking:
+        return ranking(self.scores[rows], self.artificial[rows], self.threshold)
+
+    def calibration(self, rows: Labels) -> Calibration:
+        return calibration(
+            *(self.probabilities[rows], self.labels[rows]),
+            *(self.scores[rows], self.artificial[rows]),
+        )
+
+    def risk_coverage(self) -> RiskCoverage:
+        confidence = np.maximum(self.scores, 1 - self.scores)
+        return risk_coverage(confidence, (self.scores >= 0.5) != self.artificial)
+
+
+def _npz(path: Path) -> Path:
+    """Return the path that NumPy would write to."""
+    return path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
+
+
+def _write_features(found: SplitOutputs, kinds: tuple[str, ...], path: Path) -> None:
+    with atomic_path(path) as temporary:
+        np.savez_compressed(
+            temporary,
+            features=np.asarray(found.features, np.float32),
+            logits=found.logits.astype(np.float32),
+            classes=np.array(kinds),
+            paths=found.frame["path"].to_numpy().astype(str),
+            kinds=found.frame["kind"].to_numpy().astype(str),
+            sources=found.frame["source"].to_numpy().astype(str),
+        )
+
+
+def metadata_baseline(
+    manifest: Path, *, report: Path | None = None, workers: int | None = None
+) -> dict[tuple[str, str], Baseline]:
+    """Return what metadata alone gets right of each source; nothing where it cannot be asked.
+
+    Args:
+        manifest: a manifest.
+        report: its audit; None takes, or makes, the ``.audit.json`` beside it.
+        workers: decoding threads; None takes one per core.
+
+    Raises:
+        UsageError: ``report`` is named, and is no audit of this manifest.
+    """
+    try:
+        kind = metadata_shares(manifest, "kind", report=report, workers=workers)
+        side = metadata_shares(manifest, "real or artificial", report=report, workers=workers)
+    except FacecheckError:  # too few images of two sides, or none that can be read
+        if report is not None:
+            raise
+        return {}
+    return {key: Baseline(kind.get(key), side.get(key)) for key in sorted(kind | side)}
+
+
+def _parts(
+    frame: pl.DataFrame, columns: list[str]
+) -> list[tuple[tuple[object, ...], pl.DataFrame]]:
+    """Return the parts of a frame by the values of some columns, sorted by those."""
+    parts = frame.partition_by(columns, as_dict=True)
+    return sorted(parts.items(), key=lambda part: str(part[0]))
+
+
+def _summaries(
+    frame: pl.DataFrame, logits: Floats, labels: Labels, columns: list[str]
+) -> dict[tuple[str, ...], Summary]:
+    numbered = frame.with_row_index("row")
+    return {
+        tuple(map(str, values)): summarise(logits[part["row"]], labels[part["row"]])
+        for values, part in _parts(numbered, columns)
+    }
+
+
+def _verdicts(frame: pl.DataFrame) -> VerdictSummary:
+    wanted = (
+        pl.when(pl.col("kind") == REAL).then(pl.lit(REAL_VERDICT)).otherwise(pl.lit(ARTIFICIAL))
+    )
+    right = frame.filter(pl.col("verdict") == wanted).height
+    given = frame.filter(pl.col("verdict").is_in([REAL_VERDICT, ARTIFICIAL])).height
+    return VerdictSummary(
+        count=frame.height,
+        right=right,
+        wrong=given - right,
+        uncertain=frame.height - given,
+        interval=wilson(right, frame.height),
+        coverage=share(given, frame.height),
+        accuracy=share(right, given),
+    )

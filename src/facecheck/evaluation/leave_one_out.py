@@ -1,0 +1,346 @@
+"""leave-one-out: what a recipe is worth on a source that it never saw."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from facecheck.core.errors import FacecheckError, TrainingError
+from facecheck.core.files import path_text, sha256_file
+from facecheck.core.labels import KINDS, REAL
+from facecheck.core.manifest import Manifest, read_manifest
+from facecheck.core.parallel import Progress, silent
+from facecheck.engines.load import load_predictor
+from facecheck.evaluation.calibrate import fitted_header
+from facecheck.model.metrics import Flags, Floats, ranking, wilson
+from facecheck.model.outputs import predict_split, split_records
+from facecheck.model.predict import (
+    ARTIFICIAL,
+    REAL_VERDICT,
+    UNCERTAIN,
+    Predictor,
+    Verdict,
+    judge,
+)
+from facecheck.training.recipe import Recipe
+from facecheck.training.state import Epoch
+from facecheck.training.train import train
+from facecheck.training.training_data import training_data
+
+#: The finished sources in a leave-one-out's folder, a line each, and its runs.
+RESULTS, RUNS_FOLDER = "results.jsonl", "runs"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A model trained without one source, judged on that source and the other side.
+
+    The other side of an artificial source is all photos, and of a photo source all artificial
+    faces; its sources were trained on, its images were not.
+
+    Attributes:
+        kind: of the source.
+        source: the one left out of training and validation.
+        kind_unseen: whether no other source is of its kind, so that the model never saw the kind.
+        train_images: images trained on.
+        images: images of the source judged.
+        other_side: images of the other side judged.
+        uncertain: share of the source's images whose verdict is ``uncertain``, once the model is
+            calibrated on the validation images of the sources that are left.
+        wrong_verdicts: share of them whose verdict is the wrong one, likewise.
+        auc: area under the ROC curve of the score, source against other side; 0.5 is chance.
+        threshold: the score with the best balanced accuracy on the validation images of the
+            sources that are left.
+        accuracy: balanced accuracy of source and other side at that threshold.
+        best_accuracy: at the best threshold for these very images, which nobody can know before.
+        gap: the difference of both, 0 or more.
+        wrong: images of the source on the wrong side of ``threshold``: false alarms if it holds
+            photos, else artificial faces missed.
+        wrong_share: of ``images``.
+        interval: 95 % Wilson interval of ``wrong_share``.
+        checkpoint: the model.
+    """
+
+    kind: str
+    source: str
+    kind_unseen: bool
+    train_images: int
+    images: int
+    other_side: int
+    uncertain: float
+    wrong_verdicts: float
+    auc: float
+    threshold: float
+    accuracy: float
+    best_accuracy: float
+    gap: float
+    wrong: int
+    wrong_share: float
+    interval: tuple[float, float]
+    checkpoint: Path
+
+
+@dataclass(frozen=True)
+class LeaveOneOutResult:
+    """What ``leave_one_out`` found.
+
+    Attributes:
+        manifest: the manifest.
+        folder: holds ``results.jsonl`` and the runs.
+        rows: one for each source left out.
+        resumed: rows that an earlier run had finished.
+        skipped: (source, why) of sources that cannot be left out.
+    """
+
+    manifest: Path
+    folder: Path
+    rows: tuple[LeftOut, ...]
+    resumed: int
+    skipped: tuple[tuple[str, str], ...]
+
+
+def _ignore(source: str, epoch: Epoch) -> None:
+    """Ignore an epoch: the default of ``leave_one_out``."""
+
+
+def leave_one_out(
+    manifest: Path,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    left_out: Sequence[str] = (),
+    split: str = "test",
+    per_source: int = 0,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress = silent,
+    on_epoch: Callable[[str, Epoch], None] = _ignore,
+) -> LeaveOneOutResult:
+    """Train once without each source, and judge each model on the source it never saw.
+
+    A finished source is a line of ``folder/results.jsonl``; run again with the same manifest,
+    recipe and arguments, it is not trained anew. Lines made otherwise are left alone.
+
+    Args:
+        manifest: a manifest by ``split``.
+        recipe: how to train; its ``sources`` limit what is trained on and left out.
+        folder: where results and runs go.
+        left_out: leave out only these kinds' sources, sources or ``kind/source`` pairs, each by
+            itself; none for all.
+        split: what is judged: ``test``, or ``val`` while choosing a recipe.
+        per_source: at most this many images of each source are judged; 0 for all. Training takes
+            all.
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        workers: decoding threads of training; None takes one per core, 0 decodes in this one.
+        progress: told images trained on and to train on, over the epochs of one training.
+        on_epoch: told the source left out, and each finished epoch.
+
+    Raises:
+        UsageError: an argument cannot be, or the manifest is not there.
+        FacecheckError: no source can be left out; or as :func:`~facecheck.training.train.train`.
+    """
+    data = read_manifest(manifest).of_sources(recipe.sources)
+    judged = split_records(manifest, split, recipe.sources).sampled(per_source)
+    key = _key(manifest, recipe, split, per_source)
+    finished = _finished(folder / RESULTS, key)
+    sources = _sources(data)
+    chosen = _sources(data.of_sources(left_out))
+    rows, skipped, resumed = [], [], 0
+    for kind, source in chosen:
+        name = f"{kind}/{source}"
+        if name in finished:
+            rows.append(finished[name])
+            resumed += 1
+            continue
+        left = [pair for pair in sources if pair != (kind, source)]
+        without = recipe.changed({"sources": [f"{a}/{b}" for a, b in left]})
+        why = _why_not(kind, source, left, judged) or _too_little(manifest, without)
+        if why:
+            skipped.append((name, why))
+        else:
+            trained = train(
+                manifest,
+                without,
+                name=f"without-{kind}-{source}",
+                runs=folder / RUNS_FOLDER,
+                device=device,
+                workers=workers,
+                progress=progress,
+                on_epoch=partial(on_epoch, name),
+            )
+            row = _judge(
+                trained.best,
+                trained.train_images,
+                (kind, source),
+                left,
+                manifest,
+                judged,
+                device,
+            )
+            _append(folder / RESULTS, key, row)
+            rows.append(row)
+    if not rows:
+        told = "; ".join(f"{name}: {why}" for name, why in skipped)
+        raise FacecheckError(f"{path_text(manifest)}: no source can be left out: {told}")
+    return LeaveOneOutResult(manifest, folder, tuple(rows), resumed, tuple(skipped))
+
+
+def _is(kind: str, source: str) -> pl.Expr:
+    return (pl.col("kind") == kind) & (pl.col("source") == source)
+
+
+def _sources(data: Manifest) -> list[tuple[str, str]]:
+    """Return the sources that have training images, in the order of kinds."""
+    pairs = data.in_split("train").frame.select("kind", "source").unique().rows()
+    return sorted(pairs, key=lambda pair: (KINDS.index(pair[0]), pair[1]))
+
+
+def _why_not(
+    kind: str, source: str, left: Sequence[tuple[str, str]], judged: Manifest
+) -> str | None:
+    kinds = {other for other, _ in left}
+    if kind == REAL and REAL not in kinds:
+        return "the only source of photos: none would be left to train on"
+    if kinds <= {REAL}:
+        return "the only artificial source: none would be left to train on"
+    if not len(judged.where(_is(kind, source))):
+        return "no images of it to judge"
+    if not len(judged.where((pl.col("kind") == REAL) != (kind == REAL))):
+        return "no images of the other side to judge"
+    return None
+
+
+def _too_little(manifest: Path, recipe: Recipe) -> str | None:
+    try:
+        training_data(manifest, recipe)
+    except TrainingError as error:
+        return str(error).removeprefix(f"{path_text(manifest)}: ")
+    return None
+
+
+def _judge(
+    checkpoint: Path,
+    train_images: int,
+    left_out: tuple[str, str],
+    left: Sequence[tuple[str, str]],
+    manifest: Path,
+    judged: Manifest,
+    device: str,
+) -> LeftOut:
+    kind, source = left_out
+    is_photo = kind == REAL
+    own = judged.where(_is(kind, source))
+    other = judged.where((pl.col("kind") == REAL) != is_photo)
+    predictor = load_predictor(checkpoint, device, features=True)
+    validation = predict_split(
+        *(predictor, checkpoint, manifest, "val", [f"{a}/{b}" for a, b in left]),
+        batch_size=32,
+        workers=None,
+        progress=silent,
+    )
+    photos = validation.labels == predictor.header.kinds.index(REAL)
+    if photos.any() and not photos.all():
+        predictor.header = fitted_header(predictor.header, validation)
+    own_answers = _answers(predictor, own)
+    own_scores = np.array([answer.score for answer in own_answers])
+    other_scores = np.array([answer.score for answer in _answers(predictor, other)])
+    scores = np.concatenate([own_scores, other_scores])
+    artificial = np.repeat([not is_photo, is_photo], [len(own_scores), len(other_scores)])
+    val_answers = validation.verdicts(predictor.header)
+    threshold = best_threshold(np.array([answer.score for answer in val_answers]), ~photos)
+    ranked = ranking(scores, artificial, threshold)
+    # Both sides are there, so the figures are defined.
+    auc, accuracy, best = (
+        float(figure.value or 0) for figure in (ranked.auc, ranked.accuracy, ranked.best_accuracy)
+    )
+    wrong = int(((own_scores >= threshold) == is_photo).sum())
+    return LeftOut(
+        kind=kind,
+        source=source,
+        kind_unseen=kind not in {other for other, _ in left},
+        train_images=train_images,
+        images=len(own_scores),
+        other_side=len(other_scores),
+        uncertain=_share(own_answers, UNCERTAIN),
+        wrong_verdicts=_share(own_answers, ARTIFICIAL if is_photo else REAL_VERDICT),
+        auc=auc,
+        threshold=threshold,
+        accuracy=accuracy,
+        best_accuracy=best,
+        gap=best - accuracy,
+        wrong=wrong,
+        wrong_share=wrong / len(own_scores),
+        interval=wilson(wrong, len(own_scores)),
+        checkpoint=checkpoint,
+    )
+
+
+def _share(answers: Sequence[Verdict], verdict: str) -> float:
+    return sum(answer.verdict == verdict for answer in answers) / len(answers)
+
+
+def _answers(predictor: Predictor, records: Manifest) -> list[Verdict]:
+    answers = []
+    for prediction in predictor.predict(records.paths()):
+        if prediction.logits is None:
+            raise FacecheckError(
+                f"{path_text(prediction.path)}: {prediction.message}: mend it, or run `facecheck "
+                "index` again"
+            )
+        answers.append(judge(prediction.logits, predictor.header, prediction.features))
+    return answers
+
+
+def best_threshold(scores: Floats, artificial: Flags) -> float:
+    """Return the threshold of the best balanced accuracy, the nearest to 0.5 among the best.
+
+    Candidates are 0.5, what lies halfway between neighbouring scores, and beyond the last; without
+    two sides it is 0.5.
+    """
+    if artificial.all() or not artificial.any():
+        return 0.5
+    levels = np.unique(scores)
+    candidates = np.unique([0.5, 0.0, *(levels[1:] + levels[:-1]) / 2, np.nextafter(levels[-1], 2)])
+    real, fake = np.sort(scores[~artificial]), np.sort(scores[artificial])
+    specificity = np.searchsorted(real, candidates) / len(real)
+    recall = 1 - np.searchsorted(fake, candidates) / len(fake)
+    quality = (specificity + recall).round(12)
+    best = candidates[quality == quality.max()]
+    return float(best[np.abs(best - 0.5).argmin()])
+
+
+def _key(manifest: Path, recipe: Recipe, split: str, per_source: int) -> str:
+    """Return what a row depends on, as one hash."""
+    made_from = [sha256_file(manifest), recipe.plain(), split, per_source]
+    return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
+
+
+def _finished(path: Path, key: str) -> dict[str, LeftOut]:
+    """Return the finished rows of these inputs; a line cut short by a kill is none."""
+    rows = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            stored = json.loads(line)
+        except ValueError:
+            continue
+        if stored.pop("made_from") == key:
+            low, high = stored["interval"]
+            row = LeftOut(
+                **{**stored, "interval": (low, high), "checkpoint": Path(stored["checkpoint"])}
+            )
+            rows[f"{row.kind}/{row.source}"] = row
+    return rows
+
+
+def _append(path: Path, key: str, row: LeftOut) -> None:
+    line = json.dumps({"made_from": key, **asdict(row)}, default=str)
+    cut = path.is_file() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(("\n" if cut else "") + line + "\n")

@@ -1,0 +1,1 @@
+"""Studies: recipes that differ in one choice, compared."""

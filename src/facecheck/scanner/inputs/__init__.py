@@ -1,0 +1,1 @@
+"""What to scan: files, folders, archives, lists, addresses."""

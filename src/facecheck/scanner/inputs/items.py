@@ -1,0 +1,447 @@
+"""What to scan: a stream of items, lazy and in one order, from all that a user may name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from io import BufferedIOBase
+from pathlib import Path
+from typing import cast
+
+from facecheck.core import tree
+from facecheck.core.errors import FacecheckError, ImageError, UsageError
+from facecheck.core.files import name_text, named_path, path_text
+from facecheck.core.image import is_image_name, open_image
+from facecheck.scanner.inputs import remote
+from facecheck.scanner.inputs.archives import MAX_MEMBER, is_archive_name, members
+from facecheck.scanner.inputs.globs import Globs, read_globs
+from facecheck.scanner.inputs.path_list import Once, read_list
+
+#: An input of this name is a list of paths on standard input.
+STDIN = "-"
+#: What stands between an archive and the name inside it.
+INSIDE = "::"
+#: Archives whose members are known by name at a time.
+_ARCHIVES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to judge. It can be sent to another process.
+
+    Attributes:
+        name: what a row calls it: a path as :func:`~facecheck.core.files.name_text` writes it,
+            ``archive.zip::inside/name.jpg``, or an address.
+        size: bytes; 0 where not known.
+        mtime_ns: when it was last changed, for a member its archive; 0 where not known.
+        source: the path of a plain file, else None.
+        place: how many items come before it in the whole scan; set by :func:`shard`.
+    """
+
+    name: str
+    size: int
+    mtime_ns: int
+    source: Path | None
+    place: int = 0
+    _read: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
+
+    def load(self) -> Path | bytes:
+        """Return what the decoder takes: the path of a plain file, the bytes of anything else.
+
+        Raises:
+            ImageError: it is not there, may not be read, is no regular file, is too large, or its
+                archive is damaged.
+        """
+        if self._read is not None:
+            return self._read()
+        assert self.source is not None  # noqa: S101
+        with open_image(self.source):
+            return self.source
+
+
+@dataclass
+class Passed(tree.Passed):
+    """What was passed over, counted while the items come.
+
+    Attributes:
+        ignored: files whose names do not end like an image's.
+        excluded: images that the globs leave out, but for those in folders that they leave out.
+        archives: archives in folders that were not opened.
+    """
+
+    ignored: int = 0
+    excluded: int = 0
+    archives: int = 0
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All there is to scan; iterate for the items.
+
+    The order depends on nothing but the inputs and the names: inputs as they were given, within a
+    folder names in byte order, depth first; archives, lists and manifests in their own order.
+    Iterating again looks again, but standard input can be read only once.
+
+    Attributes:
+        passed: what was passed over so far, of the last iteration.
+    """
+
+    passed: Passed
+    _parts: tuple[Callable[[], Iterator[Item]], ...]
+
+    def __iter__(self) -> Iterator[Item]:
+        self.passed.__init__()  # type: ignore[misc]  # counts anew, in the one that all hold
+        for part in self._parts:
+            yield from part()
+
+
+@dataclass(frozen=True)
+class _Rules:
+    globs: Globs
+    hidden: bool
+    follow: bool
+    archives: bool
+    passed: Passed
+
+    def takes(self, path: str) -> bool:
+        """Return whether to take a file of a folder or archive, by its path from there."""
+        if is_image_name(path):
+            taken = self.globs.takes(path)
+        elif not is_archive_name(path):
+            self.passed.ignored += 1
+            return False
+        elif not self.archives:
+            self.passed.archives += 1
+            return False
+        else:
+            taken = not self.globs.excludes(path)
+        self.passed.excluded += not taken
+        return taken
+
+    def takes_named(self, path: str) -> bool:
+        """Return whether to take a file of a list, whatever its ending."""
+        inner = path.removeprefix("./")
+        # Among what is in an archive, the globs to include choose later.
+        taken = self.globs.takes(inner) or (
+            is_archive_name(path) and not self.globs.excludes(inner)
+        )
+        self.passed.excluded += not taken
+        return taken
+
+    def enters(self, folder: str) -> bool:
+        return not self.globs.excludes(f"{folder}/")
+
+
+def find_inputs(
+    inputs: Sequence[Path | str],
+    *,
+    manifest: Path | None = None,
+    splits: Sequence[str] = (),
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    hidden: bool = False,
+    follow: bool = False,
+    archives: bool = False,
+    null: bool = False,
+    stdin: BufferedIOBase | None = None,
+) -> Inputs:
+    """Return all there is to scan, as a stream that needs little memory however long it is.
+
+    What is named itself is taken whatever its name: files, archives, folders and addresses in
+    ``inputs``. What is found in a folder, archive or store needs the ending of an image; there
+    hidden names are passed over, and the globs choose. A path in a list or manifest is a file or
+    archive, taken whatever its ending; of these only the globs choose.
+
+    A folder or file that is given twice, in whatever spelling, or lies in another one that is
+    given, is listed once, in its own place. Nothing else is looked for twice: neither lists nor
+    manifests, nor folders that several links lead to.
+
+    Args:
+        inputs: folders, searched in depth; files; zip and tar archives, WebDataset shards among
+            them; addresses such as ``s3://bucket/folder``; and ``-`` for a list of paths and
+            addresses on standard input. Where there is no such file, braces stand for several:
+            ``shard-{000..010}.tar``.
+        manifest: all records of this manifest, after the inputs.
+        splits: of the manifest only these splits, and there what is not excluded.
+        include: take only what matches one of these globs, see
+            :class:`~facecheck.scanner.inputs.globs.Globs`.
+        exclude: leave out what matches one of these.
+        hidden: do not pass over names that begin with a dot.
+        follow: enter folders behind symbolic links. Links to files are always taken.
+        archives: open the archives in folders and stores too.
+        null: the list on standard input is separated by NUL; found out by itself nearly always.
+        stdin: where the list is read; None takes the process's own.
+
+    Raises:
+        UsageError: nothing is given, or what is given is not there; a glob or scheme is wrong.
+        ManifestError: the manifest cannot be used.
+        FacecheckError: a store cannot be reached, or the package for it is missing.
+    """
+    passed = Passed()
+    globs = read_globs(include, exclude)
+    rules = _Rules(globs, hidden, follow, archives, passed)
+    given = [text for each in inputs for text in _expanded(_local(os.fspath(each)))]
+    places = _places(given)
+    elsewhere = frozenset(places.values()) if len(places) > 1 else frozenset()
+    parts: dict[tree.Place | str, Callable[[], Iterator[Item]]] = {}
+    for text in given:
+        if text == STDIN:
+            stream = stdin or cast("BufferedIOBase", sys.stdin.buffer)
+            parts[text] = partial(_listed_items, Once(stream), rules, null)
+        elif remote.is_address(text):
+            parts[text] = _address_part(text, rules)
+        else:
+            # The first spelling of a place stands, as a key stands where it was first put.
+            parts.setdefault(places.get(text, text), _path_part(text, rules, elsewhere))
+    if manifest is not None:
+        return Inputs(passed, (*parts.values(), _manifest_part(manifest, splits, rules)))
+    if not parts:
+        raise UsageError("nothing to scan: name folders, files, or - for a list of paths")
+    return Inputs(passed, tuple(parts.values()))
+
+
+def shard(items: Iterable[Item], index: int, count: int) -> Iterator[Item]:
+    """Yield one of ``count`` parts of the items; together they are all items, each once.
+
+    The part is chosen by a hash of the name, so it stays the same whatever other files come or
+    go, and parts of many items are nearly equal: their sizes differ like counts of coin tosses, by
+    about the square root. The machines must name the inputs alike.
+
+    Args:
+        items: all items, the same on each machine.
+        index: which part, from 0.
+        count: the number of parts.
+
+    Raises:
+        UsageError: there is no such part.
+    """
+    if not 0 <= index < count:
+        raise UsageError(f"there is no shard {index} of {count}: they count from 0")
+    return (
+        replace(item, place=place)
+        for place, item in enumerate(items)
+        if _hash(item.name) % count == index
+    )
+
+
+def _hash(name: str) -> int:
+    digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+def _local(text: str) -> str:
+    """Return the path in a ``file://`` address: here a path does more, and is safe from pipes."""
+    return text.removeprefix("file://")
+
+
+def _expanded(text: str) -> Iterable[str]:
+    if "{" not in text or os.path.lexists(text):
+        return [text]
+    import bracex
+
+    return bracex.iexpand(text, limit=0)
+
+
+def _places(given: Sequence[str]) -> dict[str, tree.Place]:
+    """Return where the folders and files among the inputs lie."""
+    places = {}
+    for text in given:
+        if text != STDIN and not remote.is_address(text):
+            status = _status(text)
+            if status is not None:
+                is_folder = stat.S_ISDIR(status.st_mode)
+                places[text] = (tree.place_of_folder if is_folder else tree.place_of_file)(text)
+    return places
+
+
+def _status(path: str) -> os.stat_result | None:
+    """Return the status of a named file; None where it cannot be had, as of a dangling link.
+
+    Raises:
+        UsageError: there is nothing of this name.
+    """
+    try:
+        return os.stat(path)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        if "\0" in path or not os.path.lexists(path):
+            raise UsageError(f"nothing to scan at {path_text(path)}: check the path") from None
+        return None
+    except OSError:
+        return None
+
+
+def _path_part(
+    text: str, rules: _Rules, elsewhere: frozenset[tree.Place]
+) -> Callable[[], Iterator[Item]]:
+    status = _status(text)
+    if status is not None and stat.S_ISDIR(status.st_mode):
+        return partial(_folder_items, text, rules, elsewhere)
+    return partial(_named_items, text, rules)
+
+
+def _named_items(path: str, rules: _Rules) -> Iterator[Item]:
+    """Yield the items of a file or archive that is named itself."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError):  # told when it is loaded
+        status = None
+    if status is not None and stat.S_ISREG(status.st_mode) and is_archive_name(path):
+        yield from _archive_items(path, status.st_size, status.st_mtime_ns, rules)
+    else:
+        yield _file_item(path, status)
+
+
+def _file_item(path: str, status: os.stat_result | None) -> Item:
+    name = name_text(path)
+    size, mtime_ns = (status.st_size, status.st_mtime_ns) if status else (0, 0)
+    return Item(name, size, mtime_ns, Path(path))
+
+
+def _folder_items(folder: str, rules: _Rules, elsewhere: frozenset[tree.Place]) -> Iterator[Item]:
+    start = len(tree.folder_prefix(folder))
+    found = tree.walk(
+        folder,
+        rules.passed,
+        rules.passed.cannot_list,
+        takes=lambda path: rules.takes(path[start:]),
+        enters=lambda path: rules.enters(path[start:]),
+        hidden=rules.hidden,
+        follow=rules.follow,
+        elsewhere=elsewhere,
+    )
+    for path, status in found:
+        if status is not None and is_archive_name(path):
+            yield from _archive_items(path, status.st_size, status.st_mtime_ns, rules)
+        else:
+            yield _file_item(path, status)
+
+
+def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Iterator[Item]:
+    """Yield the images in an archive; then the archive itself, if it cannot be read to its end."""
+    outer = place if remote.is_address(place) else name_text(place)
+    try:
+        for member in members(place, mtime_ns):
+            if _is_hidden(member.name) and not rules.hidden:
+                continue
+            if not is_image_name(member.name):
+                rules.passed.ignored += 1
+            elif rules.takes(member.name.removeprefix("./")):
+                inner = name_text(member.name)
+                yield Item(
+                    f"{outer}{INSIDE}{inner}", member.size, mtime_ns, None, _read=member.read
+                )
+    except ImageError as error:
+        yield Item(outer, size, mtime_ns, None, _read=partial(_fail, str(error)))
+
+
+def load_named(name: str) -> Path | bytes:
+    """Return what the decoder takes of what a row calls ``name``: as :meth:`Item.load`.
+
+    Raises:
+        ImageError: it cannot be had.
+    """
+    path = named_path(name)
+    if os.path.lexists(path) or not (INSIDE in name or remote.is_address(name)):
+        return path
+    for place in _places_of(name):
+        try:
+            found = _items_at(place).get(name)
+        except FacecheckError as error:  # no such archive; a store that cannot be reached
+            raise ImageError(str(error)) from None
+        if found is not None:
+            return found.load()
+    raise ImageError("the file is not there")
+
+
+def _places_of(name: str) -> Iterator[str]:
+    """Yield what a scan was given, or found, where its row is called ``name``."""
+    at = name.find(INSIDE)
+    while at >= 0:
+        outer = name[:at]
+        if remote.is_address(outer) and is_archive_name(outer):
+            yield outer
+        elif named_path(outer).is_file():
+            yield os.fspath(named_path(outer))
+        at = name.find(INSIDE, at + 1)
+    if remote.is_address(name):
+        yield name
+
+
+@lru_cache(maxsize=_ARCHIVES)
+def _items_at(place: str) -> dict[str, Item]:
+    return {item.name: item for item in find_inputs([place], hidden=True)}
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") and part not in {".", ".."} for part in path.split("/"))
+
+
+def _fail(reason: str) -> bytes:
+    raise ImageError(reason)
+
+
+def _address_part(address: str, rules: _Rules) -> Callable[[], Iterator[Item]]:
+    found = remote.look(address)
+    if found is None:
+        return partial(_store_items, address, rules)
+    return partial(_remote_items, found, rules)
+
+
+def _store_items(folder: str, rules: _Rules) -> Iterator[Item]:
+    start = len(folder.rstrip("/")) + 1
+
+    def takes(address: str) -> bool:
+        path = address[start:]
+        return (rules.hidden or not _is_hidden(path)) and rules.takes(path)
+
+    def enters(address: str) -> bool:
+        path = address[start:]
+        return (rules.hidden or not _is_hidden(path)) and rules.enters(path)
+
+    cannot_list = rules.passed.cannot_list
+    for found in remote.walk(folder, takes=takes, enters=enters, cannot_list=cannot_list):
+        yield from _remote_items(found, rules)
+
+
+def _remote_items(found: remote.RemoteFile, rules: _Rules) -> Iterator[Item]:
+    if is_archive_name(found.address):
+        yield from _archive_items(found.address, found.size, found.mtime_ns, rules)
+    else:
+        read = partial(remote.read, found.address, MAX_MEMBER)
+        yield Item(name_text(found.address), found.size, found.mtime_ns, None, _read=read)
+
+
+def _listed_items(once: Once, rules: _Rules, null: bool) -> Iterator[Item]:
+    for path in map(_local, read_list(once.take(), null=null)):
+        if not rules.takes_named(path):
+            continue
+        if remote.is_address(path):  # asking the store for its size would take a request each
+            yield from _remote_items(remote.RemoteFile(path, 0, 0), rules)
+        else:
+            yield from _named_items(path, rules)
+
+
+def _manifest_part(
+    path: Path, splits: Sequence[str], rules: _Rules
+) -> Callable[[], Iterator[Item]]:
+    from facecheck.core.manifest import SPLITS, read_manifest  # slow, and in each worker's way
+
+    for split in splits:
+        if split not in SPLITS:
+            raise UsageError(f"no split is called {split!r}: there are {', '.join(SPLITS)}")
+    manifest = read_manifest(path)
+    base = os.path.join(path.absolute().parent, "")  # noqa: PTH118
+    frames = [manifest.in_split(split) for split in splits] if splits else [manifest]
+    texts = [frame.frame["path"] for frame in frames]
+    return lambda: (
+        item
+        for column in texts
+        for text in column
+        if rules.takes_named(text.removeprefix(base))
+        for item in _named_items(text, rules)
+    )

@@ -1,0 +1,1 @@
+"""The results of a scan: rows, the files they are written to, and what is made of them."""

@@ -1,0 +1,407 @@
+"""place: copy or move scanned files to a folder for each verdict, from the finished results.
+
+Nothing is overwritten, and a kill at any moment neither doubles nor loses a file: where a file goes
+is written to a journal (``<results>.placed.jsonl``) before anything is done; a copy is made under
+a temporary name, read back, and linked to its place, which fails where that is taken; only then is
+the original of a move removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import filecmp
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain, count, groupby
+from pathlib import Path
+from typing import BinaryIO
+
+from facecheck.core.errors import FacecheckError, ImageError, UsageError
+from facecheck.core.files import name_text, named_path, path_text, sha256_file
+from facecheck.core.lock import only_one
+from facecheck.core.parallel import Progress, silent
+from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN
+from facecheck.scanner.inputs.items import INSIDE, load_named
+from facecheck.scanner.results.rows import PATH, Row, read_columns, read_rows
+
+#: The verdicts, which are the names of folders: nothing else in a results file becomes one.
+VERDICTS = frozenset({REAL_VERDICT, ARTIFICIAL, UNCERTAIN})
+
+_PLACED, _ALREADY, _LEFT, _FAILED = "placed", "already", "left", "failed"
+# Errors of the target, not of one file: no other file would fare better.
+_HOPELESS = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
+
+
+@dataclass(frozen=True)
+class PlaceResult:
+    """What ``place`` did.
+
+    Attributes:
+        to: the folder; files are at ``<verdict>/<name>`` in it.
+        how: ``copy`` or ``move``.
+        verdicts: files placed, now or earlier, by verdict.
+        placed: files copied or moved now.
+        already: files that were in their place.
+        left: files without a verdict, and with ``move`` members of archives and URLs, which can
+            only be copied.
+        failed: files that could not be placed, by reason.
+    """
+
+    to: Path
+    how: str
+    verdicts: Mapping[str, int]
+    placed: int
+    already: int
+    left: int
+    failed: Mapping[str, int]
+
+
+@dataclass
+class _Tally:
+    outcomes: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+
+    def note(self, verdict: str, outcome: str, reason: str = "") -> None:
+        self.outcomes[outcome] += 1
+        if outcome in {_PLACED, _ALREADY}:
+            self.verdicts[verdict] += 1
+        elif outcome == _FAILED:
+            self.failed[reason] += 1
+
+
+def place(
+    results: Path,
+    to: Path,
+    *,
+    move: bool = False,
+    confirmed: bool = False,
+    verdicts: Collection[str] = (),
+    roots: Sequence[Path] = (),
+    progress: Progress = silent,
+) -> PlaceResult:
+    """Put every file that has a verdict at ``to/<verdict>/<its name>``.
+
+    A file below one of ``roots`` is named from there; another one by its whole path, without a
+    leading slash or ``..``. A file that has several rows goes by the most artificial one. A place
+    that is taken by another file gets a number, ``name~2.jpg``; a copy that is there already, byte
+    by byte, is left as it is. A link is placed as the file it shows.
+
+    Args:
+        results: finished results of ``scan``. Their relative names are of the current folder.
+        to: the folder.
+        move: remove the originals.
+        confirmed: the user agreed to ``move``.
+        verdicts: place only these; empty: all.
+        roots: the folders that were scanned.
+        progress: told files done.
+
+    Raises:
+        UsageError: ``move`` was not confirmed, or there is no such verdict.
+        FacecheckError: the results cannot be read, the folder cannot be written or is full, or
+            another process fills it. Run again: what is placed stays.
+    """
+    if move and not confirmed:
+        raise UsageError(
+            f"moving to {path_text(to)} takes files from where they are: agree, or pass --yes"
+        )
+    if unknown := set(verdicts) - VERDICTS:
+        raise UsageError(
+            f"no verdict is called {min(unknown)!r}: there are {', '.join(sorted(VERDICTS))}"
+        )
+    tally = _Tally()
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        with only_one(to / ".facecheck.lock", path_text(to)):
+            journal = results.with_name(f"{results.name}.placed.jsonl")
+            head = {
+                "results": sha256_file(results),
+                "to": path_text(to.absolute()),
+                "move": move,
+                "verdicts": sorted(verdicts),
+            }
+            wanted = frozenset(verdicts) or VERDICTS
+            with _Journal(journal, head) as planned:
+                for done, (name, verdict) in enumerate(_files(results), 1):
+                    if verdict in wanted:
+                        file = _File(name, to / verdict, roots)
+                        tally.note(verdict, *_place_one(file, planned, move=move))
+                    else:
+                        tally.note("", _LEFT)
+                    progress(done, None)
+    except OSError as error:
+        raise FacecheckError(
+            f"{path_text(to)}: files cannot be placed there ({error.strerror or error}): mend that "
+            "and run again, it goes on"
+        ) from None
+    return PlaceResult(
+        to=to,
+        how="move" if move else "copy",
+        verdicts=dict(tally.verdicts),
+        placed=tally.outcomes[_PLACED],
+        already=tally.outcomes[_ALREADY],
+        left=tally.outcomes[_LEFT],
+        failed=dict(tally.failed),
+    )
+
+
+def _files(results: Path) -> Iterator[tuple[str, str]]:
+    """Yield each file's name and verdict, the most artificial one of its rows."""
+    columns = read_columns(results)
+    if not {PATH, "verdict", "score"} <= columns.keys():
+        raise FacecheckError(f"{path_text(results)}: not results of scan: name such a file")
+    columns = {**columns, "score": float}
+    for name, rows in groupby(read_rows(results, columns), key=lambda row: str(row[PATH])):
+        worst = max(rows, key=_score)
+        yield name, str(worst["verdict"])
+
+
+def _score(row: Row) -> float:
+    score = row["score"]
+    return -1 if score is None else float(score)
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file of the results, and how to get it."""
+
+    name: str
+    folder: Path
+    roots: Sequence[Path]
+
+    @property
+    def path(self) -> Path:
+        """Where it lies, if it is a plain file."""
+        return named_path(self.name)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether it is a member of an archive, or at a URL."""
+        return (INSIDE in self.name or "://" in self.name) and not os.path.lexists(self.path)
+
+    def content(self) -> Path | bytes:
+        return load_named(self.name) if self.is_inside else self.path
+
+    def place(self) -> Path:
+        """Return its path in the verdict's folder, and never outside."""
+        path = self.path
+        if self.is_inside:
+            path = named_path(self.name.replace("://", "/").replace(INSIDE, "/").replace("\0", "_"))
+        for root in self.roots:
+            with suppress(ValueError):
+                path = path.relative_to(root)
+                break
+        parts = [part for part in path.parts if part not in {path.anchor, ".."}]
+        return self.folder.joinpath(*parts or ["unnamed"])
+
+
+class _Journal:
+    """Where files go: a line for each file in the order of the results, read in step with them."""
+
+    def __init__(self, path: Path, head: Mapping[str, object]) -> None:
+        first = _line(head)
+        if not path.exists() or _first_line(path) != first:
+            path.write_bytes(first)
+        # Not buffered: a line must be out before the file it speaks of is touched.
+        self._file = path.open("ab", buffering=0)
+        self._reader = path.open("rb")
+        self._reader.readline()
+
+    def planned(self, name: str) -> str | None:
+        """Return what was written for the next file; None if it is its turn to be written."""
+        if self._reader.closed:
+            return None
+        before = self._reader.tell()
+        line = self._reader.readline()
+        if line.endswith(b"\n"):
+            written, target = json.loads(line)
+            if written == name:
+                return str(target)
+        self._file.truncate(before)  # what a kill left of a line
+        self._reader.close()
+        return None
+
+    def plan(self, name: str, target: str) -> None:
+        self._file.write(_line([name, target]))
+
+    def __enter__(self) -> _Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._reader.close()
+
+
+def _first_line(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.readline()
+
+
+def _line(value: object) -> bytes:
+    return (json.dumps(value) + "\n").encode()
+
+
+def _place_one(file: _File, journal: _Journal, *, move: bool) -> tuple[str, str]:
+    """Put one file in its place; return what came of it, and why it failed."""
+    try:
+        planned = journal.planned(file.name)
+        fresh = planned is None
+        if planned is None:
+            inside = move and file.is_inside
+            planned = "" if inside else name_text(_free(file, move=move))
+            journal.plan(file.name, planned)
+        if not planned:
+            return _LEFT, ""
+        return _put(file, named_path(planned), fresh=fresh, move=move), ""
+    except ImageError as error:
+        return _FAILED, str(error)
+    except OSError as error:
+        if error.errno in _HOPELESS:
+            raise
+        return _FAILED, error.strerror or str(error)
+
+
+def _free(file: _File, *, move: bool) -> Path:
+    """Return the first of a file's possible places that is not taken by another file."""
+    wanted = file.place()
+    places = chain([wanted], (_numbered(wanted, number) for number in count(2)))
+    return next(place for place in places if _is_free(place, file, move=move))
+
+
+def _is_free(place: Path, file: _File, *, move: bool) -> bool:
+    if not os.path.lexists(place) or _is_in_place(file, place):
+        return True
+    # A copy is as good as another. A file to be moved is not: one of two would be gone.
+    return not move and _same(file.content(), place)
+
+
+def _numbered(path: Path, number: int) -> Path:
+    """Return ``path`` with a number before its ending, no longer than a name may be."""
+    ending = os.fsencode(f"~{number}{path.suffix}")
+    return path.with_name(os.fsdecode(os.fsencode(path.stem)[: 255 - len(ending)] + ending))
+
+
+def _is_in_place(file: _File, place: Path) -> bool:
+    return not file.is_inside and file.path.absolute() == place.absolute()
+
+
+def _put(file: _File, place: Path, *, fresh: bool, move: bool) -> str:
+    """Copy or move a file to its place, which no other file has been given."""
+    if _is_in_place(file, place):
+        return _ALREADY
+    there = os.path.lexists(place)
+    if there and not fresh:  # a kill may have left the copy's first name
+        _part(place).unlink(missing_ok=True)
+    gone = not file.is_inside and not os.path.lexists(file.path)
+    if there and (gone or (file.is_inside and not fresh)):
+        return _ALREADY  # by an earlier run
+    if gone:
+        raise ImageError("the file is not there")
+    if not there:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not (move and _linked(file.path, place)):
+            _copy(file.content(), place)
+    elif not _same(file.content(), place, quick=not (move or fresh)):
+        raise ImageError("its place was taken by another file meanwhile")
+    elif not move:
+        return _ALREADY
+    if move:
+        _sync_folder(place.parent)
+        file.path.unlink()
+    return _PLACED
+
+
+def _linked(path: Path, place: Path) -> bool:
+    """Give a file a second name at its place; return whether that can be."""
+    if path.is_symlink():
+        return False
+    try:
+        place.hardlink_to(path)
+    except FileExistsError:
+        raise
+    except OSError:  # another disk, or one without hard links
+        return False
+    return True
+
+
+def _copy(content: Path | bytes, place: Path) -> None:
+    """Copy a file, whole or not at all, and never over another."""
+    part = _part(place)
+    # One that a kill left may be a placed file's second name: it must not be written to.
+    part.unlink(missing_ok=True)
+    try:
+        _copy_checked(content, part)
+        _name_as(part, place)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _part(place: Path) -> Path:
+    """Return the name that a copy has until it is whole."""
+    return place.with_name(".facecheck-part")
+
+
+def _copy_checked(content: Path | bytes, part: Path) -> None:
+    digest = hashlib.sha256()
+    before = _stamp(content)
+    with _opened(content) as original, part.open("xb") as copy:
+        while block := original.read(1 << 20):
+            digest.update(block)
+            copy.write(block)
+        copy.flush()
+        os.fsync(copy.fileno())
+    if _stamp(content) != before:
+        raise ImageError("the file changed while it was copied")
+    if sha256_file(part) != digest.hexdigest():
+        raise OSError(errno.EIO, "the copy is not the same")
+    if isinstance(content, Path):
+        shutil.copystat(content, part)
+
+
+def _name_as(part: Path, place: Path) -> None:
+    """Give a file its name, unless that is taken."""
+    try:
+        place.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:  # a disk without hard links; the lock keeps our like away
+        if os.path.lexists(place):
+            raise
+        part.rename(place)
+
+
+def _opened(content: Path | bytes) -> BinaryIO:
+    return content.open("rb") if isinstance(content, Path) else io.BytesIO(content)
+
+
+def _stamp(content: Path | bytes) -> tuple[int, int]:
+    if isinstance(content, bytes):
+        return len(content), 0
+    known = content.stat()
+    return known.st_size, known.st_mtime_ns
+
+
+def _same(content: Path | bytes, place: Path, *, quick: bool = False) -> bool:
+    """Return whether the file at ``place`` has this content; ``quick`` trusts size and time."""
+    if not place.is_file() or place.stat().st_size != _stamp(content)[0]:
+        return False
+    if isinstance(content, bytes):
+        return place.read_bytes() == content
+    return filecmp.cmp(content, place, shallow=quick)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make new names outlive a power cut, where the system has a call for it."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,173 @@
+"""Training images: decoded once, varied in every epoch.
+
+Reproducible: what an epoch makes of an image depends on the seed, the epoch and the image alone,
+not on the thread that makes it or on what was made before. So a training can go on in the middle of
+an epoch as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from facecheck.core.errors import ImageError, TrainingError
+from facecheck.core.files import path_text
+from facecheck.core.parallel import map_ordered
+from facecheck.model.transforms import Transform, load_resized
+from facecheck.training.augment import Pixels, augment
+from facecheck.training.recipe import Recipe
+from facecheck.training.training_data import TrainingData
+
+#: Labels and weights beside pixels: (N, H, W, 3) uint8, (N,) int64, (N,) float32.
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class TrainingImages:
+    """Images with labels and weights; what they decode to is kept while there is room.
+
+    Attributes:
+        labels: shape (N,).
+        weights: of each image in the loss, shape (N,).
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        labels: Sequence[int],
+        transform: Transform,
+        recipe: Recipe,
+        *,
+        weights: Sequence[float] | None = None,
+        memory: int = 0,
+    ) -> None:
+        """Take the images; ``memory`` is how many bytes of decoded pixels may be kept."""
+        self.paths = paths
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.weights = np.asarray(
+            np.ones(len(paths)) if weights is None else weights, dtype=np.float32
+        )
+        self.transform = transform
+        self.recipe = recipe
+        self._kept: dict[int, Pixels] = {}
+        self._room = memory
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def pixels(self, position: int) -> Pixels:
+        """Return an image's pixels, shape (height, width, 3), the short side ``resize``.
+
+        Raises:
+            TrainingError: the file is gone or cannot be decoded.
+        """
+        kept = self._kept.get(position)
+        if kept is not None:
+            return kept
+        try:
+            pixels = np.asarray(load_resized(self.paths[position], self.transform))
+        except ImageError as error:
+            raise TrainingError(
+                f"{path_text(self.paths[position])}: {error}: put it right, or run `facecheck "
+                "index` again without it"
+            ) from None
+        with self._lock:
+            if pixels.nbytes <= self._room:
+                self._room -= pixels.nbytes
+                self._kept[position] = pixels
+        return pixels
+
+    def varied(self, position: int, epoch: int) -> Pixels:
+        """Return what an epoch makes of an image, shape (train_side, train_side, 3)."""
+        random = np.random.default_rng([self.recipe.seed, epoch, position])
+        return augment(self.pixels(position), self.recipe, random)
+
+    def batch(self, positions: Sequence[int], epoch: int) -> Batch:
+        """Return an epoch's variations of some images."""
+        chosen = np.asarray(positions)
+        pixels = np.stack([self.varied(position, epoch) for position in positions])
+        return (
+            torch.from_numpy(pixels),
+            torch.from_numpy(self.labels[chosen]),
+            torch.from_numpy(self.weights[chosen]),
+        )
+
+
+def training_images(
+    data: TrainingData, transform: Transform, recipe: Recipe, *, memory: int = 0
+) -> TrainingImages:
+    """Return the training images of some data; ``memory`` as :class:`TrainingImages` takes it."""
+    return TrainingImages(
+        *(data.train.paths(), data.labels(data.train), transform, recipe),
+        weights=data.weights.tolist(),
+        memory=memory,
+    )
+
+
+def epoch_batches(
+    count: int,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    *,
+    groups: npt.NDArray[np.int64] | None = None,
+    shares: npt.NDArray[np.float64] | None = None,
+) -> list[list[int]]:
+    """Return one epoch's batches of positions, shuffled by seed and epoch.
+
+    They are as equal as can be: a short last batch would weigh its images more, and one image alone
+    breaks batch normalisation.
+
+    Args:
+        count: images; an epoch has as many draws.
+        batch_size: images a batch, at most.
+        seed: of the training.
+        epoch: its number.
+        groups: each image's group, shape (count,), numbered from 0: every group is then drawn
+            equally often, and within a group every image. None takes every image once.
+        shares: how often each group is drawn beside the others, shape (groups,), above 0; None for
+            equally often.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(count) if groups is None else _balanced(groups, shares, random)
+    parts = np.array_split(order, -(-count // batch_size))
+    return [part.tolist() for part in parts]
+
+
+def _balanced(
+    groups: npt.NDArray[np.int64],
+    shares: npt.NDArray[np.float64] | None,
+    random: np.random.Generator,
+) -> npt.NDArray[np.int64]:
+    wanted = np.ones(groups.max() + 1) if shares is None else shares
+    # What does not divide evenly goes to groups drawn by lot.
+    draws = np.floor(len(groups) * wanted / wanted.sum() + 1e-9).astype(np.int64)
+    draws[random.permutation(len(draws))[: len(groups) - draws.sum()]] += 1
+    drawn = []
+    for group, count in enumerate(draws):
+        members = np.flatnonzero(groups == group)
+        rounds = [random.permutation(members) for _ in range(-(-count // len(members)))]
+        drawn.append(np.concatenate(rounds)[:count] if rounds else members[:0])
+    return random.permutation(np.concatenate(drawn))
+
+
+def epoch_loader(
+    images: TrainingImages, batches: Sequence[Sequence[int]], epoch: int, *, workers: int
+) -> Iterator[Batch]:
+    """Yield an epoch's batches, made by ``workers`` threads ahead of their use; 0 makes them here.
+
+    Raises:
+        TrainingError: a file is gone or cannot be decoded.
+    """
+    if workers == 0:
+        return (images.batch(batch, epoch) for batch in batches)
+    # Threads serve: decoding, resizing and encoding release the interpreter lock, and what has
+    # been decoded once is shared by all.
+    return map_ordered(
+        lambda batch: images.batch(batch, epoch), batches, workers=workers, ahead=workers
+    )

@@ -1,0 +1,260 @@
+"""One step of training, and what it takes: a network made ready, on its device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from timm.utils.model_ema import ModelEmaV3
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from facecheck.core.errors import TrainingError
+from facecheck.model.backbones import Backbone, build
+from facecheck.model.checkpoint import kinds_of_weights, normalise
+from facecheck.model.precision import Compiled, Name, Precision, choose_precision, compile_if_faster
+from facecheck.model.transforms import Transform
+from facecheck.training.dataset import Batch
+from facecheck.training.distributed import Ranks
+from facecheck.training.loss import losses
+from facecheck.training.optim import freeze_body, make_optimiser, train_mode
+from facecheck.training.recipe import Recipe
+from facecheck.training.state import TrainingState
+
+#: A network as it computes logits of inputs: itself, compiled, or shared by processes.
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A network on its device, and what it computes by.
+
+    Attributes:
+        recipe: with the batch size that was found, where it was left open.
+        network: in float32, channels last.
+        weights: where its weights came from, in words.
+        transform: how an image becomes its input.
+        precision: of the arithmetic.
+        device: where it is.
+    """
+
+    recipe: Recipe
+    network: nn.Module
+    weights: str
+    transform: Transform
+    precision: Precision
+    device: torch.device
+
+
+def make_ready(
+    recipe: Recipe,
+    kinds: tuple[str, ...],
+    device: torch.device,
+    ranks: Ranks,
+    *,
+    precision_of_run: Name | None = None,
+) -> Ready:
+    """Build a recipe's network, from its seed, and choose what the recipe leaves open.
+
+    Args:
+        recipe: what to build.
+        kinds: the head's outputs, in order.
+        device: where it computes.
+        ranks: the processes that train together.
+        precision_of_run: what was chosen for a run that is gone on with: timed anew, another might
+            win.
+
+    Raises:
+        UsageError: the device cannot compute in the recipe's precision.
+        CheckpointError: initial weights cannot be had.
+    """
+    torch.manual_seed(recipe.seed)
+    backbone = _build(recipe, kinds)
+    transform = Transform.for_size(
+        recipe.image_size,
+        backbone.mean,
+        backbone.std,
+        crops=5 if recipe.crop == "five" else 1,
+    )
+    network = backbone.model.to(device).to(memory_format=torch.channels_last)
+    precision = choose_precision(device, precision_of_run or recipe.precision)
+    if recipe.batch_size == "auto":
+        size = ranks.share(_largest_batch(network, transform, recipe, precision, device))
+        recipe = recipe.changed({"batch_size": size * ranks.world})
+    return Ready(recipe, network, backbone.weights, transform, precision, device)
+
+
+def _build(recipe: Recipe, kinds: tuple[str, ...]) -> Backbone:
+    """Build the recipe's network, its body frozen if it asks so."""
+    # A head of as many outputs for other kinds would be taken for ours.
+    same_kinds = recipe.weights is None or kinds_of_weights(recipe.weights) in {None, kinds}
+    backbone = build(
+        recipe.arch,
+        len(kinds),
+        pretrained=recipe.pretrained,
+        weights=recipe.weights,
+        keep_head=same_kinds,
+    )
+    if recipe.freeze:
+        freeze_body(backbone.model)
+    return backbone
+
+
+def first_state(ready: Ready) -> TrainingState:
+    """Return the state that a training starts in: nothing learned yet."""
+    recipe, network = ready.recipe, ready.network
+    return TrainingState(
+        network,
+        make_optimiser(network, recipe),
+        ema=ModelEmaV3(network, decay=recipe.ema, use_warmup=True) if recipe.ema else None,
+        scaler=torch.amp.GradScaler(ready.device.type) if ready.precision.needs_scaler else None,
+    )
+
+
+def _largest_batch(
+    network: nn.Module,
+    transform: Transform,
+    recipe: Recipe,
+    precision: Precision,
+    device: torch.device,
+) -> int:
+    """Return the largest power of 2 up to 512 that a step has memory for; 32 without a GPU."""
+    if device.type != "cuda":
+        return 32
+    size, fits = 8, 4
+    while size <= 512:
+        try:
+            side = recipe.train_side
+            pixels = torch.zeros(size, side, side, 3, dtype=torch.uint8).to(device)
+            with precision.autocast(device):
+                logits = network(normalise(pixels, transform))
+            losses(
+                logits, torch.zeros(size, dtype=torch.int64, device=device), recipe
+            ).mean().backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            break
+        finally:
+            network.zero_grad(set_to_none=True)
+        size, fits = 2 * size, size
+    torch.cuda.empty_cache()
+    # Optimiser, average and fragmentation take their part as well.
+    return max(1, fits // 2)
+
+
+def for_computing(
+    ready: Ready, ranks: Ranks, compile_model: Literal["auto", "yes", "no"], steps: int
+) -> Compiled:
+    """Return the network as it computes: compiled where that pays, shared where there are ranks.
+
+    Args:
+        ready: the network.
+        ranks: the processes that train it together.
+        compile_model: whether to try compiling.
+        steps: of the whole training.
+    """
+    if ranks.world == 1:
+        train_mode(ready.network, frozen=ready.recipe.freeze)
+        side = ready.recipe.train_side
+        sample = torch.zeros(int(ready.recipe.batch_size), 3, side, side, device=ready.device)
+        return compile_if_faster(
+            ready.network,
+            sample.to(memory_format=torch.channels_last),
+            steps=steps,
+            precision=ready.precision,
+            wanted=compile_model,
+        )
+    network, devices = ready.network, None
+    if ready.device.type == "cuda":
+        # One process with the whole batch would normalise over all of it.
+        network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        devices = [ready.device.index]
+    shared = DistributedDataParallel(network, device_ids=devices)
+    return Compiled(shared, None, "not compiled: shared by several processes")
+
+
+def learn(
+    model: Forward,
+    state: TrainingState,
+    batch: Batch,
+    total_weight: float,
+    ready: Ready,
+) -> torch.Tensor:
+    """Take one step; return its mean loss, a scalar on the device.
+
+    Raises:
+        TrainingError: the batch does not fit the device's memory; the message says what would.
+
+    Args:
+        model: the network as it computes.
+        state: whose weights are changed and whose tally is added to.
+        batch: this process's part of the step's images.
+        total_weight: of the whole step's images, over the number of processes (whose gradients
+            are averaged).
+        ready: the recipe, and what it computes by.
+    """
+    try:
+        return _learn(model, state, batch, total_weight, ready)
+    except torch.OutOfMemoryError:
+        raise TrainingError(_too_large(ready)) from None
+
+
+def _learn(
+    model: Forward, state: TrainingState, batch: Batch, total_weight: float, ready: Ready
+) -> torch.Tensor:
+    recipe, device = ready.recipe, ready.device
+    pixels, labels, weights = (_to_device(part, device) for part in batch)
+    count = len(labels)
+    parts = max(1, min(recipe.accumulate, count // 2))  # one image alone breaks normalisation
+    total = torch.zeros((), device=device)
+    state.optimiser.zero_grad(set_to_none=True)
+    for number, chosen in enumerate(torch.arange(count).tensor_split(parts), 1):
+        part = slice(int(chosen[0]), int(chosen[-1]) + 1)
+        with _no_sync(model, is_last=number == parts):
+            with ready.precision.autocast(device):
+                logits = model(normalise(pixels[part], ready.transform))
+            loss = (losses(logits, labels[part], recipe) * weights[part]).sum() / total_weight
+            scaled = state.scaler.scale(loss) if state.scaler else loss
+            scaled.backward()  # type: ignore[no-untyped-call]
+        state.seen.add(logits, labels[part])
+        total += loss.detach()
+    if recipe.clip:
+        if state.scaler:
+            state.scaler.unscale_(state.optimiser)
+        nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
+    if state.scaler:
+        state.scaler.step(state.optimiser)
+        state.scaler.update()
+    # A loss that is not finite is told by the caller; the weights stay as they were.
+    elif device.type != "cpu" or math.isfinite(float(total)):
+        state.optimiser.step()
+    if state.ema:
+        state.ema.update(state.model, state.updates)
+    return total
+
+
+def _to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+def _no_sync(model: Forward, *, is_last: bool) -> AbstractContextManager[None]:
+    """Let processes exchange gradients once a step, with the last part of its batch."""
+    if is_last or not isinstance(model, DistributedDataParallel):
+        return nullcontext()
+    context: AbstractContextManager[None] = model.no_sync()
+    return context
+
+
+def _too_large(ready: Ready) -> str:
+    """Say that a batch does not fit the device's memory, and what would."""
+    size = int(ready.recipe.batch_size)
+    return (
+        f"a batch of {size} images of {ready.recipe.train_side} px does not fit the memory of "
+        f"{ready.device}: try --batch-size {max(1, size // 2)}, or --accumulate "
+        f"{2 * ready.recipe.accumulate} for the same result, or --batch-size auto"
+    )

@@ -1,0 +1,437 @@
+"""train: a manifest and a recipe to a run folder with checkpoints and a log."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import psutil
+import timm
+import torch
+import yaml
+
+import facecheck
+from facecheck.core.errors import TrainingError, UsageError
+from facecheck.core.files import path_text, sha256_file, write_text
+from facecheck.core.manifest import Manifest
+from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.workspace import BEST, LAST, RUNS, STATE, new_run_folder
+from facecheck.model.backbones import check_arch
+from facecheck.model.checkpoint import Checkpoint, Header, save_checkpoint
+from facecheck.model.device import choose_device
+from facecheck.model.metrics import Summary, summarise
+from facecheck.model.precision import Compiled, Name
+from facecheck.model.predict import Predictor
+from facecheck.training.dataset import epoch_batches, epoch_loader, training_images
+from facecheck.training.distributed import Ranks, join_ranks
+from facecheck.training.optim import rate_factor, set_rate, train_mode
+from facecheck.training.recipe import Recipe, load_recipe
+from facecheck.training.state import Epoch, Tally, TrainingState, best_of
+from facecheck.training.step import Ready, first_state, for_computing, learn, make_ready
+from facecheck.training.training_data import TrainingData, training_data
+
+#: Seconds between two savings of the state within an epoch.
+SAVE_EVERY = 300.0
+#: On a GPU a loss is looked at every so many steps: each look waits for the GPU.
+LOOK_EVERY = 20
+#: Share of the free memory that decoded images may take.
+CACHE_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What ``train`` did.
+
+    Attributes:
+        run: the run folder: ``recipe.yaml``, ``run.json``, ``log.jsonl`` and the checkpoints.
+        best: the checkpoint with the highest validation top-1 (the last, without validation).
+        last: the checkpoint after the last epoch.
+        kinds: what the model tells apart, in the order of its outputs.
+        weights: where the initial weights came from.
+        device: what it was trained on, and in what precision.
+        train_images: images trained on.
+        val_images: images validated on.
+        epochs: the log.
+        best_epoch: the epoch ``best`` comes from.
+        stopped_early: whether the recipe's patience ended it.
+    """
+
+    run: Path
+    best: Path
+    last: Path
+    kinds: tuple[str, ...]
+    weights: str
+    device: str
+    train_images: int
+    val_images: int
+    epochs: tuple[Epoch, ...]
+    best_epoch: int
+    stopped_early: bool
+
+
+def _ignore_epoch(epoch: Epoch) -> None:
+    """Ignore an epoch: the default of ``train``."""
+
+
+def read_run(run: Path) -> tuple[Path, Recipe]:
+    """Return the manifest and the recipe of a run folder, to go on with it.
+
+    Raises:
+        UsageError: it is no run folder.
+        ConfigError: its recipe cannot be read.
+    """
+    try:
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        return Path(facts["manifest"]["path"]), load_recipe(run / "recipe.yaml")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{path_text(run)}: not a run folder to go on with ({error}): pass one that `facecheck "
+            "train` made, such as runs/seresnet50"
+        ) from None
+
+
+def _precision_of(run: Path, device: torch.device) -> Name | None:
+    """Return what a run computes in; None where nobody knows, or on another kind of device."""
+    try:
+        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        name: Name = facts["precision"]["name"]
+        return name if torch.device(facts["device"]).type == device.type else None
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError):
+        return None
+
+
+def train(  # noqa: PLR0912
+    manifest: Path,
+    recipe: Recipe,
+    *,
+    name: str | None = None,
+    runs: Path = RUNS,
+    resume: Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    cache: bool = True,
+    compile_model: Literal["auto", "yes", "no"] = "auto",
+    log_test: bool = False,
+    tensorboard: bool = False,
+    save_every: float = SAVE_EVERY,
+    progress: Progress = silent,
+    on_epoch: Callable[[Epoch], None] = _ignore_epoch,
+) -> TrainResult:
+    """Train a classifier of kinds on a manifest's ``train`` split, judging by its ``val`` split.
+
+    A run never writes to an older run's folder: a name that is taken gets a number. A training
+    that was interrupted, even by ``kill -9``, goes on from its last saved step and ends with the
+    weights of an unbroken one. Under ``torchrun`` the processes share each batch.
+
+    Args:
+        manifest: a manifest by ``split``.
+        recipe: how to train.
+        name: of the run folder; None takes the architecture's name.
+        runs: the folder that run folders are made in.
+        resume: a run folder to go on with; manifest and recipe must be its own (:func:`read_run`).
+        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        workers: decoding threads; None takes one per core, 0 decodes in this one.
+        cache: keep decoded images in half of the free memory, so that later epochs only compute.
+        compile_model: ``auto``, ``yes`` or ``no``: torch.compile where it is faster.
+        log_test: log top-1 and top-5 on the test split as well; nothing is chosen by them.
+        tensorboard: write TensorBoard events to the run folder (extra ``tensorboard``).
+        save_every: seconds after which the state is saved within an epoch.
+        progress: told images trained on and to train on, over all epochs.
+        on_epoch: told each finished epoch.
+
+    Raises:
+        UsageError: the manifest is not there, or the architecture, a source or device is unknown.
+        ManifestError: the manifest cannot be read, or files of it are gone.
+        CheckpointError: initial weights cannot be had, a checkpoint cannot be written, or a run
+            cannot be gone on with.
+        TrainingError: too little data, a file that turns bad, a loss that is not finite, or a
+            batch that the device has no memory for.
+    """
+    check_arch(recipe.arch)
+    target = choose_device(device)
+    repeatable = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
+    with repeatable, join_ranks(target) as ranks:
+        if target.type == "cuda" and ranks.world > 1:
+            target = torch.device("cuda", ranks.local)
+            torch.cuda.set_device(target)
+        data = training_data(manifest, recipe)
+        chosen = None if resume is None else _precision_of(resume, target)
+        ready = make_ready(recipe, data.kinds, target, ranks, precision_of_run=chosen)
+        recipe, network, transform = ready.recipe, ready.network, ready.transform
+        if ranks.world > 1 and int(recipe.batch_size) < 4 * ranks.world:
+            raise UsageError(
+                f"a batch of {recipe.batch_size} images is too small for {ranks.world} processes: "
+                f"pass --batch-size {4 * ranks.world} or more"
+            )
+        header = Header(
+            recipe.arch,
+            data.kinds,
+            transform,
+            recipe=recipe.plain(),
+            manifest_sha256=sha256_file(manifest),
+        )
+        images = training_images(
+            data, transform, recipe, memory=_cache_memory(ranks) if cache else 0
+        )
+        state = first_state(ready)
+        identity = {
+            "recipe": recipe.plain(),
+            "manifest_sha256": header.manifest_sha256,
+            "kinds": list(data.kinds),
+        }
+        batch_size = int(recipe.batch_size)
+        total = recipe.epochs * len(images)
+        steps_per_epoch = len(epoch_batches(len(images), batch_size, recipe.seed, 1))
+        steps = max(2, recipe.epochs * steps_per_epoch)
+        judge_on = {"val": data.val, **({"test": data.test} if log_test else {})}
+        computing = for_computing(ready, ranks, compile_model, steps)
+        if resume is not None:
+            run = resume
+            state.load(run / STATE, identity, target)
+        else:
+            run = Path(ranks.share(str(_new_run(ranks, name or recipe.arch, runs))))
+            if ranks.is_first:
+                _write_run(run, header, manifest, ready, computing, ranks)
+                state.save(run / STATE, identity)
+        model = computing.forward
+        saved_at = time.monotonic()
+        while state.epoch <= recipe.epochs and not _out_of_patience(state.log, recipe):
+            start, first_step = time.perf_counter(), state.step
+            batches = epoch_batches(
+                *(len(images), batch_size, recipe.seed, state.epoch),
+                groups=data.groups,
+                shares=data.shares,
+            )
+            total_weights = [float(images.weights[batch].sum()) for batch in batches]
+            mine = [batch[ranks.rank :: ranks.world] for batch in batches[first_step:]]
+            train_mode(network, frozen=recipe.freeze)
+            unseen: list[torch.Tensor] = []
+            for batch in epoch_loader(
+                images, mine, state.epoch, workers=cpu_count() if workers is None else workers
+            ):
+                # Dropout and the like draw by the step's number, so that a resumed training draws
+                # what an unbroken one would.
+                torch.manual_seed(_step_seed(recipe.seed, state.updates, ranks.rank))
+                set_rate(state.optimiser, rate_factor(recipe.schedule, state.updates, steps))
+                weight = total_weights[state.step] / ranks.world
+                unseen.append(learn(model, state, batch, weight, ready))
+                state.step += 1
+                state.updates += 1
+                is_last = state.step == len(batches)
+                if target.type == "cpu" or len(unseen) == LOOK_EVERY or is_last:
+                    _require_finite(unseen, state, len(batches), recipe, run)
+                    unseen.clear()
+                progress((state.epoch - 1) * len(images) + state.seen.count * ranks.world, total)
+                is_due = not is_last and not unseen and time.monotonic() - saved_at > save_every
+                if _agreed(is_due, state, ranks):
+                    _save_state(state, run, identity, ranks)
+                    saved_at = time.monotonic()
+            trained = time.perf_counter() - start
+            fresh = sum(map(len, batches[first_step:]))
+            header = replace(header, epoch=state.epoch)
+            checkpoint = Checkpoint(state.judged, header)
+            judged = {
+                split: _judge(checkpoint, records, data, target, workers, ranks)
+                for split, records in judge_on.items()
+            }
+            row = _epoch_row(
+                state.epoch,
+                time.perf_counter() - start,
+                fresh / trained,
+                float(state.optimiser.param_groups[0]["lr"]),
+                _gathered(state.seen, ranks).summary(),
+                judged,
+            )
+            state.log.append(row)
+            header = replace(header, metrics=_figures(row))
+            state.epoch, state.step, state.seen = state.epoch + 1, 0, Tally()
+            if ranks.is_first:
+                save_checkpoint(state.judged, header, run / LAST)
+                if best_of(state.log) == row.epoch:
+                    save_checkpoint(state.judged, header, run / BEST)
+                _write_log(run, state.log)
+                if tensorboard:
+                    _tell_tensorboard(run, row)
+                state.save(run / STATE, identity)
+                on_epoch(row)
+            saved_at = time.monotonic()
+        if ranks.is_first:
+            (run / STATE).unlink()  # it has served; checkpoints and log are what is kept
+        return TrainResult(
+            run=run,
+            best=run / BEST,
+            last=run / LAST,
+            kinds=data.kinds,
+            weights=ready.weights,
+            device=f"{target}, {ready.precision.name}",
+            train_images=len(data.train),
+            val_images=len(data.val),
+            epochs=tuple(state.log),
+            best_epoch=best_of(state.log),
+            stopped_early=len(state.log) < recipe.epochs,
+        )
+
+
+def _cache_memory(ranks: Ranks) -> int:
+    return int(CACHE_SHARE * psutil.virtual_memory().available / ranks.local_world)
+
+
+def _new_run(ranks: Ranks, name: str, runs: Path) -> Path | None:
+    return new_run_folder(name, runs) if ranks.is_first else None
+
+
+def _step_seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0])
+
+
+def _require_finite(
+    found: Sequence[torch.Tensor], state: TrainingState, steps: int, recipe: Recipe, run: Path
+) -> None:
+    values = torch.stack(list(found)).tolist()
+    bad = next((place for place, value in enumerate(values) if not math.isfinite(value)), None)
+    if bad is not None:
+        raise TrainingError(
+            f"the loss is {values[bad]} at epoch {state.epoch}, step "
+            f"{state.step - len(values) + bad + 1} of {steps}: lower --lr (now {recipe.lr:g}), or "
+            f"limit the gradient with --clip 1; earlier checkpoints are in {path_text(run)}"
+        )
+
+
+def _out_of_patience(log: Sequence[Epoch], recipe: Recipe) -> bool:
+    best = best_of(list(log))
+    return bool(recipe.patience) and len(log) - best >= recipe.patience and bool(log)
+
+
+def _gathered(seen: Tally, ranks: Ranks) -> Tally:
+    """Return the tally of all processes."""
+    if ranks.world == 1:
+        return seen
+    whole = Tally()
+    for part in ranks.gather(seen.tensors()):
+        whole.add(*part)
+    return whole
+
+
+def _agreed(is_due: bool, state: TrainingState, ranks: Ranks) -> bool:
+    """Return the first process's answer; several processes are asked every so many steps only."""
+    if ranks.world == 1:
+        return is_due
+    return state.step % LOOK_EVERY == 0 and bool(ranks.share(is_due))
+
+
+def _save_state(state: TrainingState, run: Path, identity: Mapping[str, Any], ranks: Ranks) -> None:
+    whole = _gathered(state.seen, ranks)
+    if ranks.is_first:
+        replace(state, seen=whole).save(run / STATE, identity)
+
+
+def _judge(
+    checkpoint: Checkpoint,
+    records: Manifest,
+    data: TrainingData,
+    device: torch.device,
+    workers: int | None,
+    ranks: Ranks,
+) -> Summary | None:
+    """Summarise a checkpoint on some records, each process taking its share of them."""
+    if not len(records):
+        return None
+    rows = []
+    predictor = Predictor(checkpoint, device)
+    mine = records.paths()[ranks.rank :: ranks.world]
+    for prediction in predictor.predict(mine, workers=workers or cpu_count()):
+        if prediction.logits is None:
+            raise TrainingError(
+                f"{path_text(prediction.path)}: {prediction.message}: put it right, or run "
+                "`facecheck index` again without it"
+            )
+        rows.append(prediction.logits)
+    table = np.empty((len(records), len(data.kinds)))
+    for rank, part in enumerate(ranks.gather(rows)):
+        table[rank :: ranks.world] = part
+    return summarise(table, np.array(data.labels(records)))
+
+
+def _epoch_row(
+    number: int,
+    seconds: float,
+    rate: float,
+    lr: float,
+    trained: Summary,
+    judged: Mapping[str, Summary | None],
+) -> Epoch:
+    val, test = judged["val"], judged.get("test")
+    return Epoch(
+        epoch=number,
+        seconds=round(seconds, 2),
+        images_per_second=round(rate, 1),
+        lr=lr,
+        train_loss=trained.loss,
+        train_top1=trained.top1,
+        train_top5=trained.top5,
+        val_loss=val.loss if val else None,
+        val_top1=val.top1 if val else None,
+        val_top5=val.top5 if val else None,
+        test_top1=test.top1 if test else None,
+        test_top5=test.top5 if test else None,
+    )
+
+
+def _figures(row: Epoch) -> dict[str, float]:
+    """Return what belongs to the weights: the same whenever the training is repeated."""
+    return {
+        name: value
+        for name, value in asdict(row).items()
+        if name not in {"epoch", "seconds", "images_per_second"} and value is not None
+    }
+
+
+def _write_log(run: Path, log: Sequence[Epoch]) -> None:
+    write_text(run / "log.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in log))
+
+
+def _tell_tensorboard(run: Path, row: Epoch) -> None:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise TrainingError(
+            "--tensorboard needs the extra: pip install 'facecheck[tensorboard]'"
+        ) from None
+    with SummaryWriter(str(run)) as writer:
+        for name, value in asdict(row).items():
+            if name != "epoch" and value is not None:
+                part, _, figure = name.partition("_")
+                tag = f"{figure}/{part}" if part in {"train", "val", "test"} else name
+                writer.add_scalar(tag, value, row.epoch)
+
+
+def _write_run(
+    run: Path, header: Header, manifest: Path, ready: Ready, computing: Compiled, ranks: Ranks
+) -> None:
+    """Write what is needed to tell, and repeat, how the run was made."""
+    write_text(run / "recipe.yaml", yaml.safe_dump(ready.recipe.plain(), sort_keys=False))
+    on_gpu = ready.device.type == "cuda"
+    facts: Mapping[str, Any] = {
+        "facecheck": facecheck.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "machine": f"{platform.machine()} {platform.system()}, {cpu_count()} cores",
+        "device": str(ready.device),
+        "gpu": torch.cuda.get_device_name(ready.device) if on_gpu else None,
+        "processes": ranks.world,
+        "threads": torch.get_num_threads(),
+        "precision": asdict(ready.precision),
+        "compiling": computing.reason,
+        "weights": ready.weights,
+        "kinds": list(header.kinds),
+        "manifest": {"path": path_text(manifest), "sha256": header.manifest_sha256},
+    }
+    write_text(run / "run.json", json.dumps(facts, indent=2) + "\n")

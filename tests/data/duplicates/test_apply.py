@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from facecheck.core.errors import FacecheckError, ManifestError, UsageError
+from facecheck.core.manifest import read_manifest, write_manifest
+from facecheck.data.duplicates.apply import WAYS, apply
+from facecheck.data.duplicates.dedup import dedup
+from facecheck.data.index import index
+
+
+@pytest.fixture
+def manifest(drawn: Path, tmp_path: Path) -> Path:
+    """A manifest of six drawn images, one of them twice, and two of one name but for its case."""
+    for kind in ("photo", "cartoon"):
+        folder = tmp_path / "raw" / kind / f"drawn-{kind}"
+        (folder / "more").mkdir(parents=True)
+        for number, name in enumerate(("a.png", "b.png", "more/A.PNG")):
+            shutil.copy(drawn / kind / f"drawn-{kind}" / f"00{number}.png", folder / name)
+    shutil.copy(folder / "b.png", folder / "copy.png")
+    index([tmp_path / "raw"], tmp_path / "m.csv")
+    return tmp_path / "m.csv"
+
+
+def tree(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*.[pP]*"))
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_kept_records_are_laid_out_and_nothing_is_lost(how: str, manifest: Path) -> None:
+    raw = manifest.parent / "raw"
+    before = {path: path.read_bytes() for path in raw.rglob("*.[pP]*")}
+    done = dedup(manifest, apply=how, to=manifest.parent / "clean").applied
+    assert done is not None
+    assert (done.placed, done.already, done.left_out) == (6, 0, 1)
+    names = tree(done.to)
+    assert [name for name in names if "b.png" in name or "copy" in name] == [
+        "cartoon/drawn-cartoon/b.png", "photo/drawn-photo/b.png",
+    ]  # fmt: skip
+    # Names that meet but for their case are told apart.
+    assert len({name.casefold() for name in names}) == 6
+    assert sum(Path(name).stem.startswith(("a-", "A-")) for name in names) == 4
+    remaining = {path: path.read_bytes() for path in raw.rglob("*.[pP]*")}
+    assert len(remaining) == (1 if how == "move" else 7)
+    placed = [(done.to / name).read_bytes() for name in names]
+    assert sorted({*placed, *remaining.values()}) == sorted(set(before.values()))
+    assert all((done.to / name).is_symlink() == (how == "symlink") for name in names)
+    for path in (manifest, done.manifest):  # both still find their files
+        read_manifest(path).require_files(path)
+    assert len(read_manifest(done.manifest)) == 6
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_running_again_places_what_is_missing(how: str, manifest: Path) -> None:
+    dedup(manifest)
+    before = manifest.read_bytes()
+    clean = manifest.parent / "clean"
+    apply(manifest, clean, how=how)
+    if how == "move":  # as if it had been interrupted before the manifest was brought up to date
+        manifest.write_bytes(before)
+    else:
+        (clean / "photo" / "drawn-photo" / "b.png").unlink()
+    again = apply(manifest, clean, how=how)
+    assert (again.placed, again.already) == ((0, 6) if how == "move" else (1, 5))
+    read_manifest(manifest).require_files(manifest)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_place_that_is_taken_stops_all(how: str, manifest: Path) -> None:
+    dedup(manifest)
+    taken = manifest.parent / "clean" / "photo" / "drawn-photo" / "b.png"
+    taken.parent.mkdir(parents=True)
+    taken.write_text("mine")
+    with pytest.raises(FacecheckError, match="nothing was placed"):
+        apply(manifest, manifest.parent / "clean", how=how)
+    assert taken.read_text() == "mine"
+    assert tree(manifest.parent / "clean") == ["photo/drawn-photo/b.png"]
+
+
+def test_mistakes_are_named(manifest: Path) -> None:
+    dedup(manifest)
+    with pytest.raises(UsageError, match="did you mean 'symlink'"):
+        apply(manifest, manifest.parent / "clean", how="simlink")
+    with pytest.raises(UsageError, match="name another folder"):
+        apply(manifest, manifest.parent, how="symlink")
+    table = read_manifest(manifest)
+    write_manifest(table.with_columns(source=["../up"] * len(table)), manifest, {})
+    with pytest.raises(ManifestError, match="cannot name a folder"):
+        apply(manifest, manifest.parent / "clean", how="symlink")
+    write_manifest(table, manifest, {})
+    shutil.rmtree(manifest.parent / "raw" / "photo")
+    with pytest.raises(ManifestError, match="not there"):
+        apply(manifest, manifest.parent / "clean", how="symlink")

@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from facecheck.core.errors import ManifestError, UsageError
+from facecheck.core.manifest import Manifest, Record, read_manifest, write_manifest
+from facecheck.data.duplicates import keepers
+from facecheck.data.duplicates.compare import WHOLE, Likeness
+from facecheck.data.duplicates.dedup import dedup
+from facecheck.data.duplicates.keepers import LEVELS
+from facecheck.data.index import index
+
+
+@pytest.fixture
+def planted(drawn: Path, tmp_path: Path) -> Path:
+    """A manifest of drawn images with every kind of copy among them."""
+    folder = tmp_path / "raw"
+    shutil.copytree(drawn, folder)
+    photos = folder / "photo" / "drawn-photo"
+    face = Image.open(photos / "000.png")
+    large = face.resize((256, 256), Image.Resampling.LANCZOS)
+    large.save(photos / "large.png")
+    shutil.copy(photos / "large.png", photos / "same_bytes.png")
+    large.save(photos / "same_pixels.bmp")
+    large.save(photos / "re_encoded.jpg", quality=70)
+    cartoon = Image.open(folder / "cartoon" / "drawn-cartoon" / "001.png")
+    cartoon.save(photos / "conflict.png", compress_level=1)
+    for number in range(3):  # flat pictures of one look but not of the same pixels
+        Image.new("RGB", (40, 40 + number), "white").save(photos / f"blank{number}.png")
+    index([folder], tmp_path / "m.csv", pairs=[("drawn-photo", "drawn-sketch")])
+    return tmp_path / "m.csv"
+
+
+def named(manifest: Path, column: str) -> dict[str, str]:
+    frame = read_manifest(manifest).frame
+    names = ["/".join(Path(path).parts[-2:]) for path in frame["path"]]
+    return dict(zip(names, frame[column], strict=True))
+
+
+def test_each_kind_of_copy_is_found_once_and_the_best_file_is_kept(planted: Path) -> None:
+    result = dedup(planted)
+    found = {
+        (Path(row["dropped"]).name, Path(row["keeper"]).name): row["why"]
+        for row in pl.read_csv(result.duplicates).iter_rows(named=True)
+        if not row["conflict"]
+    }
+    best = "same_pixels.bmp"  # of equal pixels, the most bytes
+    assert found == {
+        ("large.png", best): "same pixels",
+        ("same_bytes.png", best): "same pixels",
+        ("re_encoded.jpg", best): "same picture",
+        ("000.png", best): "same picture",
+    }
+    excluded = named(planted, "excluded")
+    assert [name for name, why in excluded.items() if why == "duplicate"] == [
+        f"drawn-photo/{name}"
+        for name in ("000.png", "large.png", "re_encoded.jpg", "same_bytes.png")
+    ]
+
+
+def test_same_bytes_are_told_from_same_pixels(drawn: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photo" / "s"
+    folder.mkdir(parents=True)
+    for name in ("a.png", "b.png"):
+        shutil.copy(drawn / "photo" / "drawn-photo" / "000.png", folder / name)
+    index([tmp_path], tmp_path / "m.csv")
+    assert dedup(tmp_path / "m.csv").dropped == {"same bytes": 1}
+
+
+def test_one_picture_under_two_kinds_is_set_aside_not_resolved(planted: Path) -> None:
+    result = dedup(planted)
+    assert result.conflicts == 2
+    excluded = named(planted, "excluded")
+    assert excluded["drawn-photo/conflict.png"] == "conflict"
+    assert excluded["drawn-cartoon/001.png"] == "conflict"
+    rows = pl.read_csv(result.duplicates).filter(pl.col("conflict"))
+    assert set(rows["dropped_kind"]) | set(rows["keeper_kind"]) == {"photo", "cartoon"}
+
+
+def test_flat_pictures_are_not_duplicates_of_one_another(planted: Path) -> None:
+    dedup(planted)
+    excluded = named(planted, "excluded")
+    assert not any(excluded[f"drawn-photo/blank{number}.png"] for number in range(3))
+
+
+def test_copies_and_pairs_share_a_group(planted: Path) -> None:
+    dedup(planted)
+    groups = named(planted, "group")
+    family = ["drawn-photo/000.png", "drawn-photo/large.png", "drawn-photo/re_encoded.jpg"]
+    pair = groups["drawn-sketch/000.png"]
+    assert {groups[name] for name in family} == {pair}
+    assert groups["drawn-cartoon/001.png"] == groups["drawn-photo/conflict.png"]
+    assert groups["drawn-photo/001.png"] != pair
+
+
+def test_running_again_changes_nothing(planted: Path) -> None:
+    dedup(planted)
+    once = planted.read_bytes()
+    dedup(planted)
+    assert planted.read_bytes() == once
+
+
+def test_the_order_of_the_file_does_not_matter(planted: Path, tmp_path: Path) -> None:
+    frame = read_manifest(planted).frame
+    dedup(planted)
+    wanted = {name: (group, named(planted, "excluded")[name])
+              for name, group in named(planted, "group").items()}  # fmt: skip
+    for seed in range(3):
+        rows = list(range(frame.height))
+        random.Random(seed).shuffle(rows)
+        shuffled = tmp_path / f"shuffled{seed}.csv"
+        write_manifest(Manifest(frame[rows]), shuffled, {})
+        dedup(shuffled)
+        excluded = named(shuffled, "excluded")
+        assert {
+            name: (group, excluded[name]) for name, group in named(shuffled, "group").items()
+        } == wanted
+
+
+def test_what_the_user_excluded_stays_and_stands_for_nothing(planted: Path) -> None:
+    manifest = read_manifest(planted)
+    bad = "same_pixels.bmp"
+    excluded = ["blurred" if path.name == bad else "" for path in manifest.paths()]
+    write_manifest(manifest.with_columns(excluded=excluded), planted, {})
+    result = dedup(planted)
+    table = pl.read_csv(result.duplicates)
+    assert not any(bad in path for path in [*table["dropped"], *table["keeper"]])
+    assert named(planted, "excluded")[f"drawn-photo/{bad}"] == "blurred"
+    groups = named(planted, "group")  # it still may not leak into another split
+    assert groups[f"drawn-photo/{bad}"] == groups["drawn-photo/large.png"]
+
+
+def test_another_output_leaves_the_input_alone(planted: Path, tmp_path: Path) -> None:
+    before = planted.read_bytes()
+    dedup(planted, out=tmp_path / "out.parquet")
+    assert planted.read_bytes() == before
+    with pytest.raises(UsageError, match="--overwrite"):
+        dedup(planted, out=tmp_path / "out.parquet")
+
+
+def test_bad_input_is_named(planted: Path) -> None:
+    with pytest.raises(UsageError, match="0 to 16"):
+        dedup(planted, radius=17)
+    with pytest.raises(UsageError, match="did you mean 'picture'"):
+        dedup(planted, level="pictures")
+    with pytest.raises(UsageError, match="go together"):
+        dedup(planted, apply="move")
+    manifest = read_manifest(planted)
+    write_manifest(manifest.with_columns(phash=["xyz"] * len(manifest)), planted, {})
+    with pytest.raises(ManifestError, match="phash 'xyz'"):
+        dedup(planted)
+    write_manifest(manifest.with_columns(phash=[""] * len(manifest)), planted, {})
+    with pytest.raises(ManifestError, match="'phash' is empty"):
+        dedup(planted)
+    write_manifest(manifest, planted, {})
+    next(path for path in manifest.paths() if path.name == "large.png").unlink()
+    shutil.rmtree(planted.parent / "raw" / "photo")
+    with pytest.raises(ManifestError, match="not there: run `facecheck index`"):
+        dedup(planted)
+
+
+def edited_copies(planted: Path) -> Path:
+    """Add a mirrored, a cropped, a darker and a grey copy of one drawn photo; index anew."""
+    photos = planted.parent / "raw" / "photo" / "drawn-photo"
+    face = Image.open(photos / "005.png").convert("RGB").resize((160, 160))
+    face.save(photos / "face.png")
+    ImageOps.mirror(face).save(photos / "mirrored.png")
+    face.crop((2, 5, 154, 157)).save(photos / "cropped.png")
+    face.point(lambda value: value * 0.7).save(photos / "darker.png")
+    ImageOps.grayscale(face).save(photos / "grey.png")
+    index([planted.parent / "raw"], planted, overwrite=True)
+    return planted
+
+
+def test_each_level_finds_what_the_one_before_does_and_more(planted: Path, tmp_path: Path) -> None:
+    manifest = edited_copies(planted)
+    dropped = {}
+    for level in LEVELS:
+        result = dedup(manifest, level=level, out=tmp_path / f"{level}.csv")
+        excluded = named(result.manifest, "excluded")
+        dropped[level] = {Path(name).name for name, why in excluded.items() if why}
+        assert result.level == level
+    # same_bytes.png or large.png: the first by path stands for both
+    assert dropped["bytes"] == {"same_bytes.png"}
+    assert dropped["pixels"] >= {"same_bytes.png", "large.png", "conflict.png", "001.png"}
+    assert dropped["picture"] - dropped["pixels"] >= {"000.png", "re_encoded.jpg", "005.png"}
+    edits = {"mirrored.png", "cropped.png", "darker.png", "grey.png"}
+    assert dropped["edited"] >= dropped["picture"] | edits
+    assert not {"mirrored.png", "cropped.png"} & dropped["picture"]
+    table = pl.read_csv(tmp_path / "edited.duplicates.csv")
+    found = {Path(row["dropped"]).name: (row["why"], row["view"])
+             for row in table.iter_rows(named=True)}  # fmt: skip
+    assert found["mirrored.png"] == ("edited picture", "mirrored")
+    assert found["darker.png"][0] == "edited picture"
+
+
+def test_edited_is_idempotent_and_keeps_no_order(planted: Path, tmp_path: Path) -> None:
+    manifest = edited_copies(planted)
+    frame = read_manifest(manifest).frame
+    dedup(manifest, level="edited")
+    once = manifest.read_bytes()
+    dedup(manifest, level="edited")
+    assert manifest.read_bytes() == once
+    backwards = tmp_path / "backwards.csv"
+    write_manifest(Manifest(frame.reverse()), backwards, {})
+    dedup(backwards, level="edited")
+    assert named(backwards, "excluded") == named(manifest, "excluded")
+    assert named(backwards, "group") == named(manifest, "group")
+
+
+def test_shared_pictures_are_counted_by_source_and_conflicts_listed(planted: Path) -> None:
+    result = dedup(planted)
+    assert result.by_sources == {
+        ("drawn-cartoon", "drawn-photo"): 1,
+        ("drawn-photo", "drawn-photo"): 4,
+    }
+    counted = pl.read_csv(planted.with_name("m.contamination.csv"))
+    assert counted.rows() == [
+        ("drawn-cartoon", "drawn-photo", 1), ("drawn-photo", "drawn-photo", 4),
+    ]  # fmt: skip
+    listed = pl.read_csv(planted.with_name("m.conflicts.csv"))
+    assert listed["picture"].n_unique() == 1
+    assert sorted(zip(listed["kind"], listed["source"], strict=True)) == [
+        ("cartoon", "drawn-cartoon"), ("photo", "drawn-photo"),
+    ]  # fmt: skip
+    assert result.by_kinds == {"cartoon / photo": 2}
+
+
+def crowd(count: int, tmp_path: Path, **same: str) -> Path:
+    """A manifest of records whose files are not there: whoever looks at one fails."""
+    draw = random.Random(0)
+    records = []
+    for number in range(count):
+        values = {name: f"{draw.getrandbits(256):064x}" for name in ("sha256", "pixel_hash")}
+        values |= {"phash": f"{draw.getrandbits(64):016x}", **same}
+        path = str(tmp_path / f"{number:05}.jpg")
+        records.append(Record(path, "s", "photo", width=9, height=9, bytes=9, **values))
+    write_manifest(Manifest.from_records(records), tmp_path / "crowd.parquet", {})
+    return tmp_path / "crowd.parquet"
+
+
+def test_a_crowd_of_identical_images_is_not_looked_at(tmp_path: Path) -> None:
+    manifest = crowd(5_000, tmp_path, phash="0123456789abcdef", pixel_hash="0" * 64)
+    result = dedup(manifest)
+    assert result.dropped == {"same pixels": 4_999}
+    assert result.candidates == 0
+
+
+@pytest.mark.parametrize("phash", ["8000000000000000", "0000000000000000"])
+@pytest.mark.parametrize("level", ["picture", "edited"])
+def test_a_crowd_of_blank_images_is_not_looked_at(phash: str, level: str, tmp_path: Path) -> None:
+    result = dedup(crowd(5_000, tmp_path, phash=phash), level=level)
+    assert result.dropped == {}
+    assert result.candidates == 0
+
+
+def test_copies_under_one_hash_are_compared_with_their_keeper_alone(
+    drawn: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photo" / "s"
+    folder.mkdir(parents=True)
+    face = Image.open(drawn / "photo" / "drawn-photo" / "003.png").convert("RGB")
+    for number in range(60):  # one corner pixel differs: no two have the same pixels
+        face.putpixel((0, 0), (number, 0, 0))
+        face.save(folder / f"{number:02}.png")
+    index([tmp_path], tmp_path / "m.csv")
+    result = dedup(tmp_path / "m.csv")
+    assert result.dropped == {"same picture": 59}
+    assert result.candidates < 2 * 60  # and not 60 * 59 / 2
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_stars_hold_and_order_does_not_matter_whatever_looks_alike(
+    data: st.DataObject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """On synthetic records: pictures are points on a line, alike when at most 2 apart."""
+    places = data.draw(st.lists(st.integers(0, 12), min_size=1, max_size=10))
+    sizes = data.draw(st.lists(st.integers(1, 3), min_size=len(places), max_size=len(places)))
+    copies = data.draw(st.lists(st.integers(0, 9), max_size=4))
+    places += [places[copy % len(places)] for copy in copies]
+    sizes += [1] * len(copies)
+    records = [
+        Record(f"/x/{i}", "s", "photo", sha256=f"{i}", pixel_hash=f"{place}/{size}",
+               phash=f"{0x0F0F0F0F00000000 | (1 << place) - 1:016x}", width=size, height=1)
+        for i, (place, size) in enumerate(zip(places, sizes, strict=True))
+    ]  # fmt: skip
+
+    class Search(keepers._NearSearch):
+        def _look(self, place: int) -> object:  # type: ignore[override]
+            class Seen:
+                flat = False
+                at = int(self._records[self._unique[place]].pixel_hash.split("/")[0])
+
+            return Seen()
+
+        def _alike(self, seen, keeper, proposals):  # type: ignore[no-untyped-def]
+            if abs(seen.at - keeper.at) > 2:
+                return None
+            return Likeness(1 - abs(seen.at - keeper.at) / 9, 1.0, 0.0, WHOLE)
+
+    monkeypatch.setattr(keepers, "_NearSearch", Search)
+    order = data.draw(st.permutations(range(len(records))))
+    found = []
+    for rows in (list(range(len(records))), order):
+        shuffled = [records[i] for i in rows]
+        matches, _ = keepers.find_keepers(
+            shuffled, range(len(rows)), level="picture", radius=8, workers=1
+        )
+        found.append({rows[i]: (rows[match.keeper], match.why) for i, match in matches.items()})
+        kept = set(range(len(rows))) - set(matches)
+        for place, match in matches.items():  # each hangs on a keeper that it is like itself
+            assert match.keeper in kept
+            at = [int(shuffled[i].pixel_hash.split("/")[0]) for i in (place, match.keeper)]
+            assert abs(at[0] - at[1]) <= 2
+        again, _ = keepers.find_keepers(
+            shuffled, sorted(kept), level="picture", radius=8, workers=1
+        )
+        assert again == {}
+    assert found[0] == found[1]
+
+
+def test_different_people_in_one_pose_are_kept(shared_data: Path, tmp_path: Path) -> None:
+    index([shared_data / "generated" / "portraits-512"], tmp_path / "m.csv", kind="generated",
+          source="portraits-512")  # fmt: skip
+    result = dedup(tmp_path / "m.csv")
+    assert result.candidates > 1000  # the hash alone would have dropped hundreds
+    assert result.dropped == {}
+
+
+def test_nor_are_they_taken_for_edited_copies(shared_data: Path, tmp_path: Path) -> None:
+    portraits = shared_data / "generated" / "portraits-512"
+    folder = tmp_path / "generated" / "portraits-512"
+    folder.mkdir(parents=True)
+    for path in sorted(portraits.iterdir())[:200]:
+        (folder / path.name).symlink_to(path)
+    index([tmp_path], tmp_path / "m.csv")
+    result = dedup(tmp_path / "m.csv", level="edited")
+    assert result.candidates > 500
+    assert result.dropped == {}

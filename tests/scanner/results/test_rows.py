@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.files import name_text, named_path
+from facecheck.scanner.results.rows import (
+    FORMATS,
+    Row,
+    Value,
+    format_of,
+    header_line,
+    line_writer,
+    read_columns,
+    read_rows,
+    tidy,
+    write_rows,
+)
+from tests.scanner.items import COLUMNS, HOSTILE, named, rows_of
+
+
+def tidied(names: tuple[str, ...] = HOSTILE) -> list[dict[str, Value]]:
+    return [tidy(row, COLUMNS) for item in named(names) for row in rows_of(item)]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_rows_with_hostile_names_come_back_from_every_format(tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"r{suffix}"
+    count = write_rows(out, tidied(), COLUMNS, suffix, raw_paths=True)
+    assert count == len(tidied())
+    assert list(read_rows(out, COLUMNS)) == tidied()
+    assert list(read_columns(out)) == list(COLUMNS)
+
+
+@given(name=st.text(min_size=1, max_size=20), message=st.text(max_size=9))
+def test_any_text_is_one_csv_row(name: str, message: str) -> None:
+    row = tidy({"path": name, "message": message}, COLUMNS)
+    text = header_line(".csv", COLUMNS) + line_writer(".csv", COLUMNS, raw_paths=True)(row)
+    _, cells = csv.reader(io.StringIO(text, newline=""), strict=True)
+    assert (cells[0], cells[-1]) == (row["path"], row["message"])
+
+
+def test_a_name_of_any_bytes_comes_back_as_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9 \\xe9\n.jpg")
+    path.touch()
+    row = tidy({"path": name_text(path)}, COLUMNS)
+    for suffix in FORMATS:
+        write_rows(tmp_path / f"r{suffix}", [row], COLUMNS, suffix)
+        (back,) = read_rows(tmp_path / f"r{suffix}", COLUMNS)
+        assert named_path(str(back["path"])) == path
+        assert named_path(str(back["path"])).exists()
+
+
+def test_only_csv_escapes_names_that_a_spreadsheet_would_run() -> None:
+    row = tidy({"path": "=cmd().jpg"}, COLUMNS)
+    assert line_writer(".csv", COLUMNS)(row).startswith("./=cmd().jpg,")
+    assert line_writer(".csv", COLUMNS, raw_paths=True)(row).startswith("=cmd().jpg,")
+    assert json.loads(line_writer(".jsonl", COLUMNS)(row))["path"] == "=cmd().jpg"
+    for safe in ("/abs/=x.jpg", "s3://b/=x.jpg", "z.zip::=x.jpg"):
+        assert line_writer(".csv", COLUMNS)(tidy({"path": safe}, COLUMNS)).startswith(f"{safe},")
+
+
+def test_numbers_have_one_text() -> None:
+    def written(score: float | None, faces: int | None = None) -> str:
+        row = tidy({"path": "a", "score": score, "faces": faces}, COLUMNS)
+        return line_writer(".csv", COLUMNS)(row).strip() + " " + line_writer(".jsonl", COLUMNS)(row)
+
+    assert '"score": 0.333333,' in written(1 / 3)
+    assert "a,,,,0.333333,2, " in written(1 / 3, 2)
+    assert "a,,,,0.000000,," in written(-1e-9)
+    assert '"score": 0.0, "faces": null' in written(-1e-9)
+    assert "a,,,,,, " in written(float("nan"))
+    assert '"score": null' in written(None)
+
+
+def test_a_column_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ValueError, match="scroe"):
+        tidy({"path": "a", "scroe": 0.5}, COLUMNS)
+
+
+def test_names_that_are_not_text_do_not_stop_a_scan() -> None:
+    row = tidy({"path": os.fsdecode(b"caf\xe9")}, COLUMNS)
+    assert line_writer(".csv", COLUMNS)(row).encode()
+    assert line_writer(".jsonl", COLUMNS)(row).encode()
+
+
+def test_parquet_has_types_and_the_same_bytes_with_any_number_of_threads(tmp_path: Path) -> None:
+    out = tmp_path / "r.parquet"
+    write_rows(out, tidied(tuple(f"{n}.jpg" for n in range(40_000))), COLUMNS, ".parquet")
+    kinds = {str: pl.String, int: pl.Int64, float: pl.Float64}
+    assert pl.read_parquet_schema(out) == {name: kinds[kind] for name, kind in COLUMNS.items()}
+    assert read_columns(out) == COLUMNS
+    code = (
+        "from pathlib import Path\n"
+        "from facecheck.scanner.results.rows import *\n"
+        "from tests.scanner.items import COLUMNS\n"
+        f"rows = read_rows(Path({str(out)!r}), COLUMNS)\n"
+        f"write_rows(Path({str(out)!r} + '2'), rows, COLUMNS, '.parquet')\n"
+    )
+    environment = {**os.environ, "POLARS_MAX_THREADS": "3"}
+    root = Path(__file__).parents[3]
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=root)
+    assert out.read_bytes() == (tmp_path / "r.parquet2").read_bytes()
+
+
+def test_an_error_in_the_rows_is_raised_as_itself(tmp_path: Path) -> None:
+    def broken() -> Iterator[Row]:
+        yield tidied()[0]
+        raise FacecheckError("a part is damaged")
+
+    for suffix in FORMATS:
+        with pytest.raises(FacecheckError, match="a part is damaged"):
+            write_rows(tmp_path / f"r{suffix}", broken(), COLUMNS, suffix)
+
+
+def test_what_are_no_results_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\.csv, \.jsonl, \.parquet"):
+        format_of(tmp_path / "r.txt")
+    for suffix in FORMATS:
+        path = tmp_path / f"r{suffix}"
+        with pytest.raises(FacecheckError):
+            list(read_rows(path, COLUMNS))
+        with pytest.raises(FacecheckError, match="cannot be read"):
+            read_columns(path)
+        write_rows(path, [{"other": 1}], {"other": int}, suffix)
+        with pytest.raises(FacecheckError, match="its columns are other"):
+            list(read_rows(path, COLUMNS))
+        path.write_bytes(b'"\0')
+        with pytest.raises(FacecheckError, match="not results"):
+            list(read_rows(path, COLUMNS))
