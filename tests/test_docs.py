@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +30,32 @@ def _commands(group: Any, before: str = "") -> dict[str, Any]:
 COMMANDS = _commands(get_command(app))
 
 
+def test_the_reference_is_what_help_says_now(tmp_path: Path) -> None:
+    """To fix: docs/make_commands.sh."""
+    page = tmp_path / "commands.md"
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    make = ROOT / "docs" / "make_commands.sh"
+    subprocess.run(
+        [make, page], check=True, capture_output=True, env={**os.environ, "PATH": programs}
+    )
+    assert (ROOT / "docs" / "commands.md").read_text() == page.read_text()
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_and_option_is_documented(name: str) -> None:
-    """Mend with: docs/make_commands.sh"""
-    reference = (ROOT / "docs" / "commands.md").read_text()
-    section = reference.split(f"## `facecheck {name}`")[1].split("## `")[0]
+def test_every_command_is_in_the_readme(name: str) -> None:
     first = name.split(" ", maxsplit=1)[0]
-    for parameter in COMMANDS[name].params:
-        for flag in parameter.opts if parameter.opts[0].startswith("-") else ():
-            assert flag in section, flag
     assert f"`facecheck {first}" in (ROOT / "README.md").read_text()
+
+
+def test_no_help_shows_pythons_words_or_begins_with_of() -> None:
+    for name, command in COMMANDS.items():
+        assert command.help, name
+        for parameter in command.params:
+            assert parameter.help, (name, parameter.name)
+            assert not parameter.help.startswith("Of "), (name, parameter.name)
+    reference = (ROOT / "docs" / "commands.md").read_text()
+    assert "[default: <" not in reference
+    assert "env var" not in reference
 
 
 def test_every_column_of_a_scan_is_documented() -> None:

@@ -8,37 +8,57 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 import facecheck
 from facecheck.cli import (
     audit,
     benchmark,
+    calibrate,
     convert,
-    curate,
+    dedup,
+    evaluate,
     explain,
     export,
+    fetch,
     generate,
-    learn,
+    index,
     lr_find,
     report,
     scan,
+    split,
     study,
+    train,
 )
 from facecheck.core.errors import FacecheckError
 
 
-class Command(TyperCommand):
-    """A command whose help does not repeat, option by option, the rule for variable names."""
+def _without_variables(parameters: list[Any]) -> list[Any]:
+    """Return parameters whose help does not repeat, one by one, the rule for variable names."""
+    for parameter in parameters:
+        parameter.show_envvar = False
+    return parameters
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for parameter in self.params:
-            parameter.show_envvar = False  # type: ignore[attr-defined]
+
+class Command(TyperCommand):
+    """A command whose help names no environment variables."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, without variables in their help."""
+        return _without_variables(super().get_params(ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands whose help names no environment variables."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, without variables in their help."""
+        return _without_variables(super().get_params(ctx))
 
 
 app = typer.Typer(
     name="facecheck",
+    cls=Group,
     help=(
         "Tell photographs of real human faces from artificial ones, and curate the data for it.\n\n"
         "In an empty folder, in this order: fetch, split, train, scan. Each finds what the one "
@@ -54,9 +74,9 @@ app = typer.Typer(
 )
 
 for command in (
-    *(curate.sources, curate.fetch, curate.index, curate.dedup, curate.split),
+    *(fetch.sources, fetch.fetch, index.index, dedup.dedup, split.split),
     *(audit.audit, convert.convert),
-    *(lr_find.lr_find, learn.train, learn.calibrate, learn.evaluate),
+    *(lr_find.lr_find, train.train, calibrate.calibrate, evaluate.evaluate),
     *(benchmark.benchmark_model, study.study),
     *(export.export, scan.scan, scan.merge, scan.place, explain.explain, report.report),
 ):

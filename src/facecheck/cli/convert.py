@@ -33,6 +33,7 @@ def convert(
             metavar="CLASS=KIND",
             help="What a foreign class name stands for, as in fake=generated. Repeatable.",
             default_factory=list,
+            show_default=False,
         ),
     ],
     overwrite: Overwrite = False,

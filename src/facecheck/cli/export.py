@@ -28,7 +28,8 @@ def export(
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
         typer.Option(
-            help="Of the weights; int8 of the arithmetic too, quantised by half of the val images."
+            help="Precision of the weights; int8 computes in int8 too, calibrated on half of "
+            "the val images."
         ),
     ] = "fp32",
     manifest: ManifestOption = None,

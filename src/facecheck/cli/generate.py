@@ -31,7 +31,7 @@ GeneratorArgument = Annotated[
         show_default="the newest",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Of all chance.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 
 
 def train(
@@ -64,7 +64,7 @@ def train(
     ] = 4e-4,
     seed: Seed = 0,
     name: Annotated[
-        str | None, typer.Option(help="Of the run folder.", show_default="generate-<kind>")
+        str | None, typer.Option(help="Name of the run folder.", show_default="generate-<kind>")
     ] = None,
     runs: Annotated[Path, typer.Option(help="The folder for run folders.")] = RUNS,
     resume: Annotated[

@@ -53,46 +53,46 @@ def report(
     manifest: Annotated[
         Path | None,
         typer.Option(
-            help="Of a run: the manifest it is judged on.",
+            help="For runs: the manifest to evaluate on.",
             show_default="the run's own, or data/manifest.csv",
         ),
     ] = None,
     split: Annotated[
-        str, typer.Option(help="Of a run: the split it is judged on: train, val or test.")
+        str, typer.Option(help="For runs: the split to evaluate on: train, val or test.")
     ] = "test",
     per_source: Annotated[
         int,
-        typer.Option(min=0, help="Of a run: judge at most so many images of each source; 0: all."),
+        typer.Option(min=0, help="For runs: evaluate at most this many images per source; 0: all."),
     ] = 0,
     benchmark: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Of a run: what `facecheck benchmark-model --out DIR` found.",
+            help="For runs: the results of `facecheck benchmark-model --out DIR`.",
             show_default="benchmark in the run folder",
         ),
     ] = None,
     audit: Annotated[
         Path | None,
         typer.Option(
-            help="Of a run: the manifest's audit.", show_default="the .audit.json beside it"
+            help="For runs: the manifest's audit.", show_default="the .audit.json beside it"
         ),
     ] = None,
     thumbnails: Annotated[
-        int, typer.Option(min=0, help="Of a scan: thumbnails for at most this many rows.")
+        int, typer.Option(min=0, help="For scans: thumbnails for at most this many rows.")
     ] = 100_000,
     heat_maps: Annotated[
         int,
         typer.Option(
             min=0,
-            help="Of a scan: heat maps of so many of the rows that are surest to be artificial, "
-            "and of as many of the most uncertain.",
+            help="For scans: number of heat maps, drawn for the most artificial and for the most "
+            "uncertain rows each.",
         ),
     ] = 0,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
-            help="Of a scan with heat maps: the model it was made with.",
+            help="For scans with heat maps: the model that the scan used.",
             show_default="the newest run, or the built-in model",
         ),
     ] = None,

@@ -85,7 +85,7 @@ def scan(
     split: Annotated[
         list[str],
         typer.Option(
-            help="Of the manifest only this split. Repeatable.",
+            help="With --manifest, scan only this split. Repeatable.",
             rich_help_panel=_FILES,
             default_factory=list,
             show_default=False,

@@ -35,89 +35,105 @@ class Recipe:
     """
 
     arch: str = _choice("seresnet50", "A timm architecture: seresnet50, resnet50, …")
-    pretrained: bool = _choice(True, "Start from ImageNet weights, fetched if need be.")
+    pretrained: bool = _choice(True, "Start from ImageNet weights, downloaded if needed.")
     weights: Path | None = _choice(
         None, "Start from a local safetensors file, checkpoint or state dict instead."
     )
-    freeze: bool = _choice(False, "Train the head alone, on features that stay as they are.")
+    freeze: bool = _choice(False, "Train only the head; the backbone stays frozen.")
     sources: tuple[str, ...] = _choice(
         (), "Use only these kinds, sources or kind/source pairs. Repeatable."
     )
     fraction: float = _choice(
-        1.0, "Share of each source's training images used, above 0 to 1; smaller sets are nested."
+        1.0,
+        "Fraction of each source's training images to use, above 0 to 1; smaller sets are parts "
+        "of larger ones.",
     )
     epochs: int = _choice(10, "Passes over the training images.")
     patience: int = _choice(
-        0, "Stop after so many epochs without a better validation top-1; 0: never."
+        0, "Stop early after this many epochs without a better validation top-1; 0: never."
     )
-    image_size: int = _choice(224, "Side of the model's input in pixels, 16 to 4096.")
+    image_size: int = _choice(224, "Side of the model's square input in pixels, 16 to 4096.")
     train_size: int = _choice(
         0,
-        "Side of the smaller squares that training cuts from images scaled as ever: less work, "
-        "more variation; 0: image-size.",
+        "Train on smaller random crops with this side in pixels: faster, and more variation; "
+        "0: the image size.",
     )
     batch_size: int | Literal["auto"] = _choice(
-        32, "Images a step, over all devices; auto: the largest that fits the GPU's memory."
+        32, "Batch size over all devices; auto: the largest that fits into the GPU's memory."
     )
-    accumulate: int = _choice(1, "Parts a step's batch is computed in, one after the other.")
+    accumulate: int = _choice(
+        1, "Gradient accumulation steps: a batch is computed in this many parts."
+    )
     optimiser: Literal["adam", "adamw", "sgd", "rmsprop"] = _choice("adam", "The optimiser.")
     lr: float = _choice(5e-4, "Peak learning rate.")
-    momentum: float = _choice(0.9, "Of sgd and rmsprop, 0 to below 1.")
+    momentum: float = _choice(0.9, "Momentum (sgd, rmsprop), 0 to below 1.")
     weight_decay: float = _choice(
-        0.0, "L2 penalty (adamw: decoupled decay), not on biases and normalisation."
+        0.0,
+        "L2 penalty (adamw: decoupled weight decay); biases and normalisation layers have none.",
     )
     layer_decay: float = _choice(
-        1.0, "Each stage's rate over the next one's, towards the input; 1: one rate for all."
+        1.0, "Learning-rate factor per stage, from head to input; 1: the same rate for all."
     )
     schedule: Literal["onecycle", "cosine", "constant"] = _choice(
         "onecycle",
-        "Of the rate: onecycle rises for 30 % of the steps, cosine for 5 %, then both fall to 0.",
+        "Learning-rate schedule: onecycle rises for 30 % of the steps, cosine for 5 %, then both "
+        "fall to 0.",
     )
-    clip: float = _choice(0.0, "Largest norm of a step's gradient; 0: no limit.")
+    clip: float = _choice(0.0, "Clip the gradient to this norm; 0: no limit.")
     loss: Literal["cross-entropy", "mse"] = _choice(
-        "cross-entropy", "What is minimised; mse is of the probabilities against one-hot."
+        "cross-entropy", "Loss; mse compares probabilities with one-hot labels."
     )
-    label_smoothing: float = _choice(0.0, "Share of the label spread over all kinds, 0 to below 1.")
+    label_smoothing: float = _choice(0.0, "Label smoothing, 0 to below 1.")
     ema: float = _choice(
-        0.0, "Judge and keep an average of the weights with this decay, such as 0.999; 0: none."
+        0.0,
+        "Validate and keep an exponential moving average of the weights with this decay, such as "
+        "0.999; 0: none.",
     )
     balance: Literal["none", "kind", "source"] = _choice(
         "none", "Draw each kind, or each source, equally often in an epoch."
     )
     source_share: Mapping[str, float] = _choice(
-        {}, "With balance source, how often a source is drawn, others 1: SOURCE=SHARE. Repeatable."
+        {},
+        "With --balance source, draw a source this many times as often as the others: "
+        "SOURCE=SHARE. Repeatable.",
     )
     source_weight: Mapping[str, float] = _choice(
-        {}, "Weight of a source's images in the loss, SOURCE=WEIGHT. Repeatable."
+        {}, "Weight of a source's images in the loss: SOURCE=WEIGHT. Repeatable."
     )
     crop: Literal["random", "resized", "centre", "five"] = _choice(
         "random",
-        "How training cuts the square; resized also varies its scale; five draws one of five and "
-        "the model then averages all five.",
+        "How training crops to a square; resized also varies the scale; five draws one of five "
+        "crops, and the model then averages all five.",
     )
     flip: bool = _choice(True, "Mirror half of the training images.")
-    rotation: float = _choice(0.0, "Turn by up to so many degrees either way, 0 to 180.")
+    rotation: float = _choice(
+        0.0, "Rotate by up to this many degrees in both directions, 0 to 180."
+    )
     jitter: float = _choice(
-        0.0, "Change brightness, contrast and saturation by up to this share, 0 to 1."
+        0.0, "Change brightness, contrast and saturation by up to this factor, 0 to 1."
     )
-    grey: float = _choice(0.0, "Share of training images without their colours, 0 to 1.")
-    reencode: float = _choice(0.0, "Share of training images encoded anew, 0 to 1.")
+    grey: float = _choice(0.0, "Fraction of training images turned to greyscale, 0 to 1.")
+    reencode: float = _choice(0.0, "Fraction of training images re-encoded, 0 to 1.")
     reencode_formats: tuple[str, ...] = _choice(
-        ("jpeg", "webp"), "Formats they are encoded in. Repeatable."
+        ("jpeg", "webp"), "Formats for re-encoding. Repeatable."
     )
-    reencode_quality: tuple[int, int] = _choice((40, 95), "Lowest and highest quality, 1 to 100.")
-    rescale: float = _choice(0.0, "Share of training images scaled down and up again, 0 to 1.")
+    reencode_quality: tuple[int, int] = _choice(
+        (40, 95), "Lowest and highest quality for re-encoding, 1 to 100."
+    )
+    rescale: float = _choice(0.0, "Fraction of training images scaled down and up again, 0 to 1.")
     rescale_to: tuple[float, float] = _choice(
-        (0.25, 1.0), "Smallest and largest scale they go down to, above 0 to 1."
+        (0.25, 1.0), "Smallest and largest scale for scaling down, above 0 to 1."
     )
-    blur: float = _choice(0.0, "Share of training images blurred, 0 to 1.")
+    blur: float = _choice(0.0, "Fraction of training images blurred, 0 to 1.")
     blur_sigma: tuple[float, float] = _choice(
-        (0.0, 2.0), "Smallest and largest standard deviation of the blur, in pixels of 224."
+        (0.0, 2.0),
+        "Smallest and largest standard deviation of the blur, in pixels of a 224-pixel image.",
     )
     precision: Literal["auto", "fp32", "fp16", "bf16"] = _choice(
-        "auto", "Of the arithmetic; auto times the device and takes less than fp32 where it pays."
+        "auto",
+        "Numeric precision; auto measures the device and uses less than fp32 where that is faster.",
     )
-    seed: int = _choice(0, "Of weights, shuffling and augmentation.")
+    seed: int = _choice(0, "Random seed for weights, shuffling and augmentation.")
 
     def __post_init__(self) -> None:
         for name, annotation in typing.get_type_hints(Recipe).items():

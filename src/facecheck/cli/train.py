@@ -1,4 +1,4 @@
-"""The commands that make a model and judge it: train, calibrate, evaluate."""
+"""The command that trains a classifier: train."""
 
 from __future__ import annotations
 
@@ -13,16 +13,10 @@ import typer
 
 from facecheck.cli.options import (
     Bars,
-    BatchSize,
-    CheckpointArgument,
     Device,
     Json,
     ManifestOption,
-    Overwrite,
     Quiet,
-    SourceNames,
-    Workers,
-    progress_bar,
     rich_bars,
     show,
     stderr_console,
@@ -31,7 +25,7 @@ from facecheck.cli.recipe import takes_recipe
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.parallel import Progress, silent
-from facecheck.core.workspace import LAST, RUNS, find_checkpoint, find_manifest
+from facecheck.core.workspace import LAST, RUNS, find_manifest
 from facecheck.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -44,7 +38,7 @@ def train(
     *,
     recipe: Recipe,
     name: Annotated[
-        str | None, typer.Option(help="Of the run folder.", show_default="the architecture")
+        str | None, typer.Option(help="Name of the run folder.", show_default="the architecture")
     ] = None,
     runs: Annotated[Path, typer.Option(help="The folder for run folders.")] = RUNS,
     resume: Annotated[
@@ -150,116 +144,3 @@ def training_table(*, quiet: bool) -> Iterator[tuple[Progress, Callable[[Epoch],
             live.update(Group(epoch_table(log, best_of(log)), bars))
 
         yield drawn.counter("training"), add_row
-
-
-def calibrate(
-    checkpoint: CheckpointArgument = None,
-    manifest: ManifestOption = None,
-    budget: Annotated[
-        float,
-        typer.Option(
-            help="The share of real images that may be called artificial, and of artificial ones "
-            "that may be called real; above 0 and below 0.5."
-        ),
-    ] = 0.01,
-    guard: Annotated[
-        float,
-        typer.Option(
-            min=50,
-            max=100,
-            help="Percentage of the val images that the guard lets through: what is less like "
-            "every kind than they are becomes uncertain; 100: no guard.",
-        ),
-    ] = 99,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="The calibrated checkpoint.", show_default="update in place"),
-    ] = None,
-    overwrite: Overwrite = False,
-    device: Device = "auto",
-    batch_size: BatchSize = 32,
-    workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Make scores probabilities, and choose the thresholds that keep an error budget.
-
-    By the val split alone: a temperature, two thresholds with uncertain between them, and a guard
-    that sends what is like none of the kinds to uncertain. They replace an earlier calibration in
-    the checkpoint; its weights stay as they are. The exit code is 3 when some files could not be
-    read.
-    """
-    found = find_checkpoint(checkpoint), find_manifest(manifest)
-    from facecheck.evaluation.calibrate import calibrate as job
-    from facecheck.report.terminal import render_calibrate
-
-    with progress_bar("calibrating", quiet=quiet) as progress:
-        result = job(
-            *found,
-            budget=budget,
-            guard=guard,
-            out=out,
-            overwrite=overwrite,
-            device=device,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
-        )
-    show(result, render_calibrate, as_json=as_json, quiet=quiet)
-    if result.errors:
-        raise typer.Exit(3)
-
-
-def evaluate(
-    sources: SourceNames,
-    checkpoint: CheckpointArgument = None,
-    manifest: ManifestOption = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    predictions: Annotated[
-        Path | None, typer.Option(help="Write every prediction here, .csv or .parquet.")
-    ] = None,
-    features: Annotated[
-        Path | None,
-        typer.Option(help="Write what the head sees of every image here, .npz, for PCA or t-SNE."),
-    ] = None,
-    baseline: Annotated[
-        bool,
-        typer.Option(
-            help="Show beside each source what metadata alone gets right, by `facecheck audit`, "
-            "which runs first if need be."
-        ),
-    ] = True,
-    overwrite: Overwrite = False,
-    device: Device = "auto",
-    batch_size: BatchSize = 32,
-    workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    """Judge a checkpoint on one split, by kind and by source, with 95 % intervals.
-
-    The kinds: loss, top-1, top-5, confusion. Real against artificial: AUC, average precision, equal
-    error rate, share found at 1 and 5 % of false alarms, the best possible threshold, calibration,
-    risk by coverage, and the verdicts.
-    """
-    found = find_checkpoint(checkpoint), find_manifest(manifest)
-    from facecheck.evaluation.evaluate import evaluate as job
-    from facecheck.report.terminal import render_evaluate
-
-    with progress_bar("evaluating", quiet=quiet) as progress:
-        result = job(
-            *found,
-            split=split,
-            sources=sources,
-            predictions=predictions,
-            features=features,
-            baseline=baseline,
-            overwrite=overwrite,
-            device=device,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
-        )
-    show(result, render_evaluate, as_json=as_json, quiet=quiet)
-    if result.errors:
-        raise typer.Exit(3)
