@@ -1,0 +1,105 @@
+"""Flags from options: a command takes dataclasses of options, and the command line offers fields.
+
+Declare options as :mod:`facecheck.core.options` says, next to the job that takes them; then name
+the class as the type of a parameter of the command::
+
+    @takes_options
+    def scan(inputs: InputsArgument, options: ScanOptions, as_json: Json = False) -> None:
+        job(inputs, options)
+
+In place of ``options`` the command line has one flag for each field: ``per_face`` is
+``--per-face``, a field that is true by default is ``--name`` and ``--no-name``, a tuple is a flag
+that may be repeated. The command itself is called with the one object made of them. Help, metavar,
+range, choices and default come from the field. Several such parameters are allowed, and others
+stay as they are; Typer's own ``Annotated`` parameters mix with them freely.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field
+from functools import wraps
+from typing import Annotated, Any
+
+import typer
+
+from facecheck.core.options import Options, concerns, flag_of, is_repeatable
+
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+
+
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Return ``command`` with a flag for each field of the options that it takes."""
+    own = inspect.signature(command, eval_str=True).parameters
+    kinds = {name: item.annotation for name, item in own.items() if _is_options(item.annotation)}
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        made = {name: _made(kind, given) for name, kind in kinds.items()}
+        command(**given, **made)
+
+    parameters = [
+        parameter
+        for name, item in own.items()
+        for parameter in (_flags(kinds[name]) if name in kinds else [item.replace(kind=KEYWORD)])
+    ]
+    replace_parameters(run, parameters)
+    return run
+
+
+def replace_parameters(run: Any, parameters: list[inspect.Parameter]) -> None:
+    """Give a function that wraps a command the parameters that Typer is to offer for it."""
+    run.__signature__ = inspect.Signature(parameters)
+    run.__annotations__ = {item.name: item.annotation for item in parameters}
+    del run.__wrapped__  # its signature would be taken instead
+
+
+def _is_options(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Options)
+
+
+def _made(kind: type[Options], given: dict[str, Any]) -> Options:
+    """Take the fields of ``kind`` out of what the command line gave, and make it of them."""
+    values = {}
+    for _, declared in concerns(kind):
+        for field in declared:
+            value, parse = given.pop(field.name), field.metadata["parse"]
+            if isinstance(value, list):
+                values[field.name] = tuple(map(parse, value) if parse else value)
+            elif parse is None:
+                values[field.name] = value
+            elif value is not None:
+                values[field.name] = parse(value)
+    return kind(**values)
+
+
+def _flags(kind: type[Options]) -> Iterator[inspect.Parameter]:
+    hints = typing.get_type_hints(kind)
+    for concern, declared in concerns(kind):
+        for field in declared:
+            yield _flag(field, hints[field.name], concern.panel)
+
+
+def _flag(field: Field[Any], hint: Any, panel: str | None) -> inspect.Parameter:
+    known: Mapping[str, Any] = field.metadata
+    own: Any = field.default
+    names = known["flags"] or ((flag_of(field.name),) if own is False else ())
+    if is_repeatable(hint):
+        one = str if known["parse"] else typing.get_args(hint)[0]
+        annotation: Any = list[one]  # type: ignore[valid-type]
+        default: Any = inspect.Parameter.empty
+        more: dict[str, Any] = {"show_default": known["words"] or bool(own)}
+        more |= {"default_factory": lambda: list(own)}
+    else:
+        annotation = str | None if known["parse"] else hint
+        # Where a text is parsed, no text means the field's own default.
+        default = None if known["parse"] else own
+        more = {"show_default": known["words"] or True, "min": known["least"], "max": known["most"]}
+    flag = typer.Option(
+        *names, help=known["help"], metavar=known["metavar"], rich_help_panel=panel, **more
+    )
+    return inspect.Parameter(
+        field.name, KEYWORD, default=default, annotation=Annotated[annotation, flag]
+    )

@@ -1,0 +1,129 @@
+"""Options as frozen dataclasses: what a job takes, what a command offers, and what the docs say.
+
+A concern (which files, which faces, what to write) is one subclass of :class:`Options`; a job's
+options are a subclass of all its concerns. So each option, its default, its range and its sentence
+are written once, and what is at odds is refused from Python and on the command line alike::
+
+    @dataclass(frozen=True)
+    class FaceOptions(Options):
+        panel: ClassVar[str] = "Faces"
+        per_face: bool = option(False, "A row for each face.")
+        most: int = option(64, "Faces classified in one image.", least=1)
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.per_face and self.most == 1:
+                raise UsageError("--per-face with --most 1: leave one of them out")
+
+    @dataclass(frozen=True)
+    class ScanOptions(InputOptions, FaceOptions):
+        ...
+
+A module of options imports nothing slow: the command line reads it for its help. How a command
+offers them says :mod:`facecheck.cli.flags`.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterator
+from dataclasses import Field, dataclass, field, fields
+from inspect import get_annotations
+from typing import Any, ClassVar, Literal
+
+from facecheck.core.errors import UsageError, did_you_mean
+
+
+def option(
+    default: Any,
+    sentence: str,
+    *,
+    flags: tuple[str, ...] = (),
+    metavar: str | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    words: str = "",
+    parse: Callable[[str], Any] | None = None,
+) -> Any:
+    """Return a field of an :class:`Options` class.
+
+    Args:
+        default: its value where nothing is given; immutable.
+        sentence: its help, in one or two sentences.
+        flags: how the command line spells it, such as ``("--null", "-0")``; empty: by its name.
+        metavar: what the help shows for its value, such as ``GLOB``.
+        least: the smallest number allowed.
+        most: the largest.
+        words: the default in words, such as ``one per core``; empty shows the default itself.
+        parse: makes the value of what the command line gives as text, or each value of a tuple;
+            raises :class:`UsageError`.
+    """
+    limits = {"least": least, "most": most}
+    spelling = {"flags": flags, "metavar": metavar, "words": words, "parse": parse}
+    return field(default=default, metadata={"help": sentence, **limits, **spelling})
+
+
+@dataclass(frozen=True)
+class Options:
+    """The base of all options; it checks choices and ranges, and makes tuples of lists.
+
+    A subclass that refuses more does so in its ``__post_init__``, and calls ``super()`` first.
+
+    Attributes:
+        panel: the heading of these options in a command's help; None: no heading of their own.
+
+    Raises:
+        UsageError: a value is not among its choices, or out of its range.
+    """
+
+    panel: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        hints = typing.get_type_hints(type(self))
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if is_repeatable(hints[each.name]):
+                value = (value,) if isinstance(value, str) else tuple(value)
+                object.__setattr__(self, each.name, value)
+            _check_choice(each, hints[each.name], value)
+            _check_range(each, value)
+
+
+def concerns(options: type[Options]) -> Iterator[tuple[type[Options], list[Field[Any]]]]:
+    """Yield the classes that a class of options is made of, each with the fields it declares.
+
+    The class itself comes first, then its bases in the order in which it names them.
+    """
+    known = {each.name: each for each in fields(options)}
+    for kind in options.__mro__:
+        if issubclass(kind, Options):
+            names = [name for name in get_annotations(kind) if name in known]
+            yield kind, [known.pop(name) for name in names]
+
+
+def is_repeatable(hint: Any) -> bool:
+    """Return whether an option takes any number of values: its type is ``tuple[…, ...]``."""
+    return typing.get_origin(hint) is tuple and typing.get_args(hint)[-1] is Ellipsis
+
+
+def flag_of(name: str) -> str:
+    """Return how the command line spells an option, such as ``--per-face`` of ``per_face``."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _check_choice(each: Field[Any], hint: Any, value: Any) -> None:
+    choices = typing.get_args(hint)
+    if typing.get_origin(hint) is Literal and value not in choices:
+        near = did_you_mean(str(value), choices) or f": choose one of {', '.join(choices)}"
+        raise UsageError(f"{flag_of(each.name)} {value!r} is unknown{near}")
+
+
+def _check_range(each: Field[Any], value: Any) -> None:
+    least, most = each.metadata.get("least"), each.metadata.get("most")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    # Not a number compares as false, and so is refused as well.
+    if (least is None or value >= least) and (most is None or value <= most):
+        return
+    wanted = f"{least:g} or more" if most is None else f"from {least:g} to {most:g}"
+    raise UsageError(f"{flag_of(each.name)} {value:g}: must be {wanted}")
