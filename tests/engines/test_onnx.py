@@ -153,7 +153,7 @@ def test_an_export_keeps_the_guard(trained: tuple[Path, Path], tmp_path: Path) -
     nothing = replace(predictor.header.guard, limit=-1.0)
     predictor.header = replace(predictor.header, guard=nothing)
     batch = np.zeros((2, 1, 32, 32, 3), np.uint8)
-    assert [answer.verdict for answer in predictor.verdicts(batch)] == ["uncertain"] * 2
+    assert [answer.verdict for answer in predictor.predictions(batch)] == ["uncertain"] * 2
 
 
 def test_an_export_is_calibrated_as_its_checkpoint_is(

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from scipy.stats import binomtest
 
 from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.labels import Verdict
 from facecheck.core.manifest import read_manifest, write_manifest
 from facecheck.evaluation.calibrate import calibrate, choose_thresholds, fit_temperature
 from facecheck.evaluation.evaluate import evaluate
@@ -124,8 +125,8 @@ def test_the_guard_acts_in_every_command_that_judges(
     face = drawn / "photo" / "drawn-photo" / "000.png"
     open_verdict = Checker(trained[1], device="cpu").check(face)
     verdict = Checker(path, device="cpu").check(face)
-    assert open_verdict.verdict != "uncertain"
-    assert verdict == replace(open_verdict, verdict="uncertain")
+    assert open_verdict.verdict != Verdict.UNCERTAIN
+    assert verdict == replace(open_verdict, verdict=Verdict.UNCERTAIN)
     scanned = scan([drawn / "photo"], tmp_path / "r.csv", path, faces="off", device="cpu")
     assert scanned.verdicts == {"uncertain": 12}
     judged = evaluate(path, trained[0], device="cpu", baseline=False)

@@ -7,7 +7,7 @@ import pytest
 
 from facecheck.model.checkpoint import Header
 from facecheck.model.ood import Guard
-from facecheck.model.predict import judge
+from facecheck.model.predict import decide
 from facecheck.model.transforms import Transform
 
 HEADER = Header(
@@ -22,7 +22,7 @@ HEADER = Header(
 )
 def test_thresholds_make_the_verdict(score: float, verdict: str) -> None:
     logits = np.log(np.array([1 - score, score]) + 1e-12)
-    answer = judge(logits, HEADER)
+    answer = decide(logits, HEADER)
     assert answer.verdict == verdict
     assert answer.score == pytest.approx(score, abs=1e-9)
     assert answer.kind == ("photo" if score < 0.5 else "sketch")
@@ -30,17 +30,17 @@ def test_thresholds_make_the_verdict(score: float, verdict: str) -> None:
 
 def test_the_temperature_softens() -> None:
     logits = np.array([2.0, -2.0])
-    soft = judge(logits, replace(HEADER, temperature=4.0))
+    soft = decide(logits, replace(HEADER, temperature=4.0))
     assert soft.probabilities["photo"] == pytest.approx(1 / (1 + np.exp(-1)))
-    assert judge(logits, HEADER).probabilities["photo"] == pytest.approx(1 / (1 + np.exp(-4)))
+    assert decide(logits, HEADER).probabilities["photo"] == pytest.approx(1 / (1 + np.exp(-4)))
 
 
 def test_the_guard_sends_what_it_refuses_to_uncertain() -> None:
     guarded = replace(HEADER, guard=Guard(((1.0, 0.0),), 0.1))
     logits = np.array([-5.0, 5.0])
-    assert judge(logits, guarded, np.array([9.0, 0.1])).verdict == "artificial"
-    refused = judge(logits, guarded, np.array([0.0, 9.0]))
+    assert decide(logits, guarded, np.array([9.0, 0.1])).verdict == "artificial"
+    refused = decide(logits, guarded, np.array([0.0, 9.0]))
     assert (refused.verdict, refused.kind) == ("uncertain", "sketch")
-    assert refused.score == judge(logits, HEADER).score
+    assert refused.score == decide(logits, HEADER).score
     with pytest.raises(ValueError, match="needs features"):
-        judge(logits, guarded)
+        decide(logits, guarded)

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from facecheck.core.image import decode
-from facecheck.model.predict import Verdict
-from facecheck.model.stability import steadied, variants
+from facecheck.core.labels import Verdict
+from facecheck.model.predict import Prediction
+from facecheck.model.stability import flag_unstable, variants
 
 
 @pytest.fixture
@@ -28,18 +29,18 @@ def test_variants_are_mild_and_the_same_every_time(face: Path) -> None:
     assert all(72 <= one.width <= 96 for one in opened)
 
 
-def verdict(score: float) -> Verdict:
-    return Verdict(
-        "artificial" if score > 0.6 else "real" if score < 0.4 else "uncertain",
+def verdict(score: float) -> Prediction:
+    return Prediction(
+        Verdict.ARTIFICIAL if score > 0.6 else Verdict.REAL if score < 0.4 else Verdict.UNCERTAIN,
         "photo", score, {"photo": 1 - score, "cartoon": score},
     )  # fmt: skip
 
 
 def test_the_answer_is_the_images_own() -> None:
-    told = steadied([verdict(0.7), verdict(0.9), verdict(0.65)])
+    told = flag_unstable([verdict(0.7), verdict(0.9), verdict(0.65)])
     assert told == replace(verdict(0.7), spread=0.9 - 0.65)
-    assert steadied([verdict(0.7)]) == verdict(0.7)
-    assert steadied([verdict(0.7)]).spread is None
+    assert flag_unstable([verdict(0.7)]) == verdict(0.7)
+    assert flag_unstable([verdict(0.7)]).spread is None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_the_answer_is_the_images_own() -> None:
     ],
 )
 def test_a_verdict_that_flips_is_uncertain(scores: tuple[float, ...], told: str) -> None:
-    answer = steadied([verdict(score) for score in scores])
+    answer = flag_unstable([verdict(score) for score in scores])
     assert answer.verdict == told
     assert (answer.score, answer.kind) == (scores[0], "photo")
     assert answer.spread == max(scores) - min(scores)

@@ -36,7 +36,7 @@ def test_the_card_and_the_picture(
     explained = ("explain", face.name, "--faces", "off", "--checkpoint", trained[1])
     done = command(*explained)
     assert done.code == 0, done.err
-    verdict = load_predictor(trained[1]).verdicts(_inputs(face, trained[1]))[0]
+    verdict = load_predictor(trained[1]).predictions(_inputs(face, trained[1]))[0]
     assert verdict.verdict in done.out
     assert f"{verdict.score:.3f}" in done.out
     assert "a.png, 96 x 96" in done.out

@@ -18,7 +18,7 @@ from facecheck.engines.load import load_predictor
 from facecheck.evaluation.calibrate import calibrate
 from facecheck.evaluation.evaluate import evaluate
 from facecheck.model.checkpoint import read_header
-from facecheck.model.stability import steadied, variants
+from facecheck.model.stability import flag_unstable, variants
 from facecheck.model.transforms import load_input
 from facecheck.scanner.checker import Checker
 from facecheck.scanner.inputs.items import Item
@@ -114,8 +114,10 @@ def test_stability_tells_how_far_a_score_moves_and_changes_nothing_else(
             continue
         image = decode(Path(after["path"])).image
         stored = [load_input(data, predictor.header.transform) for data in variants(image, 3)]
-        own = predictor.verdicts(load_input(Path(after["path"]), predictor.header.transform)[None])
-        told = steadied([*own, *predictor.verdicts(np.stack(stored))])
+        own = predictor.predictions(
+            load_input(Path(after["path"]), predictor.header.transform)[None]
+        )
+        told = flag_unstable([*own, *predictor.predictions(np.stack(stored))])
         assert told.spread
         assert float(after["spread"]) == pytest.approx(told.spread, abs=2e-6)
         assert after["verdict"] == told.verdict

@@ -13,15 +13,14 @@ from PIL import Image
 
 from facecheck.core.errors import ImageError
 from facecheck.core.image import decode
-from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN, Verdict
+from facecheck.core.labels import Status, Verdict
+from facecheck.model.predict import Prediction
 from facecheck.model.transforms import Transform, load_input, to_input
 from facecheck.scanner import prepare as module
 from facecheck.scanner.faces import Box, Face, face_square
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.prepare import (
     FACE_VIEW,
-    NO_FACE,
-    TOO_SMALL,
     WHOLE_VIEW,
     Crop,
     Prepared,
@@ -49,8 +48,8 @@ def vanished() -> bytes:
     raise ImageError("it is gone")
 
 
-def answer(verdict: str, score: float) -> Verdict:
-    return Verdict(verdict, "photo" if score < 0.5 else "cartoon", score, {"photo": 1 - score})
+def answer(verdict: Verdict, score: float) -> Prediction:
+    return Prediction(verdict, "photo" if score < 0.5 else "cartoon", score, {"photo": 1 - score})
 
 
 def faces_of(*sides: int) -> list[Face]:
@@ -126,10 +125,10 @@ def test_faces_get_the_crops_of_the_transform(
 def test_small_faces_are_counted_and_not_judged(detector: Path, portraits: list[Path]) -> None:
     small = (portraits[3], 600, 100, 44)
     only = prepare(item_of(png(pasted((900, 600), [small]))), TRANSFORM, detector)
-    assert (only.status, only.faces, only.crops) == (TOO_SMALL, 1, ())
+    assert (only.status, only.faces, only.crops) == (Status.TOO_SMALL, 1, ())
     assert "on its short side, under 32" in only.message
     (row,) = settle(only, [])
-    assert (row.status, row.verdict, row.face) == (TOO_SMALL, None, only.largest)
+    assert (row.status, row.verdict, row.face) == (Status.TOO_SMALL, None, only.largest)
     beside = pasted((900, 600), [small, (portraits[0], 100, 80, 256)])
     both = prepare(item_of(png(beside)), TRANSFORM, detector)
     assert (both.status, both.faces, len(both.crops)) == ("ok", 2, 1)
@@ -139,7 +138,7 @@ def test_an_image_that_holds_no_face_large_enough_is_too_small(
     detector: Path, portraits: list[Path]
 ) -> None:
     thumbnail = item_of(png(Image.open(portraits[0]).resize((30, 30))))
-    assert prepare(thumbnail, TRANSFORM, detector).status == TOO_SMALL
+    assert prepare(thumbnail, TRANSFORM, detector).status == Status.TOO_SMALL
     assert prepare(thumbnail, TRANSFORM, None).status == "ok"
 
 
@@ -163,7 +162,7 @@ def test_bad_files_become_errors(detector: Path, bad_files: dict[str, str], tmp_
             row = row_of(settle(prepared, [])[0])
             assert not any(row.get(name) for name in FACE_CELLS)
         else:
-            assert prepared.status in {"ok", TOO_SMALL}, name
+            assert prepared.status in {"ok", Status.TOO_SMALL}, name
     assert prepare(Item("a", 0, 0, None, 0, vanished), TRANSFORM, detector).message == "it is gone"
 
 
@@ -229,21 +228,21 @@ def whole(faces: int | None) -> Prepared:
 @pytest.mark.parametrize(
     ("verdict", "kind", "faces", "status"),
     [
-        (ARTIFICIAL, "cartoon", 0, "ok"),  # a drawing that the detector missed
-        (ARTIFICIAL, "sculpture", 0, "ok"),
-        (ARTIFICIAL, "generated", 0, NO_FACE),  # whose face would have been found
-        (ARTIFICIAL, "photo", 0, NO_FACE),  # most probable of many, and yet not half
-        (REAL_VERDICT, "photo", 0, NO_FACE),  # a photograph of something else is no real face
-        (UNCERTAIN, "cartoon", 0, NO_FACE),
-        (REAL_VERDICT, "photo", None, "ok"),  # nobody looked for faces
-        (UNCERTAIN, "cartoon", None, "ok"),
-        (ARTIFICIAL, "generated", 1, "ok"),
+        (Verdict.ARTIFICIAL, "cartoon", 0, "ok"),  # a drawing that the detector missed
+        (Verdict.ARTIFICIAL, "sculpture", 0, "ok"),
+        (Verdict.ARTIFICIAL, "generated", 0, Status.NO_FACE),  # whose face would have been found
+        (Verdict.ARTIFICIAL, "photo", 0, Status.NO_FACE),  # most probable, yet not half
+        (Verdict.REAL, "photo", 0, Status.NO_FACE),  # a photograph, but of no face
+        (Verdict.UNCERTAIN, "cartoon", 0, Status.NO_FACE),
+        (Verdict.REAL, "photo", None, "ok"),  # nobody looked for faces
+        (Verdict.UNCERTAIN, "cartoon", None, "ok"),
+        (Verdict.ARTIFICIAL, "generated", 1, "ok"),
     ],
 )
 def test_without_a_face_only_what_is_made_by_hand_is_an_answer(
-    verdict: str, kind: str, faces: int | None, status: str
+    verdict: Verdict, kind: str, faces: int | None, status: str
 ) -> None:
-    told = replace(answer(verdict, 0.9 if verdict == ARTIFICIAL else 0.1), kind=kind)
+    told = replace(answer(verdict, 0.9 if verdict == Verdict.ARTIFICIAL else 0.1), kind=kind)
     for per_face in (False, True):
         (row,) = settle(whole(faces), [told], per_face=per_face)
         assert row.status == status
@@ -263,7 +262,11 @@ def test_a_row_is_about_the_most_artificial_face() -> None:
         width=1000,
         height=100,
     )
-    verdicts = [answer(REAL_VERDICT, 0.2), answer(ARTIFICIAL, 0.8), answer(UNCERTAIN, 0.5)]
+    verdicts = [
+        answer(Verdict.REAL, 0.2),
+        answer(Verdict.ARTIFICIAL, 0.8),
+        answer(Verdict.UNCERTAIN, 0.5),
+    ]
     (row,) = settle(prepared, verdicts)
     assert (row.verdict, row.face) == (verdicts[1], faces[1])
     cells = row_of(row)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from facecheck.cli.options import Device, Json, Overwrite, Quiet, show
+from facecheck.core.labels import Status
 from facecheck.core.workspace import find_checkpoint
 
 
@@ -67,5 +68,5 @@ def explain(
     if result.no_detector and not quiet:
         sys.stderr.write(f"facecheck: the image was judged whole: {result.no_detector}\n")
     show(result, render_explained, as_json=as_json, quiet=quiet)
-    if result.status == "error":
+    if result.status == Status.ERROR:
         raise typer.Exit(3)

@@ -23,6 +23,7 @@ from facecheck.cli.options import (
 )
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
+from facecheck.core.labels import Status
 from facecheck.core.parallel import cpu_count
 from facecheck.core.workspace import find_checkpoint
 from facecheck.scanner.isolate import start_ahead
@@ -312,7 +313,7 @@ def scan(
     _warn(result, quiet=quiet)
     # On stdout the rows are the result.
     show(result, render_scan, as_json=as_json, quiet=quiet or out == STDOUT)
-    if result.statuses.get("error") or (result.placed and result.placed.failed):
+    if result.statuses.get(Status.ERROR) or (result.placed and result.placed.failed):
         raise typer.Exit(3)
 
 

@@ -1,15 +1,50 @@
-"""What an image can show.
-
-``photo`` is a photograph of a real human face; every other kind is artificial. The order here is
-the order of kinds in every table, checkpoint and results file.
-"""
+"""The words that tables, checkpoints and results files use for what an image shows."""
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from facecheck.core.errors import UsageError, did_you_mean
 
-REAL = "photo"
-KINDS = (REAL, "cartoon", "sketch", "painting", "sculpture", "generated")
+
+class Kind(StrEnum):
+    """What an image shows: a photograph of a real human face, or one kind of artificial face.
+
+    The order is that of the kinds in every table, checkpoint and results file.
+    """
+
+    PHOTO = "photo"
+    CARTOON = "cartoon"
+    SKETCH = "sketch"
+    PAINTING = "painting"
+    SCULPTURE = "sculpture"
+    GENERATED = "generated"
+
+
+class Verdict(StrEnum):
+    """What facecheck decides about one face; ``uncertain`` makes no claim."""
+
+    REAL = "real"
+    ARTIFICIAL = "artificial"
+    UNCERTAIN = "uncertain"
+
+
+class Status(StrEnum):
+    """What became of one file; only ``ok`` comes with a verdict.
+
+    ``no_face``: no face was found, and the image does not look like a drawing, painting or
+    sculpture, which a face detector may miss. ``too_small``: every face, or the whole image, has
+    too few pixels. ``error``: the file cannot be read.
+    """
+
+    OK = "ok"
+    NO_FACE = "no_face"
+    TOO_SMALL = "too_small"
+    ERROR = "error"
+
+
+#: The values of :class:`Kind`, in their order.
+KINDS: tuple[str, ...] = tuple(kind.value for kind in Kind)
 
 
 def check_kind(kind: str, where: str) -> str:

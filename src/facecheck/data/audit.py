@@ -22,7 +22,7 @@ from facecheck.core.files import (
     write_json,
     write_text,
 )
-from facecheck.core.labels import KINDS, REAL
+from facecheck.core.labels import KINDS, Kind
 from facecheck.core.manifest import input_meta, read_manifest
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.data.duplicates.groups import components, duplicates_of
@@ -158,7 +158,7 @@ def audit(
     if not guesses:
         raise FacecheckError(
             f"{path_text(manifest)}: nothing to tell apart: an audit needs {MIN_IMAGES} images "
-            f"each of {REAL} and of another kind"
+            f"each of {Kind.PHOTO} and of another kind"
         )
     normalised = tuple(asked.guesses([after for _, after in read.values() if after is not None]))
     result = AuditResult(
@@ -274,7 +274,7 @@ class _Asked:
 
     def questions(self) -> Iterator[tuple[str, npt.NDArray[Any], npt.NDArray[np.bool_]]]:
         """Yield each question, the answer of every image, and which images it is asked of."""
-        real = self.kinds == REAL
+        real = self.kinds == Kind.PHOTO
         yield "kind", self.kinds, np.ones(len(self.kinds), dtype=bool)
         sides = np.where(real, "real", "artificial")
         yield "real or artificial", sides, np.ones(len(self.kinds), dtype=bool)

@@ -12,7 +12,7 @@ import polars as pl
 
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
-from facecheck.core.labels import REAL
+from facecheck.core.labels import Kind
 from facecheck.core.manifest import SPLITS, read_manifest, read_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.data.duplicates.dedup import dedup
@@ -262,7 +262,7 @@ def look(
         manifest = Path(temporary) / "manifest.parquet"
         # One kind for all: here the same picture under two labels is a leak like any other.
         indexed = index(
-            folders, manifest, kind=REAL, source="files", workers=workers, progress=progress
+            folders, manifest, kind=Kind.PHOTO, source="files", workers=workers, progress=progress
         )
         hashes = read_manifest(manifest).frame
         if near:

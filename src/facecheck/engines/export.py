@@ -18,7 +18,7 @@ from facecheck.engines.base import SUFFIXES, Format, Precision, draft
 from facecheck.engines.load import load_predictor
 from facecheck.model.checkpoint import Header, load_checkpoint
 from facecheck.model.metrics import Floats, Labels
-from facecheck.model.predict import Predictor, Verdict, judge_all
+from facecheck.model.predict import Prediction, Predictor, decide_all
 from facecheck.model.transforms import load_input
 
 #: The largest difference of a score from the checkpoint's that an export may have. That of fp16 is
@@ -214,8 +214,8 @@ def _compare(
 
 def _answers(
     predictor: Predictor, batches: Sequence[npt.NDArray[np.uint8]]
-) -> tuple[Floats, list[Verdict]]:
+) -> tuple[Floats, list[Prediction]]:
     """Return the logits, shape (n, kinds), and the verdicts on n images."""
     found = [predictor.outputs(batch) for batch in batches]
-    judged = [verdict for output in found for verdict in judge_all(*output, predictor.header)]
-    return np.concatenate([logits for logits, _ in found]), judged
+    predictions = [one for output in found for one in decide_all(*output, predictor.header)]
+    return np.concatenate([logits for logits, _ in found]), predictions

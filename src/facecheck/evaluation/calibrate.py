@@ -13,7 +13,7 @@ from scipy.stats import beta
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import path_text, refuse_to_overwrite, sha256_file
-from facecheck.core.labels import REAL
+from facecheck.core.labels import Kind, Verdict
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.workspace import BUILTIN
 from facecheck.engines.load import load_predictor
@@ -21,7 +21,6 @@ from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import Floats, Labels, calibration_error, softmax, summarise
 from facecheck.model.ood import fit_guard
 from facecheck.model.outputs import SplitOutputs, predict_split
-from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN
 
 #: The share of either side that may be judged wrong; the percentage that the guard lets through.
 BUDGET, GUARD = 0.01, 99.0
@@ -149,11 +148,12 @@ def calibrate(
         workers=workers,
         progress=progress,
     )
-    artificial = found.labels != predictor.header.kinds.index(REAL)
+    artificial = found.labels != predictor.header.kinds.index(Kind.PHOTO)
     if artificial.all() or not artificial.any():
         raise FacecheckError(
             f"{path_text(manifest)}: its val split holds {'no ' if artificial.all() else 'only '}"
-            f"{REAL}: calibration needs real and artificial images: run `facecheck split` again"
+            f"{Kind.PHOTO}: calibration needs real and artificial images: run `facecheck split` "
+            "again"
         )
     header = fitted_header(predictor.header, found, budget, guard)
     header = replace(
@@ -182,7 +182,7 @@ def fitted_header(
         budget: as ``calibrate`` takes it, like ``guard``.
     """
     temperature = fit_temperature(found.logits, found.labels)
-    real = header.kinds.index(REAL)
+    real = header.kinds.index(Kind.PHOTO)
     scores = 1 - softmax(found.logits / temperature)[:, real]
     return replace(
         header,
@@ -198,7 +198,7 @@ def fitted_header(
 
 def _by_budget(header: Header, found: SplitOutputs, budget: float) -> dict[str, Any]:
     """Return the thresholds for each budget that the images can prove, and for ``budget``."""
-    real = header.kinds.index(REAL)
+    real = header.kinds.index(Kind.PHOTO)
     scores = 1 - softmax(found.logits / header.temperature)[:, real]
     sides = scores[found.labels == real], scores[found.labels != real]
     provable = [one for one in BUDGETS if min(map(len, sides)) >= 1 / one - 1]
@@ -273,8 +273,8 @@ def _result(
     header: Header,
     found: SplitOutputs,
 ) -> CalibrateResult:
-    verdicts = np.array([answer.verdict for answer in found.verdicts(header)])
-    real = found.labels == header.kinds.index(REAL)
+    verdicts = np.array([answer.verdict for answer in found.predictions(header)])
+    real = found.labels == header.kinds.index(Kind.PHOTO)
     scaled = found.logits / header.temperature
     guard, features = header.guard, found.features
     refused = [] if guard is None or features is None else map(guard.refuses, features)
@@ -290,8 +290,8 @@ def _result(
         ece_before=_ece(found.logits, found.labels),
         ece=_ece(scaled, found.labels),
         thresholds=header.thresholds,
-        real=_rate(verdicts[real], ARTIFICIAL),
-        artificial=_rate(verdicts[~real], REAL_VERDICT),
+        real=_rate(verdicts[real], Verdict.ARTIFICIAL),
+        artificial=_rate(verdicts[~real], Verdict.REAL),
         guard=None if guard is None else guard.limit,
         guarded=sum(refused),
         errors=found.errors,
@@ -306,4 +306,4 @@ def _ece(logits: Floats, labels: Labels) -> float:
 def _rate(verdicts: np.ndarray[tuple[int, ...], np.dtype[np.str_]], wrong: str) -> ErrorRate:
     count, bad = len(verdicts), int((verdicts == wrong).sum())
     bound = 1.0 if bad == count else float(beta.ppf(0.95, bad + 1, count - bad))
-    return ErrorRate(count, bad, bound, int((verdicts == UNCERTAIN).sum()))
+    return ErrorRate(count, bad, bound, int((verdicts == Verdict.UNCERTAIN).sum()))

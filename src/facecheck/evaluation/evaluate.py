@@ -11,7 +11,7 @@ import polars as pl
 
 from facecheck.core.errors import FacecheckError
 from facecheck.core.files import atomic_path, refuse_to_overwrite
-from facecheck.core.labels import REAL
+from facecheck.core.labels import Kind, Verdict
 from facecheck.core.manifest import check_table_suffix, write_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.data.audit import metadata_shares
@@ -37,7 +37,6 @@ from facecheck.model.metrics import (
     wilson,
 )
 from facecheck.model.outputs import SplitOutputs, predict_split
-from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT
 
 
 @dataclass(frozen=True)
@@ -221,9 +220,9 @@ def evaluated(
     kinds, table, labels = header.kinds, found.logits, found.labels
     frame = _with_verdicts(found, header)
     probabilities = softmax(table / header.temperature)
-    scores = 1 - probabilities[:, kinds.index(REAL)]
+    scores = 1 - probabilities[:, kinds.index(Kind.PHOTO)]
     judgement = _Judged(
-        probabilities, labels, scores, labels != kinds.index(REAL), sum(header.thresholds) / 2
+        probabilities, labels, scores, labels != kinds.index(Kind.PHOTO), sum(header.thresholds) / 2
     )
     everything = np.arange(len(labels))
     places = {
@@ -259,9 +258,9 @@ def evaluated(
 
 
 def _with_verdicts(found: SplitOutputs, header: Header) -> pl.DataFrame:
-    judged = found.verdicts(header)
+    judged = found.predictions(header)
     return found.frame.with_columns(
-        pl.Series("verdict", [answer.verdict for answer in judged]),
+        pl.Series("verdict", [answer.verdict for answer in judged], pl.String),
         pl.Series("predicted_kind", [answer.kind for answer in judged]),
         pl.Series("score", [round(answer.score, 6) for answer in judged]),
     )
@@ -366,10 +365,12 @@ def _summaries(
 
 def _verdicts(frame: pl.DataFrame) -> VerdictSummary:
     wanted = (
-        pl.when(pl.col("kind") == REAL).then(pl.lit(REAL_VERDICT)).otherwise(pl.lit(ARTIFICIAL))
+        pl.when(pl.col("kind") == Kind.PHOTO)
+        .then(pl.lit(Verdict.REAL))
+        .otherwise(pl.lit(Verdict.ARTIFICIAL))
     )
     right = frame.filter(pl.col("verdict") == wanted).height
-    given = frame.filter(pl.col("verdict").is_in([REAL_VERDICT, ARTIFICIAL])).height
+    given = frame.filter(pl.col("verdict").is_in([Verdict.REAL, Verdict.ARTIFICIAL])).height
     return VerdictSummary(
         count=frame.height,
         right=right,

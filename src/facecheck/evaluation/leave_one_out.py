@@ -14,21 +14,14 @@ import polars as pl
 
 from facecheck.core.errors import FacecheckError, TrainingError
 from facecheck.core.files import path_text, sha256_file
-from facecheck.core.labels import KINDS, REAL
+from facecheck.core.labels import KINDS, Kind, Verdict
 from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.calibrate import fitted_header
 from facecheck.model.metrics import Flags, Floats, ranking, wilson
 from facecheck.model.outputs import predict_split, split_records
-from facecheck.model.predict import (
-    ARTIFICIAL,
-    REAL_VERDICT,
-    UNCERTAIN,
-    Predictor,
-    Verdict,
-    judge,
-)
+from facecheck.model.predict import Prediction, Predictor, decide
 from facecheck.training.recipe import Recipe
 from facecheck.training.state import Epoch
 from facecheck.training.train import train
@@ -123,7 +116,7 @@ def leave_one_out(
     progress: Progress = silent,
     on_epoch: Callable[[str, Epoch], None] = _ignore,
 ) -> LeaveOneOutResult:
-    """Train once without each source, and judge each model on the source it never saw.
+    """Train once without each source, and decide each model on the source it never saw.
 
     A finished source is a line of ``folder/results.jsonl``; run again with the same manifest,
     recipe and arguments, it is not trained anew. Lines made otherwise are left alone.
@@ -206,14 +199,14 @@ def _why_not(
     kind: str, source: str, left: Sequence[tuple[str, str]], judged: Manifest
 ) -> str | None:
     kinds = {other for other, _ in left}
-    if kind == REAL and REAL not in kinds:
+    if kind == Kind.PHOTO and Kind.PHOTO not in kinds:
         return "the only source of photos: none would be left to train on"
-    if kinds <= {REAL}:
+    if kinds <= {Kind.PHOTO}:
         return "the only artificial source: none would be left to train on"
     if not len(judged.where(_is(kind, source))):
-        return "no images of it to judge"
-    if not len(judged.where((pl.col("kind") == REAL) != (kind == REAL))):
-        return "no images of the other side to judge"
+        return "no images of it to decide"
+    if not len(judged.where((pl.col("kind") == Kind.PHOTO) != (kind == Kind.PHOTO))):
+        return "no images of the other side to decide"
     return None
 
 
@@ -235,9 +228,9 @@ def _judge(
     device: str,
 ) -> LeftOut:
     kind, source = left_out
-    is_photo = kind == REAL
+    is_photo = kind == Kind.PHOTO
     own = judged.where(_is(kind, source))
-    other = judged.where((pl.col("kind") == REAL) != is_photo)
+    other = judged.where((pl.col("kind") == Kind.PHOTO) != is_photo)
     predictor = load_predictor(checkpoint, device, features=True)
     validation = predict_split(
         *(predictor, checkpoint, manifest, "val", [f"{a}/{b}" for a, b in left]),
@@ -245,7 +238,7 @@ def _judge(
         workers=None,
         progress=silent,
     )
-    photos = validation.labels == predictor.header.kinds.index(REAL)
+    photos = validation.labels == predictor.header.kinds.index(Kind.PHOTO)
     if photos.any() and not photos.all():
         predictor.header = fitted_header(predictor.header, validation)
     own_answers = _answers(predictor, own)
@@ -253,7 +246,7 @@ def _judge(
     other_scores = np.array([answer.score for answer in _answers(predictor, other)])
     scores = np.concatenate([own_scores, other_scores])
     artificial = np.repeat([not is_photo, is_photo], [len(own_scores), len(other_scores)])
-    val_answers = validation.verdicts(predictor.header)
+    val_answers = validation.predictions(predictor.header)
     threshold = best_threshold(np.array([answer.score for answer in val_answers]), ~photos)
     ranked = ranking(scores, artificial, threshold)
     # Both sides are there, so the figures are defined.
@@ -268,8 +261,8 @@ def _judge(
         train_images=train_images,
         images=len(own_scores),
         other_side=len(other_scores),
-        uncertain=_share(own_answers, UNCERTAIN),
-        wrong_verdicts=_share(own_answers, ARTIFICIAL if is_photo else REAL_VERDICT),
+        uncertain=_share(own_answers, Verdict.UNCERTAIN),
+        wrong_verdicts=_share(own_answers, Verdict.ARTIFICIAL if is_photo else Verdict.REAL),
         auc=auc,
         threshold=threshold,
         accuracy=accuracy,
@@ -282,19 +275,19 @@ def _judge(
     )
 
 
-def _share(answers: Sequence[Verdict], verdict: str) -> float:
+def _share(answers: Sequence[Prediction], verdict: str) -> float:
     return sum(answer.verdict == verdict for answer in answers) / len(answers)
 
 
-def _answers(predictor: Predictor, records: Manifest) -> list[Verdict]:
+def _answers(predictor: Predictor, records: Manifest) -> list[Prediction]:
     answers = []
-    for prediction in predictor.predict(records.paths()):
+    for prediction in predictor.file_outputs(records.paths()):
         if prediction.logits is None:
             raise FacecheckError(
                 f"{path_text(prediction.path)}: {prediction.message}: mend it, or run `facecheck "
                 "index` again"
             )
-        answers.append(judge(prediction.logits, predictor.header, prediction.features))
+        answers.append(decide(prediction.logits, predictor.header, prediction.features))
     return answers
 
 

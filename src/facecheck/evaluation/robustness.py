@@ -13,7 +13,7 @@ import polars as pl
 from facecheck.core.errors import FacecheckError, ImageError
 from facecheck.core.files import path_text, refuse_to_overwrite, write_json
 from facecheck.core.image import decode
-from facecheck.core.labels import KINDS, REAL
+from facecheck.core.labels import KINDS, Kind, Verdict
 from facecheck.core.manifest import Manifest, Record, write_table
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.engines.load import load_predictor
@@ -29,7 +29,7 @@ from facecheck.model.perturb import (
     save_as_a_real,
     shrunk,
 )
-from facecheck.model.predict import UNCERTAIN, Predictor
+from facecheck.model.predict import Predictor
 from facecheck.model.transforms import Transform, load_input
 
 #: The files of a benchmark in its folder.
@@ -182,8 +182,8 @@ def benchmark_model(
     if not answers.height:
         raise FacecheckError(f"none of {len(records):,} images could be read: {errors[0]}")
     judged = answers.with_columns(
-        right=(pl.col("score") >= threshold) == (pl.col("kind") != REAL),
-        photo=pl.col("kind") == REAL,
+        right=(pl.col("score") >= threshold) == (pl.col("kind") != Kind.PHOTO),
+        photo=pl.col("kind") == Kind.PHOTO,
     )
     lines = [_case(name, judged, names) for name, names in LINES.items()]
     sides = [f"{side} px" for side in SIDES]
@@ -212,7 +212,7 @@ def _answers(
     predictor: Predictor, records: Manifest, workers: int, progress: Progress
 ) -> tuple[pl.DataFrame, list[tuple[str, str]]]:
     """Return a row for every image in every case: path, source, kind, case, score, verdict."""
-    photos = records.where(pl.col("kind") == REAL).paths()
+    photos = records.where(pl.col("kind") == Kind.PHOTO).paths()
     reals = reals_format(photos, workers=workers)
     transform = predictor.header.transform
     changed = map_ordered(
@@ -226,7 +226,7 @@ def _answers(
         if isinstance(inputs, str):
             errors.append((path_text(Path(record.path)), inputs))
         else:
-            answers = predictor.verdicts(np.stack(list(inputs.values())))
+            answers = predictor.predictions(np.stack(list(inputs.values())))
             for case, answer in zip(inputs, answers, strict=True):
                 told = (case, answer.score, answer.verdict)
                 rows.append((record.path, record.source, record.kind, *told))
@@ -264,7 +264,7 @@ def _files(data: bytes, kind: str, reals: Sequence[FileFormat]) -> Iterator[tupl
         small = shrunk(image, side)
         if small is not None:
             yield f"{side} px", small
-    if kind != REAL and reals:
+    if kind != Kind.PHOTO and reals:
         yield _AS_A_REAL, save_as_a_real(image, reals, data)
 
 
@@ -287,7 +287,7 @@ def _share(rows: pl.DataFrame) -> Share | None:
         right=right,
         # The answers for one image are no independent trials.
         interval=wilson(round(right * count), count),
-        uncertain=float((rows["verdict"] == UNCERTAIN).sum()) / rows.height,
+        uncertain=float((rows["verdict"] == Verdict.UNCERTAIN).sum()) / rows.height,
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from facecheck.core.labels import REAL
+from facecheck.core.labels import Kind
 from facecheck.core.parallel import chunked
 from facecheck.model.checkpoint import normalise
 from facecheck.model.metrics import Floats
@@ -71,7 +71,7 @@ def log_odds(logits: Floats, header: Header) -> Floats:
         logits: shape (n, kinds).
         header: of the checkpoint that gave them.
     """
-    real = header.kinds.index(REAL)
+    real = header.kinds.index(Kind.PHOTO)
     return np.asarray(np.logaddexp.reduce(np.delete(logits, real, 1), axis=1) - logits[:, real])
 
 
@@ -124,7 +124,7 @@ def _cam(predictor: Predictor, model: Any, pixels: Pixels, sides: Floats) -> Flo
         return None
     with torch.enable_grad():
         features.requires_grad_()
-        odds = _log_odds(model.forward_head(features), header.kinds.index(REAL))
+        odds = _log_odds(model.forward_head(features), header.kinds.index(Kind.PHOTO))
         signed = odds @ torch.as_tensor(sides, dtype=odds.dtype, device=odds.device)
         gradients = torch.autograd.grad(signed, features)[0]
     if getattr(model, "output_fmt", "NCHW") == "NHWC":

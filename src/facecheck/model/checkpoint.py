@@ -18,7 +18,7 @@ import facecheck
 from facecheck.core.errors import CheckpointError, FacecheckError
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.image import DECODE_POLICY
-from facecheck.core.labels import KINDS, REAL
+from facecheck.core.labels import KINDS, Kind
 from facecheck.model.ood import Guard
 from facecheck.model.transforms import Transform
 
@@ -68,7 +68,7 @@ class Header:
     def __post_init__(self) -> None:
         low, high = self.thresholds
         problems = {
-            "kinds": REAL not in self.kinds
+            "kinds": Kind.PHOTO not in self.kinds
             or len(set(self.kinds)) != len(self.kinds)
             or not set(self.kinds) <= set(KINDS),
             "temperature": not self.temperature > 0,

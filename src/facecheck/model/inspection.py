@@ -64,7 +64,7 @@ def channel_gates(predictor: Predictor, images: Mapping[str, Sequence[Path]]) ->
     found: dict[str, dict[str, Floats]] = {}
     with _watched_gates(predictor.model) as seen:
         for kind, paths in images.items():
-            for _ in predictor.predict(paths):
+            for _ in predictor.file_outputs(paths):
                 pass
             for block, values in seen.items():
                 if values:

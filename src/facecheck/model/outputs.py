@@ -15,7 +15,7 @@ from facecheck.core.manifest import SPLITS, Manifest, read_manifest
 from facecheck.core.parallel import Progress
 from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import Floats, Labels
-from facecheck.model.predict import Predictor, Verdict, judge_all
+from facecheck.model.predict import Prediction, Predictor, decide_all
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class SplitOutputs:
     features: Floats | None
     errors: tuple[tuple[str, str], ...]
 
-    def verdicts(self, header: Header) -> list[Verdict]:
-        """Return every image's verdict by this header."""
-        return judge_all(self.logits, self.features, header)
+    def predictions(self, header: Header) -> list[Prediction]:
+        """Return every image's prediction by this header."""
+        return decide_all(self.logits, self.features, header)
 
 
 def split_records(manifest: Path, split: str, sources: Sequence[str]) -> Manifest:
@@ -90,7 +90,7 @@ def predict_split(
             f"{', '.join(unknown)}: use a manifest without it, or train with it"
         )
     found = []
-    stream = predictor.predict(records.paths(), batch_size=batch_size, workers=workers)
+    stream = predictor.file_outputs(records.paths(), batch_size=batch_size, workers=workers)
     for prediction in stream:
         found.append(prediction)
         progress(len(found), len(records))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facecheck.core.errors import ImageError
-from facecheck.core.labels import REAL
+from facecheck.core.labels import Kind, Verdict
 from facecheck.core.parallel import chunked, cpu_count, map_ordered
 from facecheck.model.checkpoint import Checkpoint, Header, normalise
 from facecheck.model.metrics import Floats, softmax
@@ -23,27 +23,20 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-OK = "ok"
-ERROR = "error"
-REAL_VERDICT = "real"
-ARTIFICIAL = "artificial"
-UNCERTAIN = "uncertain"
-
 
 @dataclass(frozen=True)
-class Prediction:
-    """What a model says of one file.
+class FileOutput:
+    """What a model gives for one file.
 
     Attributes:
         path: the file.
-        status: ``ok`` or ``error``.
-        logits: shape (kinds,), in the checkpoint's order; None on error.
-        message: why there is an error, or empty.
-        features: shape (width,), what the head sees; None on error, or where nobody needs them.
+        logits: shape (kinds,), in the checkpoint's order; None if the file cannot be read.
+        message: why the file cannot be read, or empty.
+        features: shape (width,), the input of the head; None if the file cannot be read, or if
+            nobody needs them.
     """
 
     path: Path
-    status: str
     logits: Floats | None
     message: str = ""
     features: Floats | None = None
@@ -96,19 +89,19 @@ class Predictor:
 
         return outputs
 
-    def verdicts(self, batch: npt.NDArray[np.uint8]) -> list[Verdict]:
-        """Return each image's verdict, for a batch as :meth:`outputs` takes it."""
-        return judge_all(*self.outputs(batch), self.header)
+    def predictions(self, batch: npt.NDArray[np.uint8]) -> list[Prediction]:
+        """Return each image's prediction, for a batch as :meth:`outputs` takes it."""
+        return decide_all(*self.outputs(batch), self.header)
 
-    def all_verdicts(self, batches: Iterable[npt.NDArray[np.uint8]]) -> Iterator[Verdict]:
-        """Yield each image's verdict over several batches, one begun ahead."""
+    def all_predictions(self, batches: Iterable[npt.NDArray[np.uint8]]) -> Iterator[Prediction]:
+        """Yield each image's prediction over several batches, one begun ahead."""
         begun: deque[Callable[[], tuple[Floats, Floats | None]]] = deque()
         for batch in batches:
             begun.append(self.begin(batch))
             if len(begun) > 1:
-                yield from judge_all(*begun.popleft()(), self.header)
+                yield from decide_all(*begun.popleft()(), self.header)
         for finish in begun:
-            yield from judge_all(*finish(), self.header)
+            yield from decide_all(*finish(), self.header)
 
     def save(self, header: Header, path: Path) -> None:
         """Write the same weights with another header to ``path``.
@@ -140,10 +133,10 @@ class Predictor:
         features = seen[0].flatten(1) if seen else None
         return lambda: (_numbers(output), None if features is None else _numbers(features))
 
-    def predict(
+    def file_outputs(
         self, paths: Iterable[Path], *, batch_size: int = 32, workers: int | None = None
-    ) -> Iterator[Prediction]:
-        """Yield one prediction for each path, in order; a bad file is an ``error``, never a gap.
+    ) -> Iterator[FileOutput]:
+        """Yield the output for each path, in order; a bad file has a message instead of logits.
 
         Files are decoded by threads while the model runs; memory holds a few batches at most.
         """
@@ -157,17 +150,17 @@ class Predictor:
         for batch in chunked(loaded, batch_size):
             yield from self._predict_batch(batch)
 
-    def _predict_batch(self, batch: tuple[_Loaded, ...]) -> Iterator[Prediction]:
+    def _predict_batch(self, batch: tuple[_Loaded, ...]) -> Iterator[FileOutput]:
         pixels = [item.pixels for item in batch if item.pixels is not None]
         logits, features = self.outputs(np.stack(pixels)) if pixels else ((), None)
         rows = iter(range(len(logits)))
         for item in batch:
             if item.pixels is None:
-                yield Prediction(item.path, ERROR, None, item.message)
+                yield FileOutput(item.path, None, item.message)
             else:
                 row = next(rows)
                 seen = None if features is None else features[row]
-                yield Prediction(item.path, OK, logits[row], features=seen)
+                yield FileOutput(item.path, logits[row], features=seen)
 
 
 @contextmanager
@@ -207,26 +200,26 @@ def _load(path: Path, transform: Transform) -> _Loaded:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The answer for one image.
+class Prediction:
+    """What a model predicts for one image.
 
     Attributes:
-        verdict: ``real``, ``artificial`` or ``uncertain``.
+        verdict: the decision, by score, thresholds and the out-of-distribution detector.
         kind: the most probable kind.
         score: calibrated probability, 0 to 1, that the face is artificial.
         probabilities: of each kind that the checkpoint knows, summing to 1.
         spread: how far the score moves over the image's variants, 0 to 1; None without any.
     """
 
-    verdict: str
+    verdict: Verdict
     kind: str
     score: float
     probabilities: dict[str, float]
     spread: float | None = None
 
 
-def judge(logits: Floats, header: Header, features: Floats | None = None) -> Verdict:
-    """Turn one file's logits into a verdict by temperature, thresholds and guard.
+def decide(logits: Floats, header: Header, features: Floats | None = None) -> Prediction:
+    """Turn one image's logits into a prediction by temperature, thresholds and guard.
 
     Args:
         logits: shape (kinds,).
@@ -237,16 +230,16 @@ def judge(logits: Floats, header: Header, features: Floats | None = None) -> Ver
         ValueError: there is a guard, and no features for it.
     """
     probabilities = softmax(logits / header.temperature)
-    score = float(1 - probabilities[header.kinds.index(REAL)])
+    score = float(1 - probabilities[header.kinds.index(Kind.PHOTO)])
     low, high = header.thresholds
-    sure = ARTIFICIAL if score >= high else REAL_VERDICT
+    sure = Verdict.ARTIFICIAL if score >= high else Verdict.REAL
     by_kind = {kind: float(p) for kind, p in zip(header.kinds, probabilities, strict=True)}
-    verdict = UNCERTAIN if low < score < high or _refused(features, header) else sure
-    return Verdict(verdict, max(by_kind, key=lambda kind: by_kind[kind]), score, by_kind)
+    verdict = Verdict.UNCERTAIN if low < score < high or _refused(features, header) else sure
+    return Prediction(verdict, max(by_kind, key=lambda kind: by_kind[kind]), score, by_kind)
 
 
-def judge_all(logits: Floats, features: Floats | None, header: Header) -> list[Verdict]:
-    """Return :func:`judge`'s verdict on each of n images.
+def decide_all(logits: Floats, features: Floats | None, header: Header) -> list[Prediction]:
+    """Return :func:`decide`'s prediction for each of n images.
 
     Args:
         logits: shape (n, kinds).
@@ -254,7 +247,7 @@ def judge_all(logits: Floats, features: Floats | None, header: Header) -> list[V
         header: of the checkpoint that gave them.
     """
     seen = [None] * len(logits) if features is None else features
-    return [judge(row, header, one) for row, one in zip(logits, seen, strict=True)]
+    return [decide(row, header, one) for row, one in zip(logits, seen, strict=True)]
 
 
 def _refused(features: Floats | None, header: Header) -> bool:

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
+from facecheck.core.labels import Verdict
 from facecheck.model.perturb import encode, scale
-from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN, Verdict
+from facecheck.model.predict import Prediction
 
 #: What a variant is drawn from; mild, as any site does it: nothing here hides a face's making.
 _FORMATS = ("JPEG", "WEBP")
@@ -33,7 +34,7 @@ def variants(image: Image.Image, count: int, seed: int = 0) -> Iterator[bytes]:
         yield encode(scale(image, factor), file_format, quality=quality)
 
 
-def steadied(answers: Sequence[Verdict]) -> Verdict:
+def flag_unstable(answers: Sequence[Prediction]) -> Prediction:
     """Return the first answer, for an image, in the light of those for its variants.
 
     Its ``spread`` is the largest score less the smallest. Where one of them is real and another
@@ -46,9 +47,9 @@ def steadied(answers: Sequence[Verdict]) -> Verdict:
     if len(answers) == 1:
         return own
     scores = [answer.score for answer in answers]
-    flips = {REAL_VERDICT, ARTIFICIAL} <= {answer.verdict for answer in answers}
+    flips = {Verdict.REAL, Verdict.ARTIFICIAL} <= {answer.verdict for answer in answers}
     return replace(
         own,
-        verdict=UNCERTAIN if flips else own.verdict,
+        verdict=Verdict.UNCERTAIN if flips else own.verdict,
         spread=max(scores) - min(scores),
     )

@@ -19,9 +19,10 @@ from matplotlib.patches import Rectangle
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
 from facecheck.core.image import decode
+from facecheck.core.labels import Status, Verdict
 from facecheck.engines.load import load_predictor
 from facecheck.model.attribution import heat_maps, hottest, without_hottest
-from facecheck.model.predict import OK, Predictor, Verdict
+from facecheck.model.predict import Prediction, Predictor
 from facecheck.report.heat_pictures import COLOURS, overlay
 from facecheck.report.palette import OKABE_ITO
 from facecheck.scanner.faces import Box, Face
@@ -51,7 +52,7 @@ class ExplainedFace:
         hidden_score: the score once the model cannot see that square.
     """
 
-    verdict: Verdict
+    verdict: Prediction
     view: str
     face: Face | None
     hottest: Box
@@ -79,7 +80,7 @@ class ExplainResult:
     image: str
     out: Path | None
     checkpoint: Path
-    status: str
+    status: Status
     message: str
     width: int | None
     height: int | None
@@ -172,16 +173,16 @@ def _default_out(image: Path) -> Path:
     return Path(stem + _ENDING)
 
 
-def _explained(prepared: Prepared, predictor: Predictor) -> tuple[str, list[_Panel]]:
+def _explained(prepared: Prepared, predictor: Predictor) -> tuple[Status, list[_Panel]]:
     """Return the item's status, and what to show of each answer."""
     if not prepared.crops:
         return prepared.status, []
     inputs = np.stack([crop.inputs[0] for crop in prepared.crops])
-    answers = settle(prepared, predictor.verdicts(inputs), per_face=True)
-    if answers[0].status != OK:
+    answers = settle(prepared, predictor.predictions(inputs), per_face=True)
+    if answers[0].status != Status.OK:
         return answers[0].status, []
     maps = heat_maps(predictor, inputs)
-    hidden = predictor.verdicts(without_hottest(inputs, maps))
+    hidden = predictor.predictions(without_hottest(inputs, maps))
     panels = []
     for number, answer in enumerate(answers):
         assert answer.verdict is not None  # noqa: S101
@@ -194,7 +195,7 @@ def _explained(prepared: Prepared, predictor: Predictor) -> tuple[str, list[_Pan
             hidden_score=hidden[number].score,
         )
         panels.append(_Panel(inputs[number, 0], maps[number, 0], face))
-    return OK, panels
+    return Status.OK, panels
 
 
 def status_sentence(result: ExplainResult) -> str:
@@ -202,17 +203,17 @@ def status_sentence(result: ExplainResult) -> str:
     return _sentence(result.status, result.message)
 
 
-def _sentence(status: str, message: str) -> str:
+def _sentence(status: Status, message: str) -> str:
     return {
-        OK: "",
-        "no_face": "No face was found, and the model does not take the image for one made by hand: "
-        "any answer would be a guess. --faces off judges the whole image all the same.",
-        "too_small": f"Too small to be judged: {message}.",
+        Status.OK: "",
+        Status.NO_FACE: "No face was found, and the model does not take the image for one made by "
+        "hand: any answer would be a guess. --faces off judges the whole image all the same.",
+        Status.TOO_SMALL: f"Too small to be judged: {message}.",
     }.get(status, f"The file cannot be read: {message}.")
 
 
 def _write(
-    item: Item, prepared: Prepared, status: str, panels: Sequence[_Panel], path: Path
+    item: Item, prepared: Prepared, status: Status, panels: Sequence[_Panel], path: Path
 ) -> None:
     style: Any = {"font.size": 10, "axes.titlesize": 11, "axes.titlelocation": "left"}
     try:
@@ -225,7 +226,7 @@ def _write(
         ) from None
 
 
-def _figure(item: Item, prepared: Prepared, status: str, panels: Sequence[_Panel]) -> Figure:
+def _figure(item: Item, prepared: Prepared, status: Status, panels: Sequence[_Panel]) -> Figure:
     """Return the image with its faces, and a row for each: crop, heat map, probabilities."""
     rows = max(1, len(panels))
     figure = Figure(figsize=(13 if panels else 6, 3.1 * rows + 0.4), layout="constrained")
@@ -288,12 +289,12 @@ def _draw_heat(axes: Axes, panel: _Panel) -> None:
     axes.set_xlabel(f"without the square: score {score:.3f} to {hidden:.3f}")
 
 
-def side_of(verdict: Verdict) -> str:
+def side_of(prediction: Prediction) -> Verdict:
     """Return the side that a score leans to, which its heat map explains."""
-    return "artificial" if verdict.score >= 0.5 else "real"
+    return Verdict.ARTIFICIAL if prediction.score >= 0.5 else Verdict.REAL
 
 
-def _draw_bars(axes: Axes, verdict: Verdict) -> None:
+def _draw_bars(axes: Axes, verdict: Prediction) -> None:
     kinds = list(verdict.probabilities)
     shares = [100 * verdict.probabilities[kind] for kind in kinds]
     colours = [_ORANGE if kind == verdict.kind else _BLUE for kind in kinds]

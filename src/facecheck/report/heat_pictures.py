@@ -11,9 +11,9 @@ from matplotlib import colormaps
 from PIL import Image
 
 from facecheck.core.errors import ImageError
+from facecheck.core.labels import Status
 from facecheck.engines.load import load_predictor
 from facecheck.model.attribution import heat_maps
-from facecheck.model.predict import OK
 from facecheck.report.thumbs import box_of
 from facecheck.scanner.inputs.items import Item, load_named
 from facecheck.scanner.job import usable_detector
@@ -66,7 +66,7 @@ def heat_pictures(
     detector = usable_detector(face_detector, needed=True)[0] if sought else None
     for row in rows:
         crop = None
-        if row["status"] == OK:
+        if row["status"] == Status.OK:
             looked = detector if row["faces"] is not None else None
             crop = _crop_of(row, prepare(_item(row), predictor.header.transform, looked))
         if crop is None:

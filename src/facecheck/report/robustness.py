@@ -8,7 +8,7 @@ import polars as pl
 
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
-from facecheck.core.labels import REAL
+from facecheck.core.labels import Kind
 from facecheck.core.manifest import read_table
 from facecheck.evaluation.robustness import TABLE
 from facecheck.model.metrics import wilson
@@ -55,7 +55,9 @@ def by_side(table: pl.DataFrame) -> pl.DataFrame:
         columns ``case``, ``side`` (``photo`` or ``artificial``), ``images``, ``right``, ``low`` and
         ``high``.
     """
-    side = pl.when(pl.col("kind") == REAL).then(pl.lit("photo")).otherwise(pl.lit("artificial"))
+    side = (
+        pl.when(pl.col("kind") == Kind.PHOTO).then(pl.lit("photo")).otherwise(pl.lit("artificial"))
+    )
     found = table.group_by("case", side.alias("side"), maintain_order=True).agg(
         pl.col("images").sum(),
         right=(pl.col("right") * pl.col("images")).sum() / pl.col("images").sum(),

@@ -16,12 +16,12 @@ from PIL import Image
 
 from facecheck.core.errors import ConfigError, FacecheckError, ImageError
 from facecheck.core.files import atomic_path, path_text
-from facecheck.core.labels import KINDS, REAL
+from facecheck.core.labels import KINDS, Kind, Verdict
 from facecheck.core.manifest import read_manifest, write_table
 from facecheck.evaluation.evaluate import EvaluateResult, prediction_table
 from facecheck.model.metrics import Floats, ranking_curve, reliability, softmax
 from facecheck.model.outputs import SplitOutputs
-from facecheck.model.predict import REAL_VERDICT, Predictor
+from facecheck.model.predict import Predictor
 from facecheck.model.transforms import Transform, crop_corners, load_resized
 from facecheck.report import figures
 from facecheck.report.faces import SHEET, write_sheets, write_squares
@@ -201,8 +201,8 @@ def scores_part(given: Given) -> Part:
     """Draw scores, reliability, ROC, precision and recall, and risk by coverage."""
     header, labels = given.predictor.header, given.found.labels
     probabilities = given.probabilities
-    artificial = labels != header.kinds.index(REAL)
-    scores = 1 - probabilities[:, header.kinds.index(REAL)]
+    artificial = labels != header.kinds.index(Kind.PHOTO)
+    scores = 1 - probabilities[:, header.kinds.index(Kind.PHOTO)]
     edges = np.linspace(0, 1, 41)
     histogram = pl.DataFrame(
         {
@@ -611,7 +611,7 @@ def error_cards(given: Given) -> list[dict[str, Any]]:
             "src": f"errors/{name}",
             "name": path_text(path.name),
             "path": path_text(path),
-            "right": (row["kind"] == REAL) == (row["verdict"] == REAL_VERDICT),
+            "right": (row["kind"] == Kind.PHOTO) == (row["verdict"] == Verdict.REAL),
             **row,
         }
         for name, path, row in zip(names, paths, shown.drop("path").iter_rows(named=True),

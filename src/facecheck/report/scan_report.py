@@ -17,7 +17,7 @@ from PIL import Image
 
 from facecheck.core.errors import FacecheckError
 from facecheck.core.files import name_text, path_text, sha256_file, write_json
-from facecheck.core.labels import KINDS
+from facecheck.core.labels import KINDS, Status, Verdict
 from facecheck.core.parallel import Progress, silent
 from facecheck.report.page import number_text, report_folder, write_page
 from facecheck.report.plots import plot_scores
@@ -30,8 +30,9 @@ from facecheck.scanner.results.rows import PATH, Row, read_rows
 #: or None where there can be none.
 HeatMaps = Callable[[Sequence[Row]], Iterable[Image.Image | None]]
 
-STATUSES = ("ok", "no_face", "too_small", "error")
-VERDICTS = ("artificial", "uncertain", "real")
+STATUSES = tuple(status.value for status in Status)
+# Those first that a reader looks for.
+VERDICTS = (Verdict.ARTIFICIAL.value, Verdict.UNCERTAIN.value, Verdict.REAL.value)
 VIEWS = ("face", "whole")
 _BINS = 40
 # Columns whose values are few; in the page a row has the place of its value, -1 for none.

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facecheck.core.files import path_text
+from facecheck.core.labels import Status, Verdict
 from facecheck.core.workspace import BUILTIN
 
 if TYPE_CHECKING:
@@ -796,7 +797,11 @@ def _model(checkpoint: Path) -> str:
 
 
 #: Colours of verdicts; the words stand beside them.
-_VERDICT_STYLES = {"real": "green", "artificial": "red", "uncertain": "yellow"}
+_VERDICT_STYLES = {
+    Verdict.REAL: "green",
+    Verdict.ARTIFICIAL: "red",
+    Verdict.UNCERTAIN: "yellow",
+}
 
 
 def render_explained(result: ExplainResult) -> RenderableType:
@@ -806,7 +811,7 @@ def render_explained(result: ExplainResult) -> RenderableType:
         result.faces, f", {result.faces} faces"
     )
     parts: list[RenderableType] = [_line(f"{_visible(result.image)}{size}{found}", "bold")]
-    if result.status == "ok":
+    if result.status == Status.OK:
         for number, face in enumerate(result.explained, 1):
             of_several = f"face {number}: " if len(result.explained) > 1 else ""
             parts.append(_card(face, of_several))
@@ -862,18 +867,18 @@ def _visible(name: str) -> str:
     )
 
 
-_STATUSES = {"no_face": "cyan", "too_small": "cyan", "error": "magenta"}
+_STATUS_STYLES = {Status.NO_FACE: "cyan", Status.TOO_SMALL: "cyan", Status.ERROR: "magenta"}
 _BAR = 24
 
 
 def render_scan(result: ScanResult) -> RenderableType:
     """Render rows by verdict and status as bars, what kinds they show, and where they are."""
-    counts = [
+    counts: list[tuple[str, int, str]] = [
         (name, result.verdicts.get(name, 0), style) for name, style in _VERDICT_STYLES.items()
     ]
-    for status, style in _STATUSES.items():
+    for status, style in _STATUS_STYLES.items():
         count = result.statuses.get(status, 0)
-        if count or status == "error":
+        if count or status == Status.ERROR:
             counts.append((status, count, style if count else ""))
     total = max(1, sum(count for _, count, _ in counts))
     table = Table(box=None, pad_edge=False, show_header=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from facecheck.core.errors import ImageError
+from facecheck.core.labels import Status
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.scanner.faces import Box, face_square
 from facecheck.scanner.inputs.items import load_named
@@ -45,7 +46,7 @@ def write_thumbnails(
 
     def make(numbered_row: tuple[int, Row]) -> bool:
         number, row = numbered_row
-        if row["status"] == "error":
+        if row["status"] == Status.ERROR:
             return False
         try:
             thumbnail = judged_picture(row, SIDE)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facecheck.core.workspace import find_checkpoint
 from facecheck.engines.load import load_predictor
-from facecheck.model.predict import Verdict
+from facecheck.model.predict import Prediction
 from facecheck.model.transforms import load_input
 
 
@@ -26,7 +26,7 @@ class Checker:
         path = find_checkpoint(None if checkpoint is None else Path(checkpoint))
         self._predictor = load_predictor(path, device)
 
-    def check(self, image: Path | str | bytes) -> Verdict:
+    def check(self, image: Path | str | bytes) -> Prediction:
         """Return the verdict on one file, or on the bytes of one.
 
         Raises:
@@ -34,4 +34,4 @@ class Checker:
         """
         source = image if isinstance(image, bytes) else Path(image)
         pixels = load_input(source, self._predictor.header.transform)
-        return self._predictor.verdicts(pixels[None])[0]
+        return self._predictor.predictions(pixels[None])[0]

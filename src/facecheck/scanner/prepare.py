@@ -11,21 +11,14 @@ import numpy.typing as npt
 from PIL import Image
 
 from facecheck.core.errors import ImageError
-from facecheck.core.labels import REAL
-from facecheck.model.predict import ARTIFICIAL, ERROR, OK, Verdict
+from facecheck.core.labels import Kind, Status, Verdict
+from facecheck.model.predict import Prediction
 from facecheck.model.stability import variants
 from facecheck.model.transforms import Transform, load_input, to_input
 from facecheck.scanner.faces import SMALLEST, Face, face_square, find_faces, is_close_up
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.picture import Picture
 
-#: Faces were sought, none was found, and the model does not take the whole image for one made by
-#: hand.
-NO_FACE = "no_face"
-#: The short side of every face, or of the whole image, is under :data:`SMALLEST`.
-TOO_SMALL = "too_small"
-#: The kind that looks like a photograph to a face detector, too.
-GENERATED = "generated"
 #: What was judged: the square around a face, or the image as it is.
 FACE_VIEW = "face"
 WHOLE_VIEW = "whole"
@@ -65,7 +58,7 @@ class Prepared:
     """
 
     item: Item
-    status: str = OK
+    status: Status = Status.OK
     message: str = ""
     view: str = ""
     crops: tuple[Crop, ...] = ()
@@ -99,7 +92,7 @@ def prepare(
         found = None if detector is None else find_faces(picture, detector)
         return _prepared(item, transform, picture, found, stability)
     except ImageError as error:
-        return Prepared(item, ERROR, str(error))
+        return Prepared(item, Status.ERROR, str(error))
 
 
 def _prepared(
@@ -116,7 +109,7 @@ def _prepared(
     )
     message = "" if found is None else _too_small(found, width, height)
     if message:
-        return replace(shown, status=TOO_SMALL, message=message)
+        return replace(shown, status=Status.TOO_SMALL, message=message)
     if largest is None or is_close_up(largest, width, height):
         own = to_input(picture.whole, transform)
         inputs = _with_variants(own, picture.whole, transform, stability)
@@ -179,9 +172,9 @@ class Answer:
     """
 
     name: str
-    status: str
+    status: Status
     message: str
-    verdict: Verdict | None
+    verdict: Prediction | None
     view: str
     faces: int | None
     face: Face | None
@@ -190,7 +183,7 @@ class Answer:
 
 
 def settle(
-    prepared: Prepared, verdicts: Sequence[Verdict], *, per_face: bool = False
+    prepared: Prepared, predictions: Sequence[Prediction], *, per_face: bool = False
 ) -> list[Answer]:
     """Return the rows of one item: one, or with ``per_face`` one for each face that was judged.
 
@@ -201,24 +194,29 @@ def settle(
 
     Args:
         prepared: of the item.
-        verdicts: one for each of its crops, in their order.
+        predictions: one for each of its crops, in their order.
         per_face: as above; faces then come in the order of their size, the largest first.
     """
-    answers = list(zip(prepared.crops, verdicts, strict=True))
+    answers = list(zip(prepared.crops, predictions, strict=True))
     if not answers:
         return [_answer(prepared, prepared.status, None, prepared.largest)]
     if prepared.faces == 0 and not _made_by_hand(answers[0][1]):
-        return [_answer(prepared, NO_FACE, None, None)]
+        return [_answer(prepared, Status.NO_FACE, None, None)]
     if not per_face:
         answers = [max(answers, key=lambda answer: answer[1].score)]
-    return [_answer(prepared, OK, verdict, crop.face) for crop, verdict in answers]
+    return [_answer(prepared, Status.OK, verdict, crop.face) for crop, verdict in answers]
 
 
-def _made_by_hand(verdict: Verdict) -> bool:
-    return verdict.verdict == ARTIFICIAL and verdict.kind not in {REAL, GENERATED}
+def _made_by_hand(verdict: Prediction) -> bool:
+    return verdict.verdict == Verdict.ARTIFICIAL and verdict.kind not in {
+        Kind.PHOTO,
+        Kind.GENERATED,  # which looks like a photograph to a face detector, too
+    }
 
 
-def _answer(prepared: Prepared, status: str, verdict: Verdict | None, face: Face | None) -> Answer:
+def _answer(
+    prepared: Prepared, status: Status, verdict: Prediction | None, face: Face | None
+) -> Answer:
     return Answer(
         name=prepared.item.name,
         status=status,

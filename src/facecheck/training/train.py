@@ -346,7 +346,7 @@ def _judge(
     rows = []
     predictor = Predictor(checkpoint, device)
     mine = records.paths()[ranks.rank :: ranks.world]
-    for prediction in predictor.predict(mine, workers=workers or cpu_count()):
+    for prediction in predictor.file_outputs(mine, workers=workers or cpu_count()):
         if prediction.logits is None:
             raise TrainingError(
                 f"{path_text(prediction.path)}: {prediction.message}: put it right, or run "

@@ -13,7 +13,7 @@ import polars as pl
 
 from facecheck.core.errors import TrainingError
 from facecheck.core.files import path_text
-from facecheck.core.labels import KINDS, REAL
+from facecheck.core.labels import KINDS, Kind
 from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.training.recipe import Recipe
 
@@ -69,10 +69,10 @@ def training_data(manifest: Path, recipe: Recipe) -> TrainingData:
     counts = train.frame["kind"].value_counts().sort("kind")
     found = dict(counts.iter_rows())
     kinds = tuple(kind for kind in KINDS if kind in found)
-    if REAL not in found or len(kinds) < 2:
+    if Kind.PHOTO not in found or len(kinds) < 2:
         raise TrainingError(
             f"{name}: the train split holds {', '.join(kinds) or 'nothing'}: a classifier needs "
-            f"{REAL} and at least one other kind: index more folders, then split again"
+            f"{Kind.PHOTO} and at least one other kind: index more folders, then split again"
         )
     few = [kind for kind in kinds if found[kind] < FEWEST]
     if few:

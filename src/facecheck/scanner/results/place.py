@@ -25,14 +25,14 @@ from typing import BinaryIO
 
 from facecheck.core.errors import FacecheckError, ImageError, UsageError
 from facecheck.core.files import name_text, named_path, path_text, sha256_file
+from facecheck.core.labels import Verdict
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
-from facecheck.model.predict import ARTIFICIAL, REAL_VERDICT, UNCERTAIN
 from facecheck.scanner.inputs.items import INSIDE, load_named
 from facecheck.scanner.results.rows import PATH, Row, read_columns, read_rows
 
 #: The verdicts, which are the names of folders: nothing else in a results file becomes one.
-VERDICTS = frozenset({REAL_VERDICT, ARTIFICIAL, UNCERTAIN})
+VERDICTS = frozenset(verdict.value for verdict in Verdict)
 
 _PLACED, _ALREADY, _LEFT, _FAILED = "placed", "already", "left", "failed"
 # Errors of the target, not of one file: no other file would fare better.

@@ -15,9 +15,10 @@ from itertools import chain
 
 import numpy as np
 
+from facecheck.core.labels import Status
 from facecheck.core.parallel import chunked
-from facecheck.model.predict import ERROR, Predictor, Verdict
-from facecheck.model.stability import steadied
+from facecheck.model.predict import Prediction, Predictor
+from facecheck.model.stability import flag_unstable
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.isolate import Failed, Isolated
 from facecheck.scanner.prepare import Crop, Prepared, settle
@@ -91,7 +92,7 @@ def _prepared_chunks(
 
 def prepared_or_failed(item: Item, result: Prepared | Failed) -> Prepared:
     """Return an item as it was prepared, or as an error where its process crashed or hung."""
-    return Prepared(item, ERROR, result.reason) if isinstance(result, Failed) else result
+    return Prepared(item, Status.ERROR, result.reason) if isinstance(result, Failed) else result
 
 
 def judged(
@@ -109,9 +110,9 @@ def judged(
     ]
 
 
-def _verdicts(crops: Sequence[Crop], predictor: Predictor, batch_size: int) -> Iterator[Verdict]:
+def _verdicts(crops: Sequence[Crop], predictor: Predictor, batch_size: int) -> Iterator[Prediction]:
     """Yield a verdict for each crop, in the light of its variants."""
     inputs = [pixels for crop in crops for pixels in crop.inputs]
-    answers = predictor.all_verdicts(np.stack(batch) for batch in chunked(inputs, batch_size))
+    answers = predictor.all_predictions(np.stack(batch) for batch in chunked(inputs, batch_size))
     for crop in crops:
-        yield steadied([next(answers) for _ in crop.inputs])
+        yield flag_unstable([next(answers) for _ in crop.inputs])

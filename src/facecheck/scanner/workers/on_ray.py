@@ -34,10 +34,11 @@ from typing import Any
 import facecheck
 from facecheck.core.errors import FacecheckError, ImageError
 from facecheck.core.files import path_text
+from facecheck.core.labels import Status
 from facecheck.core.parallel import cpu_count
 from facecheck.engines.load import load_predictor
 from facecheck.model.checkpoint import Header
-from facecheck.model.predict import ERROR, Predictor
+from facecheck.model.predict import Predictor
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.isolate import Failed, Isolated
@@ -335,7 +336,7 @@ def _prepared(item: Item, isolated: Isolated[Item, tuple[Prepared, bool]]) -> tu
 def _prepare(item: Item, work: Callable[[Item], Prepared]) -> tuple[Prepared, bool]:
     """Prepare an item; tell whether it could be read, however damaged it is."""
     prepared = work(item)
-    if prepared.status == ERROR:
+    if prepared.status == Status.ERROR:
         try:
             item.load()
         except ImageError:
