@@ -31,6 +31,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from facecheck.core.image import decode
 from facecheck.core.parallel import cpu_count
 from facecheck.data.duplicates.hamming import pairs_within
+from facecheck.data.options import DedupOptions, IndexOptions
 
 Pairs = set[frozenset[str]]
 
@@ -135,7 +136,7 @@ def crowds() -> None:
             manifest = Path(folder) / "m.parquet"
             write_manifest(Manifest.from_records(records), manifest, {})
             start = time.perf_counter()
-            dedup(manifest, radius=4)
+            dedup(manifest, DedupOptions(radius=4))
             print(f"| {crowd} | {time.perf_counter() - start:.1f} |")
 
 
@@ -200,8 +201,8 @@ def by_facecheck(folder: Path, level: str) -> Pairs:
 
     with tempfile.TemporaryDirectory() as work:
         manifest = Path(work) / "m.csv"
-        index([folder], manifest, kind="photo", source="s")
-        table = pl.read_csv(dedup(manifest, level=level).duplicates)
+        index([folder], manifest, IndexOptions(kind="photo", source="s"))
+        table = pl.read_csv(dedup(manifest, DedupOptions(level=level)).duplicates)
     pairs = zip(table["dropped"], table["keeper"], strict=True)
     return {frozenset(Path(path).name for path in pair) for pair in pairs}
 

@@ -51,7 +51,9 @@ def photographs(data: Path, folder: Path, count: int) -> None:
 
 def with_facecheck(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as out:
-        facecheck.index([folder], Path(out) / "m.csv", kind="photo", source="s")
+        facecheck.index(
+            [folder], Path(out) / "m.csv", facecheck.IndexOptions(kind="photo", source="s")
+        )
 
 
 def with_imagededup(folder: Path) -> None:

@@ -76,7 +76,7 @@ def small_photos(manifest: Path, split: str, out: Path) -> None:
 def join(manifest: Path, raw: Path, work: Path) -> Path:
     """Return a manifest of the old records and the new ones, these split by their folders."""
     made = work / "made.csv"
-    facecheck.index([raw], made, overwrite=True)
+    facecheck.index([raw], made, facecheck.IndexOptions(overwrite=True))
     frame = facecheck.read_manifest(made).frame.with_columns(
         split=pl.col("path").str.extract(r"/(train|test)/[^/]+$")
     )
@@ -88,7 +88,7 @@ def join(manifest: Path, raw: Path, work: Path) -> Path:
 
 def copies(joined: Path, work: Path) -> None:
     """Print how many generated faces show the picture of another image."""
-    found = facecheck.dedup(joined, out=work / "dedup.csv", overwrite=True)
+    found = facecheck.dedup(joined, facecheck.DedupOptions(out=work / "dedup.csv", overwrite=True))
     pairs = {
         " and ".join(names): count
         for names, count in found.by_sources.items()

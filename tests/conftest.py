@@ -68,7 +68,7 @@ def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     workspace = tmp_path_factory.mktemp("trained")
     manifest = workspace / "manifest.csv"
     facecheck.index([drawn], manifest)
-    facecheck.split(manifest, ratio="6:3:3")
+    facecheck.split(manifest, facecheck.SplitOptions(ratio="6:3:3"))
     result = facecheck.train(manifest, SMALL, runs=workspace / "runs", device="cpu", workers=0)
     return manifest, result.best
 

@@ -1,7 +1,9 @@
 """facecheck: is this a photograph of a real human face, or an artificial one, and which kind?
 
 The names below are the whole public API. Each is loaded when first used, so that importing the
-package costs nothing; the functions are the jobs behind the commands of the same names.
+package costs nothing; the functions are the jobs behind the commands of the same names. A job takes
+its options as one object, such as ``split(manifest, SplitOptions(ratio="7:2:1"))``: their fields
+are the command's flags, and their defaults its defaults.
 """
 
 from __future__ import annotations
@@ -22,6 +24,13 @@ if TYPE_CHECKING:
     from facecheck.data.duplicates.dedup import dedup as dedup
     from facecheck.data.index import index as index
     from facecheck.data.interchange import convert as convert
+    from facecheck.data.options import AuditOptions as AuditOptions
+    from facecheck.data.options import CatalogOptions as CatalogOptions
+    from facecheck.data.options import ConvertOptions as ConvertOptions
+    from facecheck.data.options import DedupOptions as DedupOptions
+    from facecheck.data.options import FetchOptions as FetchOptions
+    from facecheck.data.options import IndexOptions as IndexOptions
+    from facecheck.data.options import SplitOptions as SplitOptions
     from facecheck.data.sources.fetch import fetch as fetch
     from facecheck.data.sources.fetch import list_sources as list_sources
     from facecheck.data.split import split as split
@@ -61,6 +70,13 @@ _HOMES = {
     "split": "data.split",
     "audit": "data.audit",
     "convert": "data.interchange",
+    "AuditOptions": "data.options",
+    "CatalogOptions": "data.options",
+    "ConvertOptions": "data.options",
+    "DedupOptions": "data.options",
+    "FetchOptions": "data.options",
+    "IndexOptions": "data.options",
+    "SplitOptions": "data.options",
     "Recipe": "training.recipe",
     "GeneratorSettings": "generator.train",
     "generate_train": "generator.train",

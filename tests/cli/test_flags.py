@@ -34,6 +34,8 @@ class Everything(Faces):
     pair: tuple[tuple[str, ...], ...] = option((), "Pairs.", metavar="A:B", parse=_pair)
     half: float = option(0.5, "Half of a number.", parse=lambda text: float(text) / 2)
     count: int | None = option(None, "A number.", least=1, words="one per core")
+    order: Literal["first", "last"] | None = option(None, "Which.", flags=("--by",))
+    latent: int = 8  # of the job alone
 
 
 def run(*arguments: str) -> tuple[object, str]:
@@ -84,16 +86,24 @@ def test_help_comes_from_the_fields() -> None:
     _, text = run("--help")
     for words in ("Faces", "A row for each face.", "GLOB", "one per core", "--no-flip", "A name."):
         assert words in text
+    assert "auto|off" in text
     assert "--no-per-face" not in text
+    assert "latent" not in text
 
 
-@pytest.mark.parametrize(
-    "wrong", [("--count", "0"), ("--faces", "on"), ("--unknown",), ("--no-per-face",)]
-)
+@pytest.mark.parametrize("wrong", [("--count", "0"), ("--unknown",), ("--no-per-face",)])
 def test_what_is_out_of_range_or_unknown_is_refused(wrong: tuple[str, ...]) -> None:
     made, text = run("x", *wrong)
     assert made == []
     assert wrong[0] in text
+
+
+def test_a_choice_that_is_unknown_is_refused_with_the_nearest() -> None:
+    assert run("x", "--by", "last")[0] == ["x", Everything(order="last"), False]
+    with pytest.raises(UsageError, match="--faces 'of' is unknown; did you mean 'off'"):
+        run("x", "--faces", "of")
+    with pytest.raises(UsageError, match="--by 'laast' is unknown; did you mean 'last'"):
+        run("x", "--by", "laast")
 
 
 def test_a_parser_refuses_in_its_own_words() -> None:

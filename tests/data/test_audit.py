@@ -15,12 +15,12 @@ from facecheck.data.audit import Guess, audit, normalise_yaml, shortcut
 from facecheck.data.features import (
     METADATA,
     PIXELS,
-    Normalise,
     cues,
     jpeg_quality,
     normalise,
     sharpness,
 )
+from facecheck.data.options import AuditOptions, Normalise
 from facecheck.training.recipe import load_recipe
 
 pytest.importorskip("sklearn")
@@ -121,7 +121,7 @@ def guess_at(guesses: tuple[Guess, ...], question: str, cues: str) -> Guess:
 
 
 def test_shortcuts_are_found_where_they_are_and_gone_once_normalised(manifest: Path) -> None:
-    result = audit(manifest, fix=Normalise(size=32))
+    result = audit(manifest, AuditOptions(fix=Normalise(size=32)))
     told = guess_at(result.guesses, "photo/a or cartoon/b", "metadata")
     assert told.balanced_accuracy == told.auc == told.shortcut_accuracy == 1
     assert "format alone: cartoon/b is 0 % JPEG, photo/a is 100 % JPEG" in result.warnings[0]
@@ -139,14 +139,14 @@ def test_shortcuts_are_found_where_they_are_and_gone_once_normalised(manifest: P
     assert report["by_source"]["photo/a"] == 40
     assert len(report["guesses"]) == len(result.guesses)
     with pytest.raises(UsageError, match="pass --overwrite"):
-        audit(manifest, fix=Normalise())
+        audit(manifest, AuditOptions(fix=Normalise()))
 
 
 def test_the_order_of_the_file_does_not_matter(manifest: Path) -> None:
-    first = audit(manifest, per_source=25)
+    first = audit(manifest, AuditOptions(per_source=25))
     lines = manifest.read_text().splitlines()
     manifest.write_text("\n".join([lines[0], *reversed(lines[1:])]) + "\n")
-    again = audit(manifest, per_source=25)
+    again = audit(manifest, AuditOptions(per_source=25))
     assert again.guesses == first.guesses
     assert first.images == 75
 

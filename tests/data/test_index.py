@@ -11,13 +11,14 @@ from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import sha256_file
 from facecheck.core.manifest import read_manifest, read_meta
 from facecheck.data.index import index
+from facecheck.data.options import IndexOptions
 
 
 def test_every_file_is_in_the_manifest_or_the_rejects(
     tmp_path: Path, bad_files: dict[str, str]
 ) -> None:
     (tmp_path / "bad" / "notes.txt").write_text("not an image's name")
-    result = index([tmp_path / "bad"], tmp_path / "m.csv", kind="photo", source="odd")
+    result = index([tmp_path / "bad"], tmp_path / "m.csv", IndexOptions(kind="photo", source="odd"))
     rejects = dict(pl.read_csv(result.rejects).iter_rows())
     found = {path.name for path in read_manifest(tmp_path / "m.csv").paths()}
     assert found == {name for name, reason in bad_files.items() if not reason}
@@ -41,7 +42,7 @@ def test_records_say_what_the_file_is(drawn: Path, tmp_path: Path) -> None:
 
 def test_the_same_folder_gives_the_same_bytes(drawn: Path, tmp_path: Path) -> None:
     for name, workers in (("a.csv", 1), ("b.csv", 4)):
-        index([drawn], tmp_path / name, workers=workers)
+        index([drawn], tmp_path / name, IndexOptions(workers=workers))
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
 
@@ -55,7 +56,7 @@ def test_overlapping_folders_list_a_file_once(drawn: Path, tmp_path: Path) -> No
 
 
 def test_paired_sources_share_groups_by_name(drawn: Path, tmp_path: Path) -> None:
-    index([drawn], tmp_path / "m.csv", pairs=[("drawn-photo", "drawn-sketch")])
+    index([drawn], tmp_path / "m.csv", IndexOptions(pair=(("drawn-photo", "drawn-sketch"),)))
     groups = read_manifest(tmp_path / "m.csv").frame.group_by("group").len().sort("group")
     assert groups["group"].to_list()[:2] == ["", "drawn-photo+drawn-sketch/000"]
     assert groups["len"].to_list() == [12, *[2] * 12]
@@ -63,16 +64,16 @@ def test_paired_sources_share_groups_by_name(drawn: Path, tmp_path: Path) -> Non
 
 def test_a_pair_of_unknown_sources_is_refused(drawn: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="did you mean 'drawn-photo'"):
-        index([drawn], tmp_path / "m.csv", pairs=[("drawn-photos", "drawn-sketch")])
+        index([drawn], tmp_path / "m.csv", IndexOptions(pair=(("drawn-photos", "drawn-sketch"),)))
     with pytest.raises(UsageError, match="twice"):
-        index([drawn], tmp_path / "m.csv", pairs=[("drawn-photo", "drawn-photo")])
+        index([drawn], tmp_path / "m.csv", IndexOptions(pair=(("drawn-photo", "drawn-photo"),)))
 
 
 def test_a_manifest_is_not_replaced_unasked(drawn: Path, tmp_path: Path) -> None:
     index([drawn / "photo"], tmp_path / "m.csv")
     with pytest.raises(UsageError, match="--overwrite"):
         index([drawn], tmp_path / "m.csv")
-    assert index([drawn], tmp_path / "m.csv", overwrite=True).records == 36
+    assert index([drawn], tmp_path / "m.csv", IndexOptions(overwrite=True)).records == 36
 
 
 def test_folders_that_are_not_laid_out_are_refused(drawn: Path, tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ def test_folders_that_are_not_laid_out_are_refused(drawn: Path, tmp_path: Path) 
     with pytest.raises(UsageError, match="no source folder"):
         index([tmp_path / "flat" / "photo"], out)
     with pytest.raises(UsageError, match="unknown kind 'foto'.*did you mean 'photo'"):
-        index([drawn], out, kind="foto", source="s")
+        index([drawn], out, IndexOptions(kind="foto", source="s"))
     with pytest.raises(UsageError, match=r"\.csv or \.parquet"):
         index([drawn], tmp_path / "m.txt")
     assert not out.exists()
@@ -99,7 +100,7 @@ def test_when_nothing_can_be_read_the_rejects_say_why(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "a.jpg").write_text("text")
     with pytest.raises(FacecheckError, match="none of 1 images"):
-        index([tmp_path / "x"], tmp_path / "m.csv", kind="photo", source="s")
+        index([tmp_path / "x"], tmp_path / "m.csv", IndexOptions(kind="photo", source="s"))
     assert "not an image" in (tmp_path / "m.rejects.csv").read_text()
 
 
@@ -111,6 +112,6 @@ def test_names_of_any_kind_are_kept_or_rejected(drawn: Path, tmp_path: Path) -> 
     for name in names:
         shutil.copy(face, folder / name)
     shutil.copy(face, folder / os.fsdecode(b"caf\xe9.png"))
-    result = index([folder], tmp_path / "m.csv", kind="photo", source="s")
+    result = index([folder], tmp_path / "m.csv", IndexOptions(kind="photo", source="s"))
     assert {path.name for path in read_manifest(tmp_path / "m.csv").paths()} == set(names)
     assert result.reasons == {"the file name is not UTF-8: rename it": 1}

@@ -16,6 +16,7 @@ from facecheck.core.labels import KINDS
 from facecheck.core.manifest import Manifest, Record, read_manifest, write_manifest
 from facecheck.data.index import index
 from facecheck.data.interchange import LAYOUTS, _quoted, _source, convert
+from facecheck.data.options import ConvertOptions, Layout, Link, SplitOptions
 from facecheck.data.split import split
 
 #: What a tree must bring back; an imagefolder has nowhere to keep the rest.
@@ -33,7 +34,7 @@ def manifest(drawn: Path, tmp_path: Path) -> Path:
     (faces / "002.png").rename(faces / "twin.png")
     Image.open(faces / "003.png").save(faces / "twin.jpg")
     index([folder], tmp_path / "m.csv")
-    split(tmp_path / "m.csv", ratio="6:3:3")
+    split(tmp_path / "m.csv", SplitOptions(ratio="6:3:3"))
     return tmp_path / "m.csv"
 
 
@@ -43,10 +44,10 @@ def sorted_rows(path: Path, columns: list[str]) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("link", ["hardlink", "symlink", "copy"])
-def test_a_tree_and_back_is_the_same_manifest(manifest: Path, layout: str, link: str) -> None:
+def test_a_tree_and_back_is_the_same_manifest(manifest: Path, layout: Layout, link: Link) -> None:
     tree, back = manifest.parent / "tree", manifest.parent / "back.parquet"
     before = manifest.read_bytes()
-    made = convert(manifest, tree, layout=layout, link=link)
+    made = convert(manifest, tree, ConvertOptions(layout=layout, link=link))
     assert made.records == len(read_manifest(manifest))
     assert sum(made.by_split.values()) == made.records
     read = convert(tree, back)
@@ -62,7 +63,7 @@ def test_a_tree_and_back_is_the_same_manifest(manifest: Path, layout: str, link:
 
 def test_names_that_clash_in_any_case_stay_apart(manifest: Path) -> None:
     tree = manifest.parent / "tree"
-    split(manifest, ratio="1:0:0")
+    split(manifest, SplitOptions(ratio="1:0:0"))
     convert(manifest, tree)
     names = [path.name.casefold() for path in (tree / "train" / "photo").iterdir()]
     assert len(set(names)) == len(names) == 13
@@ -82,7 +83,7 @@ def test_without_splits_there_is_no_split_folder(manifest: Path) -> None:
 
 
 def test_the_hugging_face_layout_is_what_datasets_reads(manifest: Path) -> None:
-    convert(manifest, manifest.parent / "tree", layout="huggingface")
+    convert(manifest, manifest.parent / "tree", ConvertOptions(layout="huggingface"))
     folder = manifest.parent / "tree" / "validation"
     lines = [json.loads(line) for line in (folder / "metadata.jsonl").open(encoding="utf-8")]
     assert all((folder / line["file_name"]).is_file() for line in lines)
@@ -97,7 +98,11 @@ def test_a_foreign_metadata_table_is_read(drawn: Path, tmp_path: Path) -> None:
     (tmp_path / "hf" / "metadata.csv").write_text("\n".join(rows) + "\n")
     with pytest.raises(UsageError, match="unknown kind 'real'"):
         convert(tmp_path / "hf", tmp_path / "m.csv")
-    convert(tmp_path / "hf", tmp_path / "m.csv", labels={"real": "photo", "fake": "generated"})
+    convert(
+        tmp_path / "hf",
+        tmp_path / "m.csv",
+        ConvertOptions(label=(("real", "photo"), ("fake", "generated"))),
+    )
     frame = read_manifest(tmp_path / "m.csv").frame
     assert frame.select("source", "kind", "split", "caption").rows() == [
         ("hf", "photo", "train", 'a, "b" é'),
@@ -111,7 +116,7 @@ def test_fiftyone_targets_may_be_names_numbers_or_dicts(drawn: Path, tmp_path: P
     labels = {"000": 1, "001": "photo", "002": {"label": 0, "attributes": {"note": 7}}, "gone": 0}
     stored = {"classes": ["photo", "sketch"], "labels": labels}
     (tmp_path / "fo" / "labels.json").write_text(json.dumps(stored))
-    result = convert(tmp_path / "fo", tmp_path / "m.csv", source="mine")
+    result = convert(tmp_path / "fo", tmp_path / "m.csv", ConvertOptions(source="mine"))
     assert [reason for _, reason in result.errors] == ["the file is not there"]
     frame = read_manifest(tmp_path / "m.csv").frame
     assert frame.select("source", "kind", "note").rows() == [
@@ -136,7 +141,7 @@ def test_damaged_descriptions_are_one_line(tmp_path: Path, name: str, text: str)
 
 def test_bad_and_vanished_files(manifest: Path) -> None:
     tree = manifest.parent / "tree"
-    convert(manifest, tree, link="copy")
+    convert(manifest, tree, ConvertOptions(link="copy"))
     first, second, *_ = sorted((tree / "train" / "photo").iterdir())
     first.write_text("text")
     second.unlink()

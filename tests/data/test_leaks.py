@@ -9,6 +9,7 @@ from PIL import Image
 from facecheck.core.errors import UsageError
 from facecheck.core.manifest import Manifest, Record, write_manifest
 from facecheck.data.leaks import check
+from facecheck.data.options import SplitOptions
 from facecheck.data.split import split
 
 
@@ -45,7 +46,7 @@ def test_the_duplicates_table_of_the_manifest_before_is_found(tmp_path: Path) ->
     rows = [Record(f"/{name}", "s", "photo", sha256=name) for name in "ab"]
     first = table(tmp_path / "m.csv", *rows)
     (tmp_path / "m.duplicates.csv").write_text("dropped,keeper,why\n/a,/b,same picture\n")
-    result = split(first, out=tmp_path / "s.parquet")
+    result = split(first, SplitOptions(out=tmp_path / "s.parquet"))
     assert result.groups == 1
     assert result.proof.checked["confirmed pairs"] == 1
     assert check(tmp_path / "s.parquet").near == str(tmp_path / "m.duplicates.csv")

@@ -14,6 +14,7 @@ from facecheck.core.manifest import read_manifest
 from facecheck.data import measure as module
 from facecheck.data.index import index
 from facecheck.data.measure import Journal, Stamp, measure, stamp
+from facecheck.data.options import IndexOptions
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_unchanged_files_are_not_decoded_again(raw: Path, decoded: list[str]) ->
     first = out.read_bytes()
     assert len(decoded) == 36
     decoded.clear()
-    index([raw], out, overwrite=True)
+    index([raw], out, IndexOptions(overwrite=True))
     assert decoded == []
     assert out.read_bytes() == first
 
@@ -56,7 +57,7 @@ def test_changed_new_and_removed_files_are_noticed(raw: Path, decoded: list[str]
     shutil.copy(raw / "sketch" / "drawn-sketch" / "000.png", photos / "000.png")
     shutil.copy(photos / "001.png", photos / "new.png")
     (photos / "002.png").unlink()
-    result = index([raw], out, overwrite=True)
+    result = index([raw], out, IndexOptions(overwrite=True))
     assert sorted(Path(path).name for path in decoded) == ["000.png", "new.png"]
     assert result.records == 36
     assert len(Journal(raw.parent / "m.hashes.jsonl").read()) == 36
@@ -71,9 +72,9 @@ def test_verify_finds_a_change_that_size_and_time_hide(raw: Path, decoded: list[
     bitmap.write_bytes(b"P6 20 20 255\n" + bytes(1199) + b"\xff")
     os.utime(bitmap, ns=(before.st_atime_ns, before.st_mtime_ns))
     decoded.clear()
-    index([raw], out, overwrite=True)
+    index([raw], out, IndexOptions(overwrite=True))
     assert decoded == []
-    index([raw], out, overwrite=True, verify=True)
+    index([raw], out, IndexOptions(overwrite=True, verify=True))
     assert decoded == [str(bitmap)]
 
 
@@ -94,11 +95,11 @@ def test_a_journal_cut_at_any_byte_is_gone_on_with(raw: Path, decoded: list[str]
     for cut in (0, 1, 200, len(whole) // 2, len(whole) - 1):
         journal.write_bytes(whole[:cut])
         decoded.clear()
-        index([raw], out, overwrite=True)
+        index([raw], out, IndexOptions(overwrite=True))
         assert len(decoded) == 36 - whole[: cut + 1].count(b"\n")
         assert out.read_bytes() == manifest
     journal.write_text("no journal\n{}\n")
-    index([raw], out, overwrite=True)
+    index([raw], out, IndexOptions(overwrite=True))
     assert out.read_bytes() == manifest
 
 
@@ -119,7 +120,7 @@ def test_a_killed_index_is_gone_on_with(raw: Path) -> None:
     index([raw], out)
     resumed = out.read_bytes()
     journal.unlink()
-    index([raw], out, overwrite=True)
+    index([raw], out, IndexOptions(overwrite=True))
     assert out.read_bytes() == resumed
     assert len(read_manifest(out)) == 36 + 40 * 12
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.manifest import SPLITS, Manifest, Record, read_manifest, write_manifest
-from facecheck.data.split import parse_ratio, split
+from facecheck.data.options import SplitOptions, parse_ratio
+from facecheck.data.split import split
 
 
 def records(sizes: dict[tuple[str, str], int]) -> list[Record]:
@@ -61,7 +62,7 @@ def test_the_seed_and_not_the_order_of_the_file_decides(tmp_path: Path) -> None:
 
     def assignment(given_rows: list[Record], seed: int) -> dict[str, str]:
         path = written(given_rows, tmp_path)
-        split(path, seed=seed)
+        split(path, SplitOptions(seed=seed))
         return {record.path: record.split for record in read_manifest(path).records()}
 
     first = assignment(rows, 0)
@@ -115,7 +116,7 @@ def test_a_split_is_a_partition_that_keeps_groups_whole_whatever_the_order(
         with pytest.raises(FacecheckError, match="all are excluded"):
             split(path)
         return
-    result = split(path, ratio=ratio, seed=seed)
+    result = split(path, SplitOptions(ratio=ratio, seed=seed))
     first = parts_of(path, result.column)
     by_path = {row.path: row for row in rows}
     for name, part in first.items():
@@ -133,7 +134,7 @@ def test_a_split_is_a_partition_that_keeps_groups_whole_whatever_the_order(
     assert result.proof.holds
     shuffled = rows.copy()
     order.shuffle(shuffled)
-    again = split(written(shuffled, folder), ratio=ratio, seed=seed)
+    again = split(written(shuffled, folder), SplitOptions(ratio=ratio, seed=seed))
     assert parts_of(again.manifest, result.column) == first
 
 
@@ -146,13 +147,13 @@ def test_extending_keeps_every_assignment(
     old = rows[:cut]
     if all(row.excluded for row in old):
         return
-    column = split(written(old, folder), kfold=kfold).column
+    column = split(written(old, folder), SplitOptions(kfold=kfold)).column
     before = parts_of(folder / "m.csv", column)
     values = {column: [before.get(row.path, "") for row in rows]}
     path = folder / "all.csv"
     write_manifest(Manifest.from_records(rows).with_columns(**values), path, {})
     try:
-        result = split(path, kfold=kfold, extend=True)
+        result = split(path, SplitOptions(kfold=kfold, extend=True))
     except FacecheckError as error:  # a new record ties two old groups that were parted
         assert "already torn" in str(error)
         return
@@ -168,7 +169,7 @@ def test_new_records_follow_their_group_and_fill_up_the_ratio(tmp_path: Path) ->
     new = Record("/new", "a", "photo", pixel_hash=rows[7].pixel_hash)
     more = [Record(f"/more/{n}", "a", "photo", pixel_hash=f"more{n}") for n in range(25)]
     path = written([*old, new, *more], tmp_path)
-    result = split(path, ratio="8:1:1", extend=True)
+    result = split(path, SplitOptions(ratio="8:1:1", extend=True))
     assert parts_of(path)["/new"] == "train"
     assert result.counts == {"train": 101, "val": 13, "test": 12}
 
@@ -179,7 +180,7 @@ def test_a_torn_group_is_not_extended_silently(tmp_path: Path) -> None:
         Record("/b", "s", "photo", group="g", split="test"),
     ]
     with pytest.raises(FacecheckError, match="/a is in train, /b belongs with it and is in test"):
-        split(written(rows, tmp_path), extend=True)
+        split(written(rows, tmp_path), SplitOptions(extend=True))
 
 
 def test_a_source_held_out_goes_to_test_with_all_that_touches_it(tmp_path: Path) -> None:
@@ -187,20 +188,20 @@ def test_a_source_held_out_goes_to_test_with_all_that_touches_it(tmp_path: Path)
     rows[0] = Record("/photo/a/0", "a", "photo", group="g")
     rows.append(Record("/photo/b/twin", "b", "photo", group="g"))
     path = written(rows, tmp_path)
-    result = split(path, hold_out=["b"])
+    result = split(path, SplitOptions(hold_out_source=("b",)))
     for (_, source), counts in result.by_source.items():
         assert source != "b" or counts["train"] == counts["val"] == 0
     assert parts_of(path)["/photo/a/0"] == "test"
     assert result.by_source["photo", "a"] == {"train": 800, "val": 100, "test": 100}
     with pytest.raises(FacecheckError, match="--extend keeps them there"):
-        split(path, hold_out=["a"], extend=True)
+        split(path, SplitOptions(hold_out_source=("a",), extend=True))
 
 
 def test_folds_are_equal_and_leave_test_alone(tmp_path: Path) -> None:
     path = written(records(SIZES), tmp_path)
-    split(path, ratio="8:2")
+    split(path, SplitOptions(ratio="8:2"))
     test = {name for name, part in parts_of(path).items() if part == "test"}
-    result = split(path, kfold=5)
+    result = split(path, SplitOptions(kfold=5))
     assert result.column == "fold"
     assert list(result.counts) == ["0", "1", "2", "3", "4"]
     assert max(result.counts.values()) - min(result.counts.values()) <= len(SIZES)
@@ -217,7 +218,7 @@ def test_any_column_may_stratify_or_bind(tmp_path: Path) -> None:
     )
     path = tmp_path / "m.parquet"
     write_manifest(table, path, {})
-    result = split(path, ratio="8:2", by=["light"], group_column="person")
+    result = split(path, SplitOptions(ratio="8:2", by="light", group_column="person"))
     frame = read_manifest(path).frame
     assert frame.group_by("person").agg(pl.col("split").n_unique())["split"].max() == 1
     dark = frame.filter(frame["light"] == "dark")["split"].to_list()

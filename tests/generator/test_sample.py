@@ -94,7 +94,9 @@ def test_a_kind_that_was_not_learned(made: GenerateTrainResult, tmp_path: Path) 
 
 def test_samples_can_be_indexed_as_a_source(made: GenerateTrainResult, tmp_path: Path) -> None:
     out = generate_sample(made.checkpoint, tmp_path / "s", count=5, device="cpu").out
-    result = facecheck.index([out], tmp_path / "m.csv", kind="generated", source="ours")
+    result = facecheck.index(
+        [out], tmp_path / "m.csv", facecheck.IndexOptions(kind="generated", source="ours")
+    )
     assert result.by_source == {("generated", "ours"): 5}
     assert result.rejected == 0
 

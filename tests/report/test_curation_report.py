@@ -166,7 +166,7 @@ def test_files_that_are_gone_are_said_and_an_old_audit_too(
     table = manifest.with_name("manifest.duplicates.csv")
     table.write_text(table.read_text().replace(str(curated.parent), str(manifest.parent)))
     (tmp_path / "copy/raw/sketch/drawn-sketch/twice.png").unlink()
-    facecheck.split(manifest, seed=5)
+    facecheck.split(manifest, facecheck.SplitOptions(seed=5))
     result = curation_report(manifest, tmp_path / "out")
     assert (result.missing, result.audit_is_old) == (1, True)
     shown = browse(result.page)

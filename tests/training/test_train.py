@@ -477,7 +477,7 @@ def test_transfer_from_imagenet_beats_random_weights_on_real_faces(
             (folder / path.name).symlink_to(path)
     manifest = tmp_path / "m.csv"
     facecheck.index([tmp_path / "raw"], manifest)
-    facecheck.split(manifest, ratio="6:4:0")
+    facecheck.split(manifest, facecheck.SplitOptions(ratio="6:4:0"))
     recipe = Recipe(arch="tf_efficientnet_lite0", epochs=3, image_size=64, batch_size=8, lr=1e-3)
     losses = {}
     for pretrained in (True, False):

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from facecheck.cli.options import (
-    CatalogOption,
-    Json,
-    KindOption,
-    Pair,
-    Quiet,
-    SourceOption,
-    Workers,
-    progress_bars,
-    show,
-    split_pairs,
-)
+from facecheck.cli.flags import takes_options
+from facecheck.cli.options import Display, finish, progress_bars
 from facecheck.core.errors import UsageError
-from facecheck.core.workspace import MANIFEST, RAW
+from facecheck.data.options import CatalogOptions, FetchOptions
 
 
+@takes_options
 def fetch(
     names: Annotated[
         list[str] | None,
@@ -30,97 +20,59 @@ def fetch(
             metavar="NAME", help="Sources of the catalogue.", show_default="the default set"
         ),
     ] = None,
-    origin: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            help="A local folder or zip/tar archive instead: of the source NAME as you got it, or "
-            "laid out <kind>/<source>/…",
-        ),
-    ] = None,
-    catalog: CatalogOption = None,
-    root: Annotated[Path, typer.Option(help="Where fetched images go.")] = RAW,
-    manifest: Annotated[Path, typer.Option(help="The manifest to make.")] = MANIFEST,
-    kind: KindOption = None,
-    source: SourceOption = None,
     *,
-    pair: Pair,
+    options: FetchOptions,
     listing: Annotated[
         bool, typer.Option("--list", help="List the catalogue and fetch nothing.")
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Show what would be fetched: size, time, licence."),
+        typer.Option("--dry-run", help="Show what would be downloaded: size, time, licence."),
     ] = False,
-    jobs: Annotated[int, typer.Option(min=1, help="Sources fetched at a time.")] = 2,
-    keep_archives: Annotated[
-        bool, typer.Option("--keep-archives", help="Keep archives once they are unpacked.")
-    ] = False,
-    locked: Annotated[
-        bool, typer.Option("--locked", help="Refuse what differs from facecheck.lock.")
-    ] = False,
-    deduplicate: Annotated[
-        bool, typer.Option("--dedup/--no-dedup", help="Deduplicate what was fetched.")
-    ] = True,
-    workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    display: Display,
 ) -> None:
-    """Bring source datasets to data/raw, then index and deduplicate them.
+    """Download datasets to data/raw, then index and deduplicate them.
 
-    Kill it at any moment: the same command goes on where it was. A local origin is copied,
-    and nothing already fetched is replaced.
+    Safe to interrupt: run the same command again to resume. A local folder or archive is copied,
+    and no file that has been fetched is replaced.
     """
     from facecheck.data.sources.fetch import fetch as job
     from facecheck.data.sources.fetch import list_sources
     from facecheck.report.terminal import render_fetch, render_plan, render_sources
 
-    if dry_run and origin:
-        raise UsageError("--dry-run tells what downloads would take, and --from is here already")
+    if dry_run and options.origin:
+        raise UsageError("--dry-run and --from: nothing is downloaded with --from: leave one out")
     if listing or dry_run:
-        rows = list_sources(None if listing else names or (), catalog=catalog, root=root)
-        render = render_sources if listing else render_plan
-        show(rows, render, as_json=as_json, quiet=quiet)
+        rows = list_sources(None if listing else names or (), options)
+        finish(rows, render_sources if listing else render_plan, display)
         return
-    with progress_bars(quiet=quiet) as bars:
+    with progress_bars(quiet=display.quiet) as bars:
         result = job(
             names or (),
-            origin=origin,
-            catalog=catalog,
-            root=root,
-            manifest=manifest,
-            kind=kind,
-            source=source,
-            pairs=split_pairs(pair),
-            jobs=jobs,
-            keep_archives=keep_archives,
-            locked=locked,
-            deduplicate=deduplicate,
-            workers=workers,
+            options,
             progress=bars.counter("indexing"),
             download_progress=bars.download,
         )
-    show(result, render_fetch, as_json=as_json, quiet=quiet)
+    finish(result, render_fetch, display)
     for name, reason in result.failed.items():
         typer.echo(f"facecheck: {name}: {reason}", err=True)
     if result.failed:
         raise typer.Exit(1)
 
 
+@takes_options
 def sources(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME", help="Show all that is known of these."),
+        typer.Argument(metavar="NAME", help="Show details for these sources."),
     ] = None,
-    catalog: CatalogOption = None,
-    root: Annotated[Path, typer.Option(help="Where fetched images are.")] = RAW,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    options: CatalogOptions,
+    display: Display,
 ) -> None:
     """List the datasets that fetch knows: platform, size, licence, and whether verified."""
     from facecheck.data.sources.fetch import list_sources
     from facecheck.report.terminal import render_source_details, render_sources
 
-    listing = list_sources(names or None, catalog=catalog, root=root)
-    render = render_source_details if names else render_sources
-    show(listing, render, as_json=as_json, quiet=quiet)
+    listing = list_sources(names or None, options)
+    finish(listing, render_source_details if names else render_sources, display)

@@ -9,9 +9,10 @@ the class as the type of a parameter of the command::
 
 In place of ``options`` the command line has one flag for each field: ``per_face`` is
 ``--per-face``, a field that is true by default is ``--name`` and ``--no-name``, a tuple is a flag
-that may be repeated. The command itself is called with the one object made of them. Help, metavar,
-range, choices and default come from the field. Several such parameters are allowed, and others
-stay as they are; Typer's own ``Annotated`` parameters mix with them freely.
+that may be repeated, and the shell completes a choice. The command itself is called with the one
+object made of them. Help, metavar, range, choices and default come from the field. Several such
+parameters are allowed, and others stay as they are; Typer's own ``Annotated`` parameters mix with
+them freely.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Annotated, Any
 
 import typer
 
-from facecheck.core.options import Options, concerns, flag_of, is_repeatable
+from facecheck.core.options import Options, choices_of, concerns, flag_of, is_repeatable
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -86,19 +87,27 @@ def _flag(field: Field[Any], hint: Any, panel: str | None) -> inspect.Parameter:
     known: Mapping[str, Any] = field.metadata
     own: Any = field.default
     names = known["flags"] or ((flag_of(field.name),) if own is False else ())
+    choices = choices_of(hint)
     if is_repeatable(hint):
         one = str if known["parse"] else typing.get_args(hint)[0]
         annotation: Any = list[one]  # type: ignore[valid-type]
         default: Any = inspect.Parameter.empty
         more: dict[str, Any] = {"show_default": known["words"] or bool(own)}
         more |= {"default_factory": lambda: list(own)}
+    elif choices:  # as text: the options refuse another one in a line, and suggest the nearest
+        annotation, default = str | None, own
+        more = {"show_default": known["words"] or True, "autocompletion": lambda: list(choices)}
     else:
         annotation = str | None if known["parse"] else hint
         # Where a text is parsed, no text means the field's own default.
         default = None if known["parse"] else own
         more = {"show_default": known["words"] or True, "min": known["least"], "max": known["most"]}
     flag = typer.Option(
-        *names, help=known["help"], metavar=known["metavar"], rich_help_panel=panel, **more
+        *names,
+        help=known["help"],
+        metavar=known["metavar"] or "|".join(choices) or None,
+        rich_help_panel=panel,
+        **more,
     )
     return inspect.Parameter(
         field.name, KEYWORD, default=default, annotation=Annotated[annotation, flag]

@@ -7,54 +7,28 @@ from typing import Annotated
 
 import typer
 
-from facecheck.cli.options import (
-    Json,
-    KindOption,
-    Overwrite,
-    Pair,
-    Quiet,
-    SourceOption,
-    Workers,
-    progress_bar,
-    show,
-    split_pairs,
-)
+from facecheck.cli.flags import takes_options
+from facecheck.cli.options import Display, finish, progress_bar
 from facecheck.core.workspace import MANIFEST
+from facecheck.data.options import IndexOptions
 
 
+@takes_options
 def index(
-    folders: Annotated[list[Path], typer.Argument(help="Folders laid out <kind>/<source>/…")],
-    out: Annotated[Path, typer.Option(help="The manifest, .csv or .parquet.")] = MANIFEST,
-    kind: KindOption = None,
-    source: SourceOption = None,
+    folders: Annotated[list[Path], typer.Argument(help="Folders laid out as <kind>/<source>/….")],
+    out: Annotated[Path, typer.Option(help="The manifest to write, .csv or .parquet.")] = MANIFEST,
     *,
-    pair: Pair,
-    overwrite: Overwrite = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Read every file again, however unchanged it looks.")
-    ] = False,
-    workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    options: IndexOptions,
+    display: Display,
 ) -> None:
-    """Decode and hash every image of some folders into a manifest.
+    """Decode and hash every image in some folders, and write a manifest.
 
-    Files that cannot be decoded go to a rejects table beside it, with the reason. Files that have
-    not changed since the last time are not decoded again.
+    Files that cannot be decoded go to a rejects table next to it, with the reason. Files that have
+    not changed since the last run are not decoded again.
     """
     from facecheck.data.index import index as job
     from facecheck.report.terminal import render_index
 
-    with progress_bar("indexing", quiet=quiet) as progress:
-        result = job(
-            folders,
-            out,
-            kind=kind,
-            source=source,
-            pairs=split_pairs(pair),
-            overwrite=overwrite,
-            verify=verify,
-            workers=workers,
-            progress=progress,
-        )
-    show(result, render_index, as_json=as_json, quiet=quiet)
+    with progress_bar("indexing", quiet=display.quiet) as progress:
+        result = job(folders, out, options, progress=progress)
+    finish(result, render_index, display)

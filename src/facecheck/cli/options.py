@@ -7,12 +7,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from facecheck.core.jsonable import plain
+from facecheck.core.options import Options, option
 from facecheck.core.parallel import Progress, silent
 
 if TYPE_CHECKING:
@@ -41,19 +43,6 @@ ManifestArgument = Annotated[
 ManifestOption = Annotated[
     Path | None, typer.Option("--manifest", help="The manifest.", show_default="data/manifest.csv")
 ]
-TableOut = Annotated[
-    Path | None,
-    typer.Option(help="Where the result goes, .csv or .parquet.", show_default="update in place"),
-]
-Pair = Annotated[
-    list[str],
-    typer.Option(
-        metavar="SOURCE:SOURCE",
-        help="In these sources, files of one name show one person and share a split. Repeatable.",
-        default_factory=list,
-        show_default=False,
-    ),
-]
 SourceNames = Annotated[
     list[str],
     typer.Option(
@@ -63,30 +52,23 @@ SourceNames = Annotated[
         show_default=False,
     ),
 ]
-CatalogOption = Annotated[
-    Path | None, typer.Option("--catalog", help="A file of your own sources, added to ours.")
-]
-KindOption = Annotated[
-    str | None, typer.Option(help="The kind of every image, instead of the folder's name.")
-]
-SourceOption = Annotated[
-    str | None, typer.Option(help="The source of every image, instead of the folder's name.")
-]
 
 
-def split_pairs(pairs: list[str]) -> list[list[str]]:
-    """Return the sources of each ``--pair``, given as ``a:b``.
+@dataclass(frozen=True)
+class Display(Options):
+    """How a command shows its result."""
 
-    Raises:
-        UsageError: one names fewer than two sources.
-    """
-    from facecheck.core.errors import UsageError
+    as_json: bool = option(False, "Print the result as JSON on stdout.", flags=("--json",))
+    quiet: bool = option(False, "No progress and no tables.", flags=("--quiet", "-q"))
 
-    parted = [[name for name in pair.split(":") if name] for pair in pairs]
-    for text, names in zip(pairs, parted, strict=True):
-        if len(names) < 2:
-            raise UsageError(f"--pair {text!r}: name two sources, as in --pair photos:sketches")
-    return parted
+
+def finish(
+    result: Any, render: Callable[[Any], RenderableType], display: Display, *, failed: object = None
+) -> None:
+    """Show a command's result, and end it with exit code 3 if there is anything that failed."""
+    show(result, render, as_json=display.as_json, quiet=display.quiet)
+    if failed:
+        raise typer.Exit(3)
 
 
 def stderr_console() -> Console:

@@ -19,6 +19,8 @@ are written once, and what is at odds is refused from Python and on the command 
     class ScanOptions(InputOptions, FaceOptions):
         ...
 
+A field that is made without :func:`option` is the job's alone: no flag sets it.
+
 A module of options imports nothing slow: the command line reads it for its help. How a command
 offers them says :mod:`facecheck.cli.flags`.
 """
@@ -29,6 +31,7 @@ import typing
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields
 from inspect import get_annotations
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from facecheck.core.errors import UsageError, did_you_mean
@@ -65,7 +68,9 @@ def option(
 
 @dataclass(frozen=True)
 class Options:
-    """The base of all options; it checks choices and ranges, and makes tuples of lists.
+    """The base of all options; it checks choices and ranges.
+
+    Lists become tuples, and text becomes a path where one is wanted.
 
     A subclass that refuses more does so in its ``__post_init__``, and calls ``super()`` first.
 
@@ -82,19 +87,22 @@ class Options:
         hints = typing.get_type_hints(type(self))
         for each in fields(self):
             value = getattr(self, each.name)
-            if is_repeatable(hints[each.name]):
+            hint = hints[each.name]
+            if is_repeatable(hint):
                 value = (value,) if isinstance(value, str) else tuple(value)
-                object.__setattr__(self, each.name, value)
-            _check_choice(each, hints[each.name], value)
+            elif isinstance(value, str) and Path in (hint, *typing.get_args(hint)):
+                value = Path(value)
+            object.__setattr__(self, each.name, value)
+            _check_choice(each, choices_of(hint), value)
             _check_range(each, value)
 
 
 def concerns(options: type[Options]) -> Iterator[tuple[type[Options], list[Field[Any]]]]:
-    """Yield the classes that a class of options is made of, each with the fields it declares.
+    """Yield the classes that a class of options is made of, each with the flags it declares.
 
     The class itself comes first, then its bases in the order in which it names them.
     """
-    known = {each.name: each for each in fields(options)}
+    known = {each.name: each for each in fields(options) if each.metadata}
     for kind in options.__mro__:
         if issubclass(kind, Options):
             names = [name for name in get_annotations(kind) if name in known]
@@ -111,11 +119,22 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _check_choice(each: Field[Any], hint: Any, value: Any) -> None:
-    choices = typing.get_args(hint)
-    if typing.get_origin(hint) is Literal and value not in choices:
+def _spelling(each: Field[Any]) -> str:
+    flags = each.metadata.get("flags")
+    return str(flags[0]).split("/")[0] if flags else flag_of(each.name)
+
+
+def choices_of(hint: Any) -> tuple[str, ...]:
+    """Return the values that an option may have: those of ``Literal[…]``, with or without None."""
+    if typing.get_origin(hint) is Literal:
+        return typing.get_args(hint)
+    return tuple(value for inner in typing.get_args(hint) for value in choices_of(inner))
+
+
+def _check_choice(each: Field[Any], choices: tuple[str, ...], value: Any) -> None:
+    if choices and value is not None and value not in choices:
         near = did_you_mean(str(value), choices) or f": choose one of {', '.join(choices)}"
-        raise UsageError(f"{flag_of(each.name)} {value!r} is unknown{near}")
+        raise UsageError(f"{_spelling(each)} {value!r} is unknown{near}")
 
 
 def _check_range(each: Field[Any], value: Any) -> None:
@@ -126,4 +145,4 @@ def _check_range(each: Field[Any], value: Any) -> None:
     if (least is None or value >= least) and (most is None or value <= most):
         return
     wanted = f"{least:g} or more" if most is None else f"from {least:g} to {most:g}"
-    raise UsageError(f"{flag_of(each.name)} {value:g}: must be {wanted}")
+    raise UsageError(f"{_spelling(each)} {value:g}: must be {wanted}")

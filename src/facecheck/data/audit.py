@@ -31,10 +31,10 @@ from facecheck.data.features import (
     PIXELS,
     PLAIN_PIXELS,
     Cues,
-    Normalise,
     read_cues,
     wording,
 )
+from facecheck.data.options import AuditOptions, Normalise
 from facecheck.data.split import assign
 
 if TYPE_CHECKING:
@@ -105,14 +105,8 @@ class AuditResult:
 
 def audit(
     manifest: Path,
+    options: AuditOptions = AuditOptions(),
     *,
-    per_source: int = 500,
-    warn_above: float = 0.7,
-    fix: Normalise | None = None,
-    out: Path | None = None,
-    seed: int = 0,
-    overwrite: bool = False,
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> AuditResult:
     """Measure how far kind and source can be guessed from headers and crude pixels.
@@ -124,35 +118,30 @@ def audit(
 
     Args:
         manifest: a manifest; excluded records take no part.
-        per_source: at most this many images of each source, drawn by their hashes; 0 for all.
-        warn_above: balanced accuracy, 0 to 1, above which a guess is a warning.
-        fix: settings to normalise with in memory, to measure what is left then.
-        out: where ``fix`` is written as YAML; None writes ``<stem>.normalise.yaml`` beside.
-        seed: decides folds, forests, and what normalisation draws.
-        overwrite: replace an existing ``out``.
-        workers: decoding threads; None takes one per core.
+        options: how many images, when to warn, and whether to write a recipe.
         progress: told images done and in all.
 
     Raises:
-        UsageError: the manifest is not there, an argument is out of range, or ``out`` exists.
+        UsageError: the manifest is not there, or ``out`` exists.
         ManifestError: the manifest cannot be read.
         FacecheckError: scikit-learn is missing, or there are not two sides of enough images.
     """
     _need_sklearn()
-    if not 0 <= warn_above <= 1:
-        raise UsageError(f"--warn-above {warn_above}: must be a balanced accuracy, 0 to 1")
-    recipe = None
+    fix, recipe = options.fix, None
     if fix is not None:
-        recipe = out or manifest.with_name(f"{manifest.stem}.normalise.yaml")
-        refuse_to_overwrite(recipe, overwrite=overwrite)
-    frame = read_manifest(manifest).where(pl.col("excluded") == "").sampled(per_source).frame
-    folds = _folds(frame, duplicates_of(manifest)[1], seed)
-    read, errors = _read(frame["path"].to_list(), fix, workers or cpu_count(), progress)
+        recipe = options.out or manifest.with_name(f"{manifest.stem}.normalise.yaml")
+        refuse_to_overwrite(recipe, overwrite=options.overwrite)
+    frame = (
+        read_manifest(manifest).where(pl.col("excluded") == "").sampled(options.per_source).frame
+    )
+    folds = _folds(frame, duplicates_of(manifest)[1], options.seed)
+    workers = options.workers or cpu_count()
+    read, errors = _read(frame["path"].to_list(), fix, workers, progress)
     asked = _Asked(
         kinds=frame["kind"].to_numpy()[list(read)],
         sources=(frame["kind"] + "/" + frame["source"]).to_numpy()[list(read)],
         folds=folds[list(read)],
-        seed=seed,
+        seed=options.seed,
     )
     guesses = tuple(asked.guesses([plain for plain, _ in read.values()]))
     if not guesses:
@@ -167,9 +156,9 @@ def audit(
         images=len(read),
         by_source=Counter(zip(asked.kinds, frame["source"].to_numpy()[list(read)], strict=True)),
         errors=tuple(errors),
-        warn_above=warn_above,
+        warn_above=options.warn_above,
         guesses=guesses,
-        warnings=tuple(_warnings(guesses, warn_above)),
+        warnings=tuple(_warnings(guesses, options.warn_above)),
         recipe=recipe,
         normalised=normalised,
     )
@@ -203,7 +192,11 @@ def metadata_shares(
             f"{path_text(report)}: not an audit of {path_text(manifest)} as it is now: run "
             "`facecheck audit` on it"
         )
-    guesses = asdict(audit(manifest, workers=workers))["guesses"] if saved is None else saved
+    guesses = (
+        asdict(audit(manifest, AuditOptions(workers=workers)))["guesses"]
+        if saved is None
+        else saved
+    )
     for guess in guesses:
         if (guess["question"], guess["cues"]) == (question, "metadata"):
             parted = {tuple(name.split("/", 1)): part for name, part in guess["by_source"].items()}

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageFilter, JpegImagePlugin
 
 from facecheck.core.image import FORMATS, decode
+from facecheck.data.options import Normalise
 
 #: Side in pixels of the crude thumbnail.
 THUMBNAIL_SIDE = 8
@@ -133,24 +134,6 @@ def sharpness(grey: npt.NDArray[np.float32]) -> float:
     inner = grey[1:-1, 1:-1]
     laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
     return float(laplacian.var())
-
-
-@dataclass(frozen=True)
-class Normalise:
-    """How to make images alike in everything but what they show.
-
-    Attributes:
-        formats: every image is encoded anew in one of these, at random: ``jpeg``, ``webp``.
-        quality: from the first to the second of these, 1 to 100, at random.
-        size: side in pixels of the square every image is cut and scaled to.
-        blur: standard deviation of a Gaussian blur in pixels of that square, at random between
-            these two.
-    """
-
-    formats: tuple[str, ...] = ("jpeg", "webp")
-    quality: tuple[int, int] = (40, 95)
-    size: int = 224
-    blur: tuple[float, float] = (0, 2)
 
 
 def normalise(image: Image.Image, settings: Normalise, seed: bytes) -> bytes:

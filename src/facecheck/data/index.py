@@ -22,6 +22,7 @@ from facecheck.core.manifest import (
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.tree import walk_files
 from facecheck.data.measure import HASH_SIDE, Journal, Stamp, stamp
+from facecheck.data.options import IndexOptions
 from facecheck.data.sources.marker import HIDDEN, rules_by_folder
 from facecheck.data.sources.rules import Placement, extra_columns, place
 
@@ -52,13 +53,8 @@ class IndexResult:
 def index(
     folders: Sequence[Path],
     out: Path,
+    options: IndexOptions = IndexOptions(),
     *,
-    kind: str | None = None,
-    source: str | None = None,
-    pairs: Sequence[Sequence[str]] = (),
-    overwrite: bool = False,
-    verify: bool = False,
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> IndexResult:
     """Decode and hash every image under ``folders``; write a manifest and a rejects table.
@@ -67,20 +63,16 @@ def index(
     not decoded again, and a run that was killed goes on where it was.
 
     Folders are laid out ``<kind>/<source>/…``; a folder that is itself named after a kind may be
-    given too. With ``kind`` and ``source`` any layout will do: all its files get those.
+    given too. With the options ``kind`` and ``source`` any layout will do: all its files get
+    those. Files of one name (without its ending) in paired sources show one person: they share a
+    group, whatever their kinds.
     Where ``fetch`` filled the folders, the catalogue's rules give groups, exclusions and further
     columns as well.
 
     Args:
         folders: what to walk. Hidden files and linked folders are passed over.
         out: the manifest, ``.csv`` or ``.parquet``; the rejects table goes beside it.
-        kind: the kind of every file, instead of the folder's name.
-        source: the source of every file, instead of the folder's name.
-        pairs: sets of sources in which files of one name (without its ending) show one person:
-            they share a group, whatever their kinds.
-        overwrite: replace an existing manifest.
-        verify: read every file's bytes again, rather than trust its size and time of change.
-        workers: decoding threads; None takes one per core.
+        options: what the files are, and what is trusted or replaced.
         progress: told files done and files in all.
 
     Raises:
@@ -90,16 +82,16 @@ def index(
         FacecheckError: there is no image in the folders, or none could be read.
     """
     check_table_suffix(out)
-    refuse_to_overwrite(out, overwrite=overwrite)
-    if kind is not None:
-        check_kind(kind, "--kind")
-    listed, ignored = _list_images(folders, kind, source)
+    refuse_to_overwrite(out, overwrite=options.overwrite)
+    if options.kind is not None:
+        check_kind(options.kind, "--kind")
+    listed, ignored = _list_images(folders, options.kind, options.source)
     if not listed:
         raise FacecheckError(
             f"no images in {', '.join(map(path_text, folders))} ({ignored:,} other files): "
             "check the folder, or the endings of its files"
         )
-    group_of = _pair_groups(pairs, {found.source for found in listed})
+    group_of = _pair_groups(options.pair, {found.source for found in listed})
     labels = _Labels(folders)
     nameable: list[_Listed] = []
     unnameable: list[tuple[str, str]] = []
@@ -109,7 +101,7 @@ def index(
         else:
             reason = "the file name is not UTF-8: rename it"
             unnameable.append((path_text(found.path), reason))
-    measured = _measure(nameable, out, verify, workers or cpu_count(), progress)
+    measured = _measure(nameable, out, options.verify, options.workers or cpu_count(), progress)
     table = pl.DataFrame(
         {
             "path": [str(found.path) for found in nameable],
@@ -131,9 +123,9 @@ def index(
         "command": "index",
         "arguments": {
             "folders": [path_text(folder) for folder in folders],
-            "kind": kind,
-            "source": source,
-            "pairs": [list(pair) for pair in pairs],
+            "kind": options.kind,
+            "source": options.source,
+            "pairs": [list(pair) for pair in options.pair],
         },
         "decode_policy": DECODE_POLICY,
         "hash_side": HASH_SIDE,

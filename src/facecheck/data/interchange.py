@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import quote, unquote
 
 import polars as pl
@@ -47,8 +47,9 @@ from facecheck.core.manifest import (
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.tree import walk_files
 from facecheck.data.leaks import SPLIT_NAMES, look, split_folders
+from facecheck.data.options import ConvertOptions, Layout
 
-LAYOUTS = ("imagefolder", "huggingface", "fiftyone")
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 #: How a file gets into a tree.
 LINKS: Mapping[str, Callable[[Path, Path], Any]] = {
     "hardlink": os.link,
@@ -96,13 +97,8 @@ class ConvertResult:
 def convert(
     origin: Path,
     target: Path,
+    options: ConvertOptions = ConvertOptions(),
     *,
-    layout: str | None = None,
-    link: str = "hardlink",
-    source: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    overwrite: bool = False,
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> ConvertResult:
     """Turn a manifest into a tree, a tree into a manifest, or a manifest into another format.
@@ -110,36 +106,26 @@ def convert(
     Args:
         origin: a manifest (``.csv``, ``.parquet``) or a folder.
         target: a manifest, or a folder that is not there yet.
-        layout: of the folder; None writes an imagefolder, and finds out what it reads.
-        link: how files get into a tree: ``hardlink``, ``symlink`` or ``copy``.
-        source: the source of every image read from a tree; None takes what the tree says, or the
-            folder's name.
-        labels: the kind that each foreign class name of a tree stands for.
-        overwrite: replace an existing table. Trees are never overwritten.
-        workers: threads that hash what a tree has no hashes for; None takes one per core.
+        options: layout, links and the kinds of foreign classes; without a layout, an imagefolder
+            is written, and any known one is recognised.
         progress: told images done and in all.
 
     Raises:
-        UsageError: an argument is unknown, the origin is not there, the target is, or a class is
-            no kind.
+        UsageError: the origin is not there, the target is, or a class is no kind.
         ManifestError: the origin cannot be read, or files of it are gone.
         FacecheckError: files cannot be linked, or no image is found.
     """
-    if layout is not None and layout not in LAYOUTS:
-        raise UsageError(f"--layout {layout}: must be one of {', '.join(LAYOUTS)}")
-    if link not in LINKS:
-        raise UsageError(f"--link {link}: must be one of {', '.join(LINKS)}")
     if origin.is_dir():
         return _from_tree(
-            *(origin, target, layout or _detect(origin), source, labels or {}),
-            *(overwrite, workers, progress),
+            *(origin, target, options.layout or _detect(origin), options.source),
+            *(dict(options.label), options.overwrite, options.workers, progress),
         )
     table = read_manifest(origin)
     if target.suffix.lower() in {".csv", ".parquet"}:
-        refuse_to_overwrite(target, overwrite=overwrite)
+        refuse_to_overwrite(target, overwrite=options.overwrite)
         write_manifest(table, target, {**read_meta(origin), **_made_by(origin)})
         return _result(origin, target, "table", table.frame, 0, ())
-    return _to_tree(origin, table, target, layout or "imagefolder", link, progress)
+    return _to_tree(origin, table, target, options.layout or "imagefolder", options.link, progress)
 
 
 def _made_by(origin: Path) -> dict[str, Any]:

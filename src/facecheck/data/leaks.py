@@ -18,6 +18,7 @@ from facecheck.core.parallel import Progress, silent
 from facecheck.data.duplicates.dedup import dedup
 from facecheck.data.duplicates.groups import KEYS, duplicates_of
 from facecheck.data.index import index
+from facecheck.data.options import DedupOptions, IndexOptions
 
 #: Why records of equal values in a column must not cross, the surest reason first.
 _WHY = {"sha256": "same bytes", "pixel_hash": "same pixels", "group": "same group"}
@@ -262,11 +263,14 @@ def look(
         manifest = Path(temporary) / "manifest.parquet"
         # One kind for all: here the same picture under two labels is a leak like any other.
         indexed = index(
-            folders, manifest, kind=Kind.PHOTO, source="files", workers=workers, progress=progress
+            folders,
+            manifest,
+            IndexOptions(kind=Kind.PHOTO, source="files", workers=workers),
+            progress=progress,
         )
         hashes = read_manifest(manifest).frame
         if near:
-            dedup(manifest, workers=workers, progress=progress)
+            dedup(manifest, DedupOptions(workers=workers), progress=progress)
         pairs = duplicates_of(manifest)[1]
     return hashes, pairs, indexed.rejected
 

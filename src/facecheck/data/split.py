@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from facecheck.core.files import path_text, refuse_to_overwrite
 from facecheck.core.manifest import SPLITS, input_meta, read_manifest, read_meta, write_manifest
 from facecheck.data.duplicates.groups import KEYS, components, duplicates_of
 from facecheck.data.leaks import Proof, prove
+from facecheck.data.options import SplitOptions
 
 #: What the parts of a ratio are called, by how many there are. More than three are folds: the
 #: steps that follow know train, val and test alone.
@@ -50,40 +50,9 @@ class SplitResult:
     proof: Proof
 
 
-def parse_ratio(text: str) -> tuple[float, ...]:
-    """Return the shares in ``8:1:1``, ``80:10:10``, ``0.8:0.1:0.1`` or any other number of parts.
-
-    Returns:
-        Two shares or more that sum to 1: train and test; train, val and test; or folds.
-
-    Raises:
-        UsageError: it is not two or more non-negative numbers with a positive first one.
-    """
-    parts = text.split(":")
-    number = r"\d+(\.\d*)?|\.\d+"
-    if len(parts) < 2 or not all(re.fullmatch(number, part) for part in parts):
-        raise UsageError(
-            f"ratio {text!r} is not two or more numbers: write train:val:test, as in 8:1:1, or "
-            "train:test, as in 8:2"
-        )
-    shares = [float(part) for part in parts]
-    if shares[0] == 0:
-        raise UsageError(f"ratio {text!r} leaves nothing to train on: give the first part a share")
-    return tuple(share / sum(shares) for share in shares)
-
-
 def split(
     manifest: Path,
-    *,
-    ratio: str = "8:1:1",
-    kfold: int | None = None,
-    by: Sequence[str] = ("kind", "source"),
-    group_column: str | None = None,
-    hold_out: Sequence[str] = (),
-    extend: bool = False,
-    seed: int = 0,
-    out: Path | None = None,
-    overwrite: bool = False,
+    options: SplitOptions = SplitOptions(),
 ) -> SplitResult:
     """Assign every record that is not excluded to train, val or test, or to a fold.
 
@@ -96,45 +65,31 @@ def split(
 
     Two parts are train and test, three are train, val and test. More than three, and ``kfold``,
     fill the column ``fold`` with 0, 1, 2… and leave ``split`` as it is; records already in test
-    then stay out of the folds, and so does whatever belongs with them.
+    then stay out of the folds, and so does whatever belongs with them. With ``extend``, new records
+    join their groups and fill up what the ratio lacks.
 
     Args:
         manifest: a manifest by ``index`` or ``dedup``.
-        ratio: shares of the parts, as in ``8:1:1``.
-        kfold: make this many equal folds instead.
-        by: columns whose every combination of values is a stratum.
-        group_column: a further column whose equal values hold records together.
-        hold_out: sources that go to test whole; groups that touch them follow.
-        extend: keep the parts that records already have; new records join their groups, and fill
-            up what the ratio lacks.
-        seed: any integer; another seed gives another split.
-        out: where the result goes; None updates the manifest in place.
-        overwrite: replace an existing ``out``.
+        options: how; by default in place, 8:1:1.
 
     Raises:
-        UsageError: the ratio does not parse, a column or source is not there, the manifest is not
-            there, or ``out`` exists.
+        UsageError: a column or source is not there, the manifest is not there, or ``out`` exists.
         ManifestError: the manifest or its duplicates table cannot be read.
         FacecheckError: no record takes part, or records that belong together are already in
             different parts (``extend``).
     """
-    shares = _folds(kfold) if kfold is not None else parse_ratio(ratio)
-    names = _NAMES.get(len(shares)) if kfold is None else None
+    shares = options.shares
+    names = _NAMES.get(len(shares)) if options.kfold is None else None
     column = "split" if names else FOLD
     parts = names or tuple(map(str, range(len(shares))))
-    if column == FOLD and hold_out:
-        raise UsageError(
-            "--hold-out-source fills test, folds do not: split with --ratio and --hold-out-source "
-            "first, then make folds, which leave test out"
-        )
     table = read_manifest(manifest)
-    target = out or manifest
+    target = options.out or manifest
     if target != manifest:
-        refuse_to_overwrite(target, overwrite=overwrite)
+        refuse_to_overwrite(target, overwrite=options.overwrite)
     frame = table.frame
-    keys = _check_columns(frame, by, group_column)
-    _check_sources(frame, hold_out)
-    frame = _before(frame, column, extend=extend)
+    keys = _check_columns(frame, options.strata, options.group_column)
+    _check_sources(frame, options.hold_out_source)
+    frame = _before(frame, column, extend=options.extend)
     pairs = duplicates_of(manifest)[1]
     taking_part = frame.filter(pl.col("excluded") == "")
     taking_part = taking_part.with_columns(component=components(taking_part, pairs, keys))
@@ -144,23 +99,24 @@ def split(
     if taking_part.is_empty():
         raise FacecheckError(f"{path_text(manifest)}: no record takes part: all are excluded")
     stands = pl.when(pl.col(column) != "").then(pl.col(column))
-    held = pl.when(pl.col("source").is_in(list(hold_out))).then(pl.lit("test"))
+    held = pl.when(pl.col("source").is_in(options.hold_out_source)).then(pl.lit("test"))
     taking_part = taking_part.with_columns(fixed=pl.coalesce(stands, held))
-    _check_fixed(taking_part, parts, hold_out, manifest)
+    _check_fixed(taking_part, parts, options.hold_out_source, manifest)
+    wanted = dict(zip(parts, shares, strict=True))
     assigned = taking_part.select(
-        "path", part=pl.Series(assign(taking_part, by, dict(zip(parts, shares, strict=True)), seed))
+        "path", part=pl.Series(assign(taking_part, options.strata, wanted, options.seed))
     )
     values = frame.join(assigned, on="path", how="left", maintain_order="left")["part"]
     result = table.with_columns(**{column: values.fill_null("").to_list()})
     made_by = {
         "command": "split",
         "arguments": {
-            **({"kfold": kfold} if kfold is not None else {"ratio": ratio}),
-            "by": list(by),
-            "group_column": group_column,
-            "hold_out": list(hold_out),
-            "extend": extend,
-            "seed": seed,
+            **({"kfold": options.kfold} if options.kfold else {"ratio": options.ratio}),
+            "by": list(options.strata),
+            "group_column": options.group_column,
+            "hold_out": list(options.hold_out_source),
+            "extend": options.extend,
+            "seed": options.seed,
         },
         "input": input_meta(manifest),
         "decode_policy": read_meta(manifest).get("decode_policy"),
@@ -176,12 +132,6 @@ def split(
         groups=taking_part["component"].n_unique(),
         proof=prove(result.frame, pairs, column=column, keys=keys),
     )
-
-
-def _folds(kfold: int) -> tuple[float, ...]:
-    if kfold < 2:
-        raise UsageError(f"--kfold {kfold}: two folds are the fewest there can be")
-    return (1 / kfold,) * kfold
 
 
 def _check_columns(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -15,8 +16,8 @@ from facecheck.core.manifest import Manifest, Record, read_manifest, write_manif
 from facecheck.data.duplicates import keepers
 from facecheck.data.duplicates.compare import WHOLE, Likeness
 from facecheck.data.duplicates.dedup import dedup
-from facecheck.data.duplicates.keepers import LEVELS
 from facecheck.data.index import index
+from facecheck.data.options import DedupOptions, IndexOptions, Level
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def planted(drawn: Path, tmp_path: Path) -> Path:
     cartoon.save(photos / "conflict.png", compress_level=1)
     for number in range(3):  # flat pictures of one look but not of the same pixels
         Image.new("RGB", (40, 40 + number), "white").save(photos / f"blank{number}.png")
-    index([folder], tmp_path / "m.csv", pairs=[("drawn-photo", "drawn-sketch")])
+    index([folder], tmp_path / "m.csv", IndexOptions(pair=(("drawn-photo", "drawn-sketch"),)))
     return tmp_path / "m.csv"
 
 
@@ -140,19 +141,21 @@ def test_what_the_user_excluded_stays_and_stands_for_nothing(planted: Path) -> N
 
 def test_another_output_leaves_the_input_alone(planted: Path, tmp_path: Path) -> None:
     before = planted.read_bytes()
-    dedup(planted, out=tmp_path / "out.parquet")
+    dedup(planted, DedupOptions(out=tmp_path / "out.parquet"))
     assert planted.read_bytes() == before
     with pytest.raises(UsageError, match="--overwrite"):
-        dedup(planted, out=tmp_path / "out.parquet")
+        dedup(planted, DedupOptions(out=tmp_path / "out.parquet"))
 
 
 def test_bad_input_is_named(planted: Path) -> None:
     with pytest.raises(UsageError, match="0 to 16"):
-        dedup(planted, radius=17)
+        DedupOptions(radius=17)
     with pytest.raises(UsageError, match="did you mean 'picture'"):
-        dedup(planted, level="pictures")
+        DedupOptions(level="pictures")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="go together"):
-        dedup(planted, apply="move")
+        DedupOptions(apply="move")
+    with pytest.raises(UsageError, match="did you mean 'symlink'"):
+        DedupOptions(apply="simlink", to=planted.parent)  # type: ignore[arg-type]
     manifest = read_manifest(planted)
     write_manifest(manifest.with_columns(phash=["xyz"] * len(manifest)), planted, {})
     with pytest.raises(ManifestError, match="phash 'xyz'"):
@@ -176,15 +179,15 @@ def edited_copies(planted: Path) -> Path:
     face.crop((2, 5, 154, 157)).save(photos / "cropped.png")
     face.point(lambda value: value * 0.7).save(photos / "darker.png")
     ImageOps.grayscale(face).save(photos / "grey.png")
-    index([planted.parent / "raw"], planted, overwrite=True)
+    index([planted.parent / "raw"], planted, IndexOptions(overwrite=True))
     return planted
 
 
 def test_each_level_finds_what_the_one_before_does_and_more(planted: Path, tmp_path: Path) -> None:
     manifest = edited_copies(planted)
     dropped = {}
-    for level in LEVELS:
-        result = dedup(manifest, level=level, out=tmp_path / f"{level}.csv")
+    for level in get_args(Level):
+        result = dedup(manifest, DedupOptions(level=level, out=tmp_path / f"{level}.csv"))
         excluded = named(result.manifest, "excluded")
         dropped[level] = {Path(name).name for name, why in excluded.items() if why}
         assert result.level == level
@@ -205,13 +208,13 @@ def test_each_level_finds_what_the_one_before_does_and_more(planted: Path, tmp_p
 def test_edited_is_idempotent_and_keeps_no_order(planted: Path, tmp_path: Path) -> None:
     manifest = edited_copies(planted)
     frame = read_manifest(manifest).frame
-    dedup(manifest, level="edited")
+    dedup(manifest, DedupOptions(level="edited"))
     once = manifest.read_bytes()
-    dedup(manifest, level="edited")
+    dedup(manifest, DedupOptions(level="edited"))
     assert manifest.read_bytes() == once
     backwards = tmp_path / "backwards.csv"
     write_manifest(Manifest(frame.reverse()), backwards, {})
-    dedup(backwards, level="edited")
+    dedup(backwards, DedupOptions(level="edited"))
     assert named(backwards, "excluded") == named(manifest, "excluded")
     assert named(backwards, "group") == named(manifest, "group")
 
@@ -256,8 +259,8 @@ def test_a_crowd_of_identical_images_is_not_looked_at(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("phash", ["8000000000000000", "0000000000000000"])
 @pytest.mark.parametrize("level", ["picture", "edited"])
-def test_a_crowd_of_blank_images_is_not_looked_at(phash: str, level: str, tmp_path: Path) -> None:
-    result = dedup(crowd(5_000, tmp_path, phash=phash), level=level)
+def test_a_crowd_of_blank_images_is_not_looked_at(phash: str, level: Level, tmp_path: Path) -> None:
+    result = dedup(crowd(5_000, tmp_path, phash=phash), DedupOptions(level=level))
     assert result.dropped == {}
     assert result.candidates == 0
 
@@ -331,8 +334,8 @@ def test_stars_hold_and_order_does_not_matter_whatever_looks_alike(
 
 
 def test_different_people_in_one_pose_are_kept(shared_data: Path, tmp_path: Path) -> None:
-    index([shared_data / "generated" / "portraits-512"], tmp_path / "m.csv", kind="generated",
-          source="portraits-512")  # fmt: skip
+    options = IndexOptions(kind="generated", source="portraits-512")
+    index([shared_data / "generated" / "portraits-512"], tmp_path / "m.csv", options)
     result = dedup(tmp_path / "m.csv")
     assert result.candidates > 1000  # the hash alone would have dropped hundreds
     assert result.dropped == {}
@@ -345,6 +348,6 @@ def test_nor_are_they_taken_for_edited_copies(shared_data: Path, tmp_path: Path)
     for path in sorted(portraits.iterdir())[:200]:
         (folder / path.name).symlink_to(path)
     index([tmp_path], tmp_path / "m.csv")
-    result = dedup(tmp_path / "m.csv", level="edited")
+    result = dedup(tmp_path / "m.csv", DedupOptions(level="edited"))
     assert result.candidates > 500
     assert result.dropped == {}

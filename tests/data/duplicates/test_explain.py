@@ -10,6 +10,7 @@ from facecheck.core.errors import ImageError, UsageError
 from facecheck.data.duplicates.dedup import dedup
 from facecheck.data.duplicates.explain import explain
 from facecheck.data.index import index
+from facecheck.data.options import DedupOptions, Level
 
 
 @pytest.fixture
@@ -42,29 +43,34 @@ def test_each_level_is_told_and_why(
     copies: Path, name: str, found: str | None, reason: str
 ) -> None:
     for pair in ((name, "face.png"), ("face.png", name)):
-        told = explain(*(copies / part for part in pair))
+        told = explain(copies / pair[0], copies / pair[1])
         assert told.found == found
         assert told.duplicates == (found not in {"edited", None})
         assert any(reason in line for line in told.why)
 
 
 def test_two_that_differ_are_told_by_how_much(copies: Path) -> None:
-    told = explain(copies / "face.png", copies / "other.png", level="edited", radius=16)
+    told = explain(
+        copies / "face.png", copies / "other.png", DedupOptions(level="edited", radius=16)
+    )
     assert not told.duplicates
     assert told.found is None
     assert told.why
     assert told.aligned.detail < 0.85
-    strict = explain(copies / "face.png", copies / "other.png", radius=0)
+    strict = explain(copies / "face.png", copies / "other.png", DedupOptions(radius=0))
     assert "more than the radius of 0" in strict.why[0]
 
 
 def test_it_agrees_with_dedup(copies: Path) -> None:
     manifest = copies.parents[1] / "m.csv"
     index([copies.parents[1]], manifest)
-    for level in ("pixels", "picture", "edited"):
-        dropped = dedup(manifest, level=level).dropped
+    levels: tuple[Level, ...] = ("pixels", "picture", "edited")
+    for level in levels:
+        dropped = dedup(manifest, DedupOptions(level=level)).dropped
         names = ("bytes.png", "pixels.bmp", "picture.jpg", "edited.png", "other.png", "blank.png")
-        told = [explain(copies / "face.png", copies / name, level=level) for name in names]
+        told = [
+            explain(copies / "face.png", copies / name, DedupOptions(level=level)) for name in names
+        ]
         assert sum(dropped.values()) == sum(item.duplicates for item in told)
 
 
@@ -73,4 +79,4 @@ def test_what_cannot_be_compared_is_named(copies: Path) -> None:
     with pytest.raises(ImageError, match=r"text.png: not an image"):
         explain(copies / "face.png", copies / "text.png")
     with pytest.raises(UsageError, match="did you mean"):
-        explain(copies / "face.png", copies / "face.png", level="byte")
+        DedupOptions(level="byte")  # type: ignore[arg-type]

@@ -11,8 +11,10 @@ import pytest
 from facecheck.core.errors import FacecheckError, SourceError, UsageError
 from facecheck.core.manifest import read_manifest
 from facecheck.core.tree import walk_files
-from facecheck.data.sources.fetch import Fetched, FetchResult, fetch, list_sources
+from facecheck.data.options import CatalogOptions
+from facecheck.data.sources.fetch import Fetched, FetchResult, list_sources
 from facecheck.data.sources.marker import Marker
+from tests.data.sources.fetching import fetch
 
 
 class Places(TypedDict):
@@ -287,7 +289,7 @@ def test_two_fetches_to_one_root_do_not_meet(drawn: Path, places: Places) -> Non
 
 
 def test_the_plan_says_what_a_fetch_would_take(tmp_path: Path) -> None:
-    listing = list_sources((), root=tmp_path / "raw")
+    listing = list_sources((), CatalogOptions(root=tmp_path / "raw"))
     assert [row.source.name for row in listing.sources] == [
         "selfie2anime", "cufs", "ciplab-fakes", "paper-collection",
     ]  # fmt: skip

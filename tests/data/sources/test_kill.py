@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from facecheck.data.options import FetchOptions
 from facecheck.data.sources.fetch import fetch
 from tests.data.sources.stub_server import Fault, Served, StubServer, drive_file, turned_to, zipped
 
@@ -100,11 +101,13 @@ def run_again(server: StubServer, name: str, tmp_path: Path) -> dict[str, str]:
     with turned_to(server.url):
         result = fetch(
             [name],
-            catalog=tmp_path / "own.yaml",
-            root=root,
-            manifest=tmp_path / "manifest.csv",
+            FetchOptions(
+                catalog=tmp_path / "own.yaml",
+                root=root,
+                manifest=tmp_path / "manifest.csv",
+                deduplicate=False,
+            ),
             lock=tmp_path / "facecheck.lock",
-            deduplicate=False,
         )
     assert result.sources[0].marker.files == 412
     assert sorted(path.name for path in (root / ".facecheck").iterdir()) == [

@@ -14,9 +14,10 @@ import pytest
 
 from facecheck.core.errors import SourceError
 from facecheck.core.manifest import read_manifest
-from facecheck.data.sources.fetch import Fetched, FetchResult, fetch
+from facecheck.data.sources.fetch import Fetched, FetchResult
 from facecheck.data.sources.platforms import Retry
 from tests.conftest import SHARED, Outcome
+from tests.data.sources.fetching import fetch
 from tests.data.sources.stub_server import Fault, Served, StubServer, drive_file, turned_to, zipped
 
 QUICK = Retry(attempts=3, first_wait=0.001)

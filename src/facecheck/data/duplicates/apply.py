@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean
+from facecheck.core.errors import FacecheckError, ManifestError, UsageError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.manifest import (
     Manifest,
@@ -21,9 +22,10 @@ from facecheck.core.manifest import (
     write_manifest,
 )
 from facecheck.core.parallel import Progress, silent
+from facecheck.data.options import Way
 
 #: How a file may come to its place in the clean tree.
-WAYS = ("move", "hardlink", "symlink")
+WAYS: tuple[Way, ...] = get_args(Way)
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class ApplyResult:
     left_out: int
 
 
-def apply(manifest: Path, to: Path, *, how: str, progress: Progress = silent) -> ApplyResult:
+def apply(manifest: Path, to: Path, *, how: Way, progress: Progress = silent) -> ApplyResult:
     """Lay the records that are not excluded out as ``to/<kind>/<source>/<file>``.
 
     Nothing is deleted or overwritten: if any place is taken by another file, nothing is done.
@@ -62,11 +64,10 @@ def apply(manifest: Path, to: Path, *, how: str, progress: Progress = silent) ->
         progress: told files placed and to place.
 
     Raises:
-        UsageError: ``how`` is none of those, or ``to`` holds the manifest itself.
+        UsageError: ``to`` holds the manifest itself.
         ManifestError: a file is not there.
         FacecheckError: a place is taken, or the disk cannot link.
     """
-    check_way(how, to)
     clean_manifest = to / manifest.name
     if clean_manifest.absolute() == manifest.absolute():
         raise UsageError(f"--to {path_text(to)}: the manifest lies there: name another folder")
@@ -98,14 +99,6 @@ def apply(manifest: Path, to: Path, *, how: str, progress: Progress = silent) ->
         already=len(places) - len(waiting),
         left_out=len(table) - len(kept),
     )
-
-
-def check_way(how: str | None, to: Path | None) -> None:
-    """Raise :class:`UsageError` unless ``how`` and ``to`` are both given and known, or neither."""
-    if (how is None) != (to is None):
-        raise UsageError("--apply and --to go together: pass both, or neither")
-    if how is not None and how not in WAYS:
-        raise UsageError(f"--apply {how}: the ways are {', '.join(WAYS)}{did_you_mean(how, WAYS)}")
 
 
 def _relocated(table: Manifest, places: Mapping[Path, Path]) -> Manifest:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from facecheck.core.errors import ImageError, ManifestError, UsageError, did_you_mean
+from facecheck.core.errors import ImageError, ManifestError
 from facecheck.core.files import path_text, refuse_to_overwrite
 from facecheck.core.manifest import (
     Record,
@@ -21,11 +21,11 @@ from facecheck.core.manifest import (
     write_table,
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
-from facecheck.data.duplicates.apply import ApplyResult, check_way
+from facecheck.data.duplicates.apply import ApplyResult
 from facecheck.data.duplicates.apply import apply as lay_out
 from facecheck.data.duplicates.groups import connected
-from facecheck.data.duplicates.hamming import MAX_RADIUS
-from facecheck.data.duplicates.keepers import LEVELS, Match, find_keepers
+from facecheck.data.duplicates.keepers import Match, find_keepers
+from facecheck.data.options import DedupOptions
 
 #: Values that dedup itself writes to the ``excluded`` column, and so takes back when run again.
 DUPLICATE = "duplicate"
@@ -108,14 +108,8 @@ class DedupResult:
 
 def dedup(
     manifest: Path,
+    options: DedupOptions = DedupOptions(),
     *,
-    out: Path | None = None,
-    level: str = "picture",
-    radius: int = 8,
-    apply: str | None = None,
-    to: Path | None = None,
-    overwrite: bool = False,
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> DedupResult:
     """Find files that hold the same picture; group them and exclude all but one of each.
@@ -128,32 +122,19 @@ def dedup(
 
     Args:
         manifest: a manifest by ``index``.
-        out: where the result goes; None updates the manifest in place.
-        level: ``bytes`` (equal files), ``pixels`` (and equal pixels), ``picture`` (and the same
-            picture re-encoded or resized) or ``edited`` (and cropped, mirrored or recoloured: it
-            decodes every file).
-        radius: largest pHash distance in bits, 0 to 16, at which a pair is looked at.
-        apply: then lay what was kept out as a tree by
-            :func:`facecheck.data.duplicates.apply.apply`:
-            ``move``, ``hardlink`` or ``symlink``.
-        to: the folder of that tree.
-        overwrite: replace an existing ``out``.
-        workers: decoding threads; None takes one per core.
+        options: what counts as a duplicate, where the result goes, and what to do with the files
+            that are kept. The level ``edited`` decodes every file.
         progress: told thumbnails made and to make.
 
     Raises:
-        UsageError: the manifest is not there, ``level``, ``radius`` or ``apply`` is none, ``out``
-            exists, or one of ``apply`` and ``to`` is missing.
+        UsageError: the manifest is not there, or ``out`` exists.
         ManifestError: a hash is missing or malformed, or a file that must be looked at is gone.
         FacecheckError: a place in the tree is taken.
     """
-    check_level(level)
-    check_radius(radius)
-    check_way(apply, to)
     table = read_manifest(manifest)
-    target = out or manifest
+    target = options.out or manifest
     if target != manifest:
-        refuse_to_overwrite(target, overwrite=overwrite)
+        refuse_to_overwrite(target, overwrite=options.overwrite)
     for column in ("sha256", "pixel_hash", "phash"):
         table.require_filled(column, manifest)
     records = list(table.records())
@@ -162,9 +143,9 @@ def dedup(
     try:
         keepers, candidates = find_keepers(
             *(records, ours),
-            level=level,
-            radius=radius,
-            workers=workers or cpu_count(),
+            level=options.level,
+            radius=options.radius,
+            workers=options.workers or cpu_count(),
             progress=progress,
         )
     except ImageError as error:
@@ -194,7 +175,7 @@ def dedup(
     )
     made_by = {
         "command": "dedup",
-        "arguments": {"level": level, "radius": radius},
+        "arguments": {"level": options.level, "radius": options.radius},
         "input": input_meta(manifest),
         "decode_policy": read_meta(manifest).get("decode_policy"),
     }
@@ -206,7 +187,7 @@ def dedup(
         duplicates=duplicates_path,
         contamination=contamination_path,
         conflicts_table=conflicts_path,
-        level=level,
+        level=options.level,
         records=len(records),
         dropped=Counter(pair.why for pair in duplicates if not pair.conflict),
         conflicts=conflicts.height,
@@ -214,22 +195,12 @@ def dedup(
         candidates=candidates,
         by_sources=dict(sorted(by_sources.items())),
         by_kinds=Counter(conflicts.select("picture").join(kinds, on="picture")["kind"].to_list()),
-        applied=lay_out(target, to, how=apply, progress=progress) if apply and to else None,
+        applied=(
+            lay_out(target, options.to, how=options.apply, progress=progress)
+            if options.apply and options.to
+            else None
+        ),
     )
-
-
-def check_level(level: str) -> None:
-    """Raise :class:`UsageError` unless ``level`` is one of the four."""
-    if level not in LEVELS:
-        raise UsageError(
-            f"--level {level}: the levels are {', '.join(LEVELS)}{did_you_mean(level, LEVELS)}"
-        )
-
-
-def check_radius(radius: int) -> None:
-    """Raise :class:`UsageError` unless ``radius`` can be searched."""
-    if not 0 <= radius <= MAX_RADIUS:
-        raise UsageError(f"--radius {radius}: must be 0 to {MAX_RADIUS} bits")
 
 
 def _write_duplicates(duplicates: list[Duplicate], path: Path) -> None:

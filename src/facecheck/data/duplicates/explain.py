@@ -25,8 +25,8 @@ from facecheck.data.duplicates.compare import (
     likeness,
     look,
 )
-from facecheck.data.duplicates.dedup import check_level, check_radius
 from facecheck.data.duplicates.keepers import LEVELS, WHY
+from facecheck.data.options import DedupOptions
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Explanation:
     why: tuple[str, ...]
 
 
-def explain(first: Path, second: Path, *, level: str = "picture", radius: int = 8) -> Explanation:
+def explain(first: Path, second: Path, options: DedupOptions = DedupOptions()) -> Explanation:
     """Compare two files as ``dedup`` does, and say what decides.
 
     Hashes are made afresh, so no manifest is needed.
@@ -77,15 +77,12 @@ def explain(first: Path, second: Path, *, level: str = "picture", radius: int = 
     Args:
         first: an image file.
         second: another.
-        level: how far dedup goes, one of :data:`facecheck.data.duplicates.keepers.LEVELS`.
-        radius: largest pHash distance in bits, 0 to 16, at which it looks at a pair.
+        options: those of dedup; level and radius count.
 
     Raises:
-        UsageError: ``level`` or ``radius`` is none.
         ImageError: a file cannot be decoded.
     """
-    check_level(level)
-    check_radius(radius)
+    level, radius = options.level, options.radius
     (one, one_pixels, one_hash), (two, two_pixels, two_hash) = _read(first), _read(second)
     same_bytes = sha256_file(first) == sha256_file(second)
     distance = (one_hash ^ two_hash).bit_count()

@@ -33,9 +33,9 @@ from facecheck.core.labels import check_kind
 from facecheck.core.manifest import write_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.tree import walk_files
-from facecheck.core.workspace import MANIFEST, RAW
 from facecheck.data.duplicates.dedup import DedupResult, dedup
 from facecheck.data.index import IndexResult, index
+from facecheck.data.options import CatalogOptions, DedupOptions, FetchOptions, IndexOptions
 from facecheck.data.sources.archive import Renamed
 from facecheck.data.sources.catalog import Source, choose, read_catalog
 from facecheck.data.sources.layout import arrange, measure, missing_parts
@@ -147,32 +147,31 @@ class Listing:
 
 
 def list_sources(
-    names: Sequence[str] | None = None, *, catalog: Path | None = None, root: Path = RAW
+    names: Sequence[str] | None = None, options: CatalogOptions = CatalogOptions()
 ) -> Listing:
     """Return sources of the catalogue, without asking any server.
 
     Args:
         names: which; none at all stands for the default set, None for the whole catalogue.
-        catalog: the user's own catalogue, added to the built-in one.
-        root: the raw folder.
+        options: the user's own catalogue, and the raw folder.
 
     Raises:
         UsageError: a name is unknown.
         ConfigError: the catalogue is wrong.
     """
-    known = read_catalog(catalog)
+    known = read_catalog(options.catalog)
     chosen = list(known.values()) if names is None else choose(known, names)
     rows = tuple(
         Listed(
             source,
             platform_of(source).where(source),
-            marker_path(root, source.name).is_file(),
+            marker_path(options.root, source.name).is_file(),
             None if source.bytes is None else source.bytes / ASSUMED_SPEED,
         )
         for source in chosen
     )
     missing = [row.source for row in rows if not row.fetched]
-    place = next(path for path in (root, *root.absolute().parents) if path.exists())
+    place = next(path for path in (options.root, *options.root.absolute().parents) if path.exists())
     return Listing(
         rows,
         sum(source.bytes or 0 for source in missing),
@@ -183,20 +182,9 @@ def list_sources(
 
 def fetch(
     names: Sequence[str] = (),
+    options: FetchOptions = FetchOptions(),
     *,
-    origin: Path | None = None,
-    catalog: Path | None = None,
-    root: Path = RAW,
-    manifest: Path = MANIFEST,
     lock: Path = LOCK,
-    locked: bool = False,
-    kind: str | None = None,
-    source: str | None = None,
-    pairs: Sequence[Sequence[str]] = (),
-    keep_archives: bool = False,
-    deduplicate: bool = True,
-    jobs: int = 2,
-    workers: int | None = None,
     retry: Retry | None = None,
     progress: Progress = silent,
     download_progress: DownloadProgress = unheard,
@@ -208,21 +196,11 @@ def fetch(
 
     Args:
         names: sources of the catalogue; none stands for its default set.
-        origin: a local folder or archive, which is copied. With one name, the files of that source
-            as the user got them. With none, laid out ``<kind>/<source>/…``, directly or below one
-            top folder; or ``kind`` and ``source`` say what all of it is.
-        catalog: the user's own catalogue, added to the built-in one.
-        root: the raw folder.
-        manifest: the manifest to make, ``.csv`` or ``.parquet``.
+        options: what is fetched, where it goes and what is made of it. ``origin`` is copied: with
+            one name, the files of that source as the user got them; with none, laid out
+            ``<kind>/<source>/…``, directly or below one top folder, or ``kind`` and ``source`` say
+            what all of it is.
         lock: the file that pins archives; what is new to it is added.
-        locked: refuse what differs from ``lock``, or is not in it.
-        kind: the kind of every image of ``origin``.
-        source: the source of every image of ``origin``.
-        pairs: as for :func:`facecheck.data.index.index`.
-        keep_archives: leave downloaded archives in place.
-        deduplicate: run dedup on the manifest.
-        jobs: sources fetched at a time.
-        workers: decoding threads; None takes one per core.
         retry: the patience with servers; None takes the default.
         progress: told images done and in all, by index and dedup.
         download_progress: told bytes of each source.
@@ -234,20 +212,25 @@ def fetch(
             Of several, those that fail are told in the result.
         FacecheckError: as :func:`index` and :func:`dedup`.
     """
-    tasks = _tasks(names, origin, catalog, kind, source)
-    settings = _Settings(root, lock, locked, keep_archives, retry or Retry(), download_progress)
+    tasks = _tasks(names, options)
+    root = options.root
+    settings = _Settings(
+        *(root, lock, options.locked, options.keep_archives),
+        *(retry or Retry(), download_progress),
+    )
     root.mkdir(parents=True, exist_ok=True)
     with _claimed(root):
-        fetched, failed = _fetch_all(tasks, settings, jobs)
+        fetched, failed = _fetch_all(tasks, settings, options.jobs)
     if len(tasks) == 1 and failed:
         raise next(iter(failed.values()))
     indexed = deduplicated = None
     if fetched:
-        indexed = index(
-            [root], manifest, pairs=pairs, overwrite=True, workers=workers, progress=progress
-        )
-        if deduplicate:
-            deduplicated = dedup(manifest, workers=workers, progress=progress)
+        indexing = IndexOptions(pair=options.pair, overwrite=True, workers=options.workers)
+        indexed = index([root], options.manifest, indexing, progress=progress)
+        if options.deduplicate:
+            deduplicated = dedup(
+                options.manifest, DedupOptions(workers=options.workers), progress=progress
+            )
     reasons = {name: str(error) for name, error in failed.items()}
     return FetchResult(root, tuple(fetched), reasons, indexed, deduplicated)
 
@@ -282,31 +265,25 @@ class _Task:
         return self.source.name or self.source.handles[0]
 
 
-def _tasks(
-    names: Sequence[str],
-    origin: Path | None,
-    catalog: Path | None,
-    kind: str | None,
-    source: str | None,
-) -> list[_Task]:
+def _tasks(names: Sequence[str], options: FetchOptions) -> list[_Task]:
     """Return what to fetch; a local ``origin`` takes the place of a source's platform."""
-    if kind is not None:
-        check_kind(kind, "--kind")
-    if (kind is None) != (source is None):
-        raise UsageError("--kind and --source go together: pass both or neither")
-    if kind is not None and (origin is None or names):
-        raise UsageError("--kind and --source describe a local --from, without a named source")
+    origin = options.origin
+    if options.kind is not None:
+        check_kind(options.kind, "--kind")
+        if names:
+            raise UsageError("--kind and --source describe a local --from, without a named source")
     if origin is None:
-        return [_Task(entry.name, entry) for entry in choose(read_catalog(catalog), names)]
+        known = read_catalog(options.catalog)
+        return [_Task(entry.name, entry) for entry in choose(known, names)]
     if len(names) > 1:
         raise UsageError(f"--from holds one source, and {len(names)} are named: name one")
     handles = (str(checked(origin).resolve()),)
     if names:
-        entry = choose(read_catalog(catalog), names)[0]
+        entry = choose(read_catalog(options.catalog), names)[0]
         # A published digest is the platform's archive's, not that of what the user unpacked.
         local = replace(entry, platform="local", handles=handles, sha256=(), mirrors=())
         return [_Task(entry.name, local)]
-    return [_unnamed(origin, handles, kind, source)]
+    return [_unnamed(origin, handles, options.kind, options.source)]
 
 
 def _unnamed(origin: Path, handles: tuple[str, ...], kind: str | None, source: str | None) -> _Task:

@@ -1,0 +1,44 @@
+"""Options that the jobs of several rooms share, each a concern of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facecheck.core.options import Options, option
+
+
+@dataclass(frozen=True)
+class OverwriteOption(Options):
+    """Whether an output that exists may be replaced."""
+
+    overwrite: bool = option(False, "Replace the output if it exists.")
+
+
+@dataclass(frozen=True)
+class WorkersOption(Options):
+    """How many threads decode images; None takes one per core."""
+
+    workers: int | None = option(None, "Decoding threads.", least=1, words="one per core")
+
+
+@dataclass(frozen=True)
+class DeviceOption(Options):
+    """Where a network is computed."""
+
+    device: str = option("auto", "auto, cuda, mps or cpu; auto takes the first that is available.")
+
+
+@dataclass(frozen=True)
+class BatchSizeOption(Options):
+    """How many images a network is given at a time."""
+
+    batch_size: int = option(32, "Batch size.", least=1)
+
+
+@dataclass(frozen=True)
+class SourcesOption(Options):
+    """Which images of a manifest take part; empty takes all."""
+
+    sources: tuple[str, ...] = option(
+        (), "Use only these kinds, sources or kind/source pairs. Repeatable."
+    )

@@ -1,0 +1,273 @@
+"""The options of the jobs that make and shape a manifest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from facecheck.core.common_options import OverwriteOption, WorkersOption
+from facecheck.core.errors import UsageError
+from facecheck.core.options import Options, option
+from facecheck.core.workspace import MANIFEST, RAW
+
+#: How far ``dedup`` goes, from the most certain to the boldest.
+Level = Literal["bytes", "pixels", "picture", "edited"]
+#: How a file may come to its place in the tree that ``dedup --apply`` makes.
+Way = Literal["move", "hardlink", "symlink"]
+#: The layouts of folders that ``convert`` knows, and how files get into them.
+Layout = Literal["imagefolder", "huggingface", "fiftyone"]
+Link = Literal["hardlink", "symlink", "copy"]
+
+
+def parse_pair(text: str) -> tuple[str, ...]:
+    """Return the sources in ``photos:sketches``.
+
+    Raises:
+        UsageError: it names fewer than two.
+    """
+    names = tuple(name for name in text.split(":") if name)
+    if len(names) < 2:
+        raise UsageError(f"--pair {text!r}: name two sources, as in --pair photos:sketches")
+    return names
+
+
+def parse_label(text: str) -> tuple[str, str]:
+    """Return the class and the kind in ``fake=generated``.
+
+    Raises:
+        UsageError: one of them is missing.
+    """
+    name, _, kind = text.partition("=")
+    if not name or not kind:
+        raise UsageError(f"--label {text!r}: write CLASS=KIND, as in fake=generated")
+    return name, kind
+
+
+def parse_ratio(text: str) -> tuple[float, ...]:
+    """Return the shares in ``8:1:1``, ``80:10:10``, ``0.8:0.1:0.1`` or any other number of parts.
+
+    Returns:
+        Two shares or more that sum to 1: train and test; train, val and test; or folds.
+
+    Raises:
+        UsageError: it is not two or more non-negative numbers with a positive first one.
+    """
+    parts = text.split(":")
+    number = r"\d+(\.\d*)?|\.\d+"
+    if len(parts) < 2 or not all(re.fullmatch(number, part) for part in parts):
+        raise UsageError(
+            f"ratio {text!r} is not two or more numbers: write train:val:test, as in 8:1:1, or "
+            "train:test, as in 8:2"
+        )
+    shares = [float(part) for part in parts]
+    if shares[0] == 0:
+        raise UsageError(f"ratio {text!r} leaves nothing to train on: give the first part a share")
+    return tuple(share / sum(shares) for share in shares)
+
+
+@dataclass(frozen=True)
+class TableOption(OverwriteOption):
+    """Where a changed manifest goes; None updates it in place."""
+
+    out: Path | None = option(
+        None, "Where to write the result, .csv or .parquet.", words="update in place"
+    )
+
+
+@dataclass(frozen=True)
+class LabelOptions(Options):
+    """What images are, where their folders do not say so."""
+
+    kind: str | None = option(None, "The kind of every image, instead of the folder's name.")
+    source: str | None = option(None, "The source of every image, instead of the folder's name.")
+    pair: tuple[tuple[str, ...], ...] = option(
+        (),
+        "In these sources, files with the same name show the same person and stay in one split. "
+        "Repeatable.",
+        metavar="SOURCE:SOURCE",
+        parse=parse_pair,
+    )
+
+
+@dataclass(frozen=True)
+class IndexOptions(LabelOptions, OverwriteOption, WorkersOption):
+    """How ``index`` reads folders."""
+
+    verify: bool = option(False, "Read every file again, even if it looks unchanged.")
+
+
+@dataclass(frozen=True)
+class CatalogOptions(Options):
+    """Which sources are known, and where fetched images are."""
+
+    catalog: Path | None = option(None, "Additional catalogue file (YAML).")
+    root: Path = option(RAW, "The folder of fetched images.")
+
+
+@dataclass(frozen=True)
+class FetchOptions(CatalogOptions, LabelOptions, WorkersOption):
+    """How ``fetch`` gets sources, and what it makes of them.
+
+    Raises:
+        UsageError: one of ``kind`` and ``source`` is missing, or there is no ``origin`` for them.
+    """
+
+    origin: Path | None = option(
+        None,
+        "Use a local folder or zip/tar archive instead of downloading: the source NAME as it is "
+        "distributed, or a tree laid out as <kind>/<source>/….",
+        flags=("--from",),
+    )
+    manifest: Path = option(MANIFEST, "The manifest to write.")
+    jobs: int = option(2, "Number of sources to fetch at the same time.", least=1)
+    keep_archives: bool = option(False, "Keep archives after unpacking.")
+    locked: bool = option(False, "Refuse what differs from facecheck.lock.")
+    deduplicate: bool = option(
+        True, "Deduplicate the fetched images.", flags=("--dedup/--no-dedup",)
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.kind is None) != (self.source is None):
+            raise UsageError("--kind and --source go together: pass both or neither")
+        if self.kind is not None and self.origin is None:
+            raise UsageError("--kind and --source describe a local --from, without a named source")
+
+
+@dataclass(frozen=True)
+class DedupOptions(TableOption, WorkersOption):
+    """What ``dedup`` takes for a duplicate, and what becomes of the files.
+
+    Raises:
+        UsageError: one of ``apply`` and ``to`` comes without the other.
+    """
+
+    level: Level = option(
+        "picture",
+        "What counts as a duplicate: equal bytes; equal pixels; the same picture re-encoded or "
+        "resized; or also edited: cropped, mirrored or recoloured.",
+    )
+    radius: int = option(8, "Maximum pHash distance (bits) considered.", least=0, most=16)
+    apply: Way | None = option(None, "Then write the kept files to TO/<kind>/<source>/<file>.")
+    to: Path | None = option(None, "The folder for --apply.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.apply is None) != (self.to is None):
+            raise UsageError("--apply and --to go together: pass both, or neither")
+
+
+@dataclass(frozen=True)
+class SplitOptions(TableOption):
+    """How ``split`` assigns images.
+
+    Raises:
+        UsageError: the ratio cannot be read, or folds are to hold a source out.
+    """
+
+    ratio: str = option("8:1:1", "Shares of train:val:test, or of train:test; more are folds.")
+    kfold: int | None = option(
+        None,
+        "Write this many equal folds to the column fold instead; test images are left out.",
+        least=2,
+    )
+    by: str = option("kind,source", "Columns to stratify by.")
+    group_column: str | None = option(None, "Extra column to group by.")
+    hold_out_source: tuple[str, ...] = option(
+        (),
+        "Use this source only for testing, with every image that is grouped with it. Repeatable.",
+        metavar="SOURCE",
+    )
+    extend: bool = option(False, "Keep existing assignments; assign only new images.")
+    seed: int = option(0, "Random seed.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.shares) > 3 or self.kfold is not None:
+            self._refuse_to_hold_out()
+
+    def _refuse_to_hold_out(self) -> None:
+        if self.hold_out_source:
+            raise UsageError(
+                "--hold-out-source fills test, folds do not: split with --ratio and "
+                "--hold-out-source first, then make folds, which leave test out"
+            )
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The share of each part, summing to 1."""
+        return parse_ratio(self.ratio) if self.kfold is None else (1 / self.kfold,) * self.kfold
+
+    @property
+    def strata(self) -> tuple[str, ...]:
+        """The columns of which every combination of values follows the ratio."""
+        return tuple(name.strip() for name in self.by.split(",") if name.strip())
+
+
+@dataclass(frozen=True)
+class Normalise:
+    """How to make images alike in everything but what they show.
+
+    Attributes:
+        formats: every image is re-encoded in one of these, at random: ``jpeg``, ``webp``.
+        quality: from the first to the second of these, 1 to 100, at random.
+        size: side in pixels of the square every image is cropped and scaled to.
+        blur: standard deviation of a Gaussian blur in pixels of that square, at random between
+            these two.
+    """
+
+    formats: tuple[str, ...] = ("jpeg", "webp")
+    quality: tuple[int, int] = (40, 95)
+    size: int = 224
+    blur: tuple[float, float] = (0, 2)
+
+
+def parse_fix(text: str) -> Normalise:
+    """Return the settings of ``normalise``.
+
+    Raises:
+        UsageError: the text is another one.
+    """
+    if text != "normalise":
+        raise UsageError(f"--fix {text!r} is unknown: the only fix is normalise")
+    return Normalise()
+
+
+@dataclass(frozen=True)
+class AuditOptions(OverwriteOption, WorkersOption):
+    """How ``audit`` measures shortcuts, and whether it writes a way around them."""
+
+    per_source: int = option(500, "Use at most this many images per source; 0: all.", least=0)
+    warn_above: float = option(
+        0.7, "Warn where the balanced accuracy of a guess is above this.", least=0, most=1
+    )
+    fix: Normalise | None = option(
+        None,
+        "normalise: write a training recipe that removes what the file format gives away, and "
+        "measure again on images normalised in memory.",
+        metavar="normalise",
+        parse=parse_fix,
+    )
+    out: Path | None = option(
+        None, "Where --fix writes the recipe.", words="<manifest>.normalise.yaml"
+    )
+    seed: int = option(0, "Random seed.")
+
+
+@dataclass(frozen=True)
+class ConvertOptions(OverwriteOption, WorkersOption):
+    """How ``convert`` reads and writes other tools' folders."""
+
+    layout: Layout | None = option(
+        None, "Layout of the folder.", words="imagefolder, or as the folder looks"
+    )
+    link: Link = option("hardlink", "How files get into a new folder.")
+    source: str | None = option(None, "The source of every image, instead of the folder's name.")
+    label: tuple[tuple[str, str], ...] = option(
+        (),
+        "Map a class name to a kind, as in fake=generated. Repeatable.",
+        metavar="CLASS=KIND",
+        parse=parse_label,
+    )
