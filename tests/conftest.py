@@ -1,4 +1,4 @@
-"""Images drawn for the tests, a trained checkpoint, and a way to run commands."""
+"""Images drawn for the tests, real ones, a trained checkpoint, and a way to run commands."""
 
 from __future__ import annotations
 
@@ -23,12 +23,21 @@ from draw_faces import draw_dataset
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Dialog, Page
 
+pytest_plugins = ["tests.skip_budget"]
+
 SHARED = Path(__file__).parents[2] / "shared"
 
 #: A network small enough to train in a second or two.
 SMALL = Recipe(
     arch="resnet10t", pretrained=False, epochs=2, image_size=32, batch_size=8, lr=2e-3, seed=1
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that drive a browser."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +57,30 @@ def detector(shared_data: Path) -> Path:
     return path
 
 
+RealImages = Callable[..., list[Path]]
+
+
 @pytest.fixture(scope="session")
-def portraits(shared_data: Path) -> list[Path]:
-    """Some photographs of one face each, cropped to it, of 256 x 256 pixels."""
-    return sorted((shared_data / "photo" / "ffhq-256").iterdir())[:40:4]
+def real_images(shared_data: Path) -> RealImages:
+    """``real_images("photo/ffhq-256", 6)`` returns six images of a source, always the same ones.
+
+    They are the first that ``real_images.txt`` names, since files are added to ../shared/data.
+    Without arguments: all that it names.
+    """
+    names = (Path(__file__).parent / "real_images.txt").read_text().splitlines()
+
+    def some(source: str = "", count: int | None = None) -> list[Path]:
+        found = [shared_data / name for name in names if name.startswith(source)]
+        assert len(found) >= (count or 1), f"real_images.txt names {len(found)} of {source}"
+        return found[:count]
+
+    return some
+
+
+@pytest.fixture(scope="session")
+def portraits(real_images: RealImages) -> list[Path]:
+    """Ten photographs of one face each, cropped to it, of 256 x 256 pixels."""
+    return real_images("photo/ffhq-256/", 40)[::4]
 
 
 @pytest.fixture(scope="session")
@@ -160,7 +189,8 @@ def png_header(width: int, height: int) -> bytes:
 def browser() -> Iterator[Browser]:
     """A headless Chromium; a test that asks for it is skipped where there is none."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright of extra test")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
     if chromium is None:
         pytest.skip("no chromium on this machine: apt-get install chromium")
     flags = [

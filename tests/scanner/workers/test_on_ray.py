@@ -23,6 +23,7 @@ from facecheck.scanner.job import ScanResult, scan
 from tests.scanner.items import prepare_or_not, prepare_slowly, prepare_together
 
 ray = pytest.importorskip("ray", reason="Ray, of the extra ray, is not installed")
+pytestmark = pytest.mark.ray
 
 #: Files of the scans; chunks of them are made four long.
 FILES = 48
