@@ -138,7 +138,7 @@ def test_what_does_not_answer_alike_is_not_written(
         return Darker().eval()
 
     made_by = "onnx" if exported.format == "openvino" else exported.format
-    module = importlib.import_module(f"facecheck.model.{made_by}")
+    module = importlib.import_module(f"facecheck.engines.{made_by}")
     monkeypatch.setattr(module, "from_pixels", darker)
     monkeypatch.setattr(onnx, "_graph", MAKE_GRAPH)
     path = tmp_path / f"e{exported.path.suffix}"
