@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import facecheck
+from facecheck.core.workspace import BUILTIN
 
 ROOT = Path(facecheck.__file__).parent
 #: From the foundation up: a room imports from itself and from the lines below its own.
@@ -22,27 +25,48 @@ LINES = (
     {"cli"},
 )
 ROOMS = [room for line in LINES for room in sorted(line)]
+#: The package itself, which holds the public API: importing it from a room would lead back up.
+TOP = "facecheck"
 
 
-def imported_rooms(file: Path) -> set[str]:
-    """Return the rooms that a module imports from when it runs (not just for its types)."""
-    found = set()
-    tree = ast.parse(file.read_text())
-    typing_only = {
-        node
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
+def imports(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:
+    """Yield what is imported: a module's name, and the names taken from it.
+
+    Imports for type checking alone count too: they are what a reader must know.
+    """
     for node in ast.walk(tree):
-        if node in typing_only:
-            continue
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: imports are absolute"
-            names = [node.module or ""]
-        found |= {name.split(".")[1] for name in names if name.startswith("facecheck.")}
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, []) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield node.module or "", [alias.name for alias in node.names]
+
+
+def imported_rooms(source: str) -> set[str]:
+    """Return the rooms that a module imports from; :data:`TOP` for the package itself."""
+    found = set()
+    for module, names in imports(ast.parse(source)):
+        if module == TOP:
+            found |= {name if name in ROOMS else TOP for name in names or [TOP]}
+        elif module.startswith(f"{TOP}."):
+            found.add(module.split(".")[1])
     return found
+
+
+@pytest.mark.parametrize(
+    ("source", "rooms"),
+    [
+        ("import numpy", set()),
+        ("import facecheck", {TOP}),
+        ("from facecheck import scan", {TOP}),
+        ("from facecheck import scanner", {"scanner"}),
+        ("import facecheck.cli.options", {"cli"}),
+        ("def job():\n    from facecheck.scanner.job import scan", {"scanner"}),
+        ("if TYPE_CHECKING:\n    from facecheck.report.page import Page", {"report"}),
+    ],
+)
+def test_every_way_to_import_is_read(source: str, rooms: set[str]) -> None:
+    assert imported_rooms(source) == rooms
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -50,7 +74,50 @@ def test_a_room_imports_only_from_lines_below_its_own(room: str) -> None:
     own = next(number for number, line in enumerate(LINES) if room in line)
     allowed = {room}.union(*LINES[:own])
     for file in (ROOT / room).rglob("*.py"):
-        assert imported_rooms(file) <= allowed, file
+        assert imported_rooms(file.read_text()) <= allowed, file
+
+
+def module_level(tree: ast.Module) -> ast.Module:
+    """Return a module without the bodies of its functions, which import when they are called."""
+
+    class Outer(ast.NodeTransformer):
+        def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+            return None
+
+    kept: ast.Module = Outer().visit(tree)
+    return kept
+
+
+def import_graph(sources: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return for each module those that it imports at its top level, for types included."""
+    graph: dict[str, set[str]] = {}
+    for name, source in sources.items():
+        found = graph.setdefault(name, set())
+        for module, names in imports(module_level(ast.parse(source))):
+            inner = {f"{module}.{each}" for each in names} & sources.keys()
+            found |= inner or ({module} & sources.keys())
+    return graph
+
+
+def test_no_modules_import_each_other() -> None:
+    sources = {
+        ".".join((TOP, *file.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        ): file.read_text()
+        for file in ROOT.rglob("*.py")
+    }
+    graph = import_graph(sources)
+    assert graph["facecheck.engines.load"] == {"facecheck.model.predict"}
+    list(TopologicalSorter(graph).static_order())  # a circle is a CycleError that names it
+
+
+def test_a_circle_would_be_found() -> None:
+    sources = {
+        "facecheck.a": "from facecheck import b",
+        "facecheck.b": "if TYPE_CHECKING:\n    from facecheck.a import Name",
+    }
+    with pytest.raises(CycleError):
+        list(TopologicalSorter(import_graph(sources)).static_order())
 
 
 def test_the_rooms_are_all_there_is() -> None:
@@ -67,18 +134,46 @@ def test_only_the_command_line_prints_and_exits() -> None:
                     assert called not in {"print", "exit", "sys.exit", "sys.stdout.write"}, file
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["scan", "--help"], ["--version"]])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    heavy = ("torch", "torchvision", "timm", "kaggle", "onnxruntime", "polars", "scipy", "PIL")
+def modules_of(arguments: list[str]) -> tuple[int, set[str]]:
+    """Return the exit code of a command in a process of its own, and the modules it loaded."""
     code = (
         "import sys\n"
         f"sys.argv = ['facecheck', *{arguments!r}]\n"
         "from facecheck.cli import main\n"
-        "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        f"print('loaded:', [name for name in {heavy!r} if name in sys.modules])\n"
+        "code = 0\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    code = end.code or 0\n"
+        "print(code, *sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "loaded: []"
+    status, *names = done.stdout.splitlines()[-1].split()
+    return int(status), set(names)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["scan", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
+    heavy = {"torch", "torchvision", "timm", "kaggle", "onnxruntime", "polars", "scipy", "PIL"}
+    assert modules_of(arguments)[1] & heavy == set()
+
+
+def test_a_scan_with_an_export_loads_neither_torch_nor_what_trains(
+    drawn: Path, tmp_path: Path
+) -> None:
+    """The built-in model is an export."""
+    assert BUILTIN.suffix == ".onnx"
+    out = tmp_path / "r.csv"
+    folder = str(drawn / "photo")
+    code, names = modules_of(
+        ["scan", folder, "--out", str(out), "--checkpoint", "builtin", "--faces", "off"]
+    )
+    assert (code, len(out.read_text().splitlines())) == (0, 13)
+    assert "onnxruntime" in names
+    heavy = {"torch", "torchvision", "timm", "sklearn", "matplotlib", "jinja2", "requests"}
+    assert names & heavy == set()
+    # The flags of `train`, which are there before a command is chosen, are made from the recipe.
+    ours = {name for name in names if name.startswith(f"{TOP}.training.")}
+    assert ours == {f"{TOP}.training.recipe"}
+    rooms = {name.split(".")[1] for name in names if name.startswith(f"{TOP}.")}
+    assert rooms & {"evaluation", "generator"} == set()
 
 
 def test_every_public_name_is_there_and_documented() -> None:

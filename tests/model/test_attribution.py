@@ -24,9 +24,10 @@ from facecheck.model.attribution import (
     occlusion,
     without_hottest,
 )
-from facecheck.model.checkpoint import Checkpoint, Header, normalise
-from facecheck.model.predict import Predictor
-from facecheck.model.transforms import Transform, load_input
+from facecheck.model.checkpoint import Checkpoint, Header
+from facecheck.model.predict import Finish, Predictor
+from facecheck.model.torch_predictor import TorchPredictor
+from facecheck.model.transforms import Transform, load_input, normalise
 
 SIDE, PATCH = 64, 16
 Pixels = npt.NDArray[np.uint8]
@@ -56,10 +57,14 @@ class Answers(Predictor):
     """An engine that gives answers and nothing else, as ONNX Runtime does."""
 
     def __init__(self, predictor: Predictor) -> None:
-        self.header, self._other, self.gives_features = predictor.header, predictor, False
+        self.header, self.device, self.gives_features = predictor.header, "cpu", False
+        self._other = predictor
 
-    def _begin(self, pixels: Pixels) -> Any:
-        return self._other._begin(pixels)
+    def begin_crops(self, pixels: Pixels) -> Finish:
+        return self._other.begin_crops(pixels)
+
+    def save(self, header: Header, path: Path) -> None:
+        self._other.save(header, path)
 
 
 def noise(count: int, seed: int) -> Pixels:
@@ -95,7 +100,7 @@ def patches() -> Predictor:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert loss.item() < 0.1
-    return Predictor(Checkpoint(model, header), torch.device("cpu"))
+    return TorchPredictor(Checkpoint(model, header), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("engine", ["torch", "answers alone"])
@@ -197,7 +202,7 @@ def test_networks_of_all_sorts_are_taken_apart_as_timm_does(arch: str, cells: in
     header = Header(
         arch, ("photo", "cartoon", "sketch"), Transform(224, 224, (0.5,) * 3, (0.25,) * 3)
     )
-    predictor = Predictor(Checkpoint(model, header), torch.device("cpu"))
+    predictor = TorchPredictor(Checkpoint(model, header), torch.device("cpu"))
     images = np.random.default_rng(0).integers(0, 256, (1, 1, 224, 224, 3), dtype=np.uint8)
     cam = grad_cam(predictor, images, np.ones(1))
     assert (cam is None) if cells is None else (cam is not None and cam.shape[2:] == (cells,) * 2)

@@ -8,15 +8,15 @@ import torch
 
 from facecheck.core.manifest import read_manifest
 from facecheck.model.backbones import build
-from facecheck.model.checkpoint import Checkpoint, Header, normalise
+from facecheck.model.checkpoint import Checkpoint, Header
 from facecheck.model.inspection import channel_gates, first_filters
-from facecheck.model.predict import Predictor
-from facecheck.model.transforms import Transform, load_input
+from facecheck.model.torch_predictor import TorchPredictor
+from facecheck.model.transforms import Transform, load_input, normalise
 
 KINDS = ("photo", "cartoon", "sketch")
 
 
-def predictor(arch: str) -> Predictor:
+def predictor(arch: str) -> TorchPredictor:
     torch.manual_seed(0)
     built = build(arch, len(KINDS), pretrained=False)
     for module in built.model.modules():
@@ -24,7 +24,7 @@ def predictor(arch: str) -> Predictor:
             torch.nn.init.ones_(module.weight)  # the last of a residual block begins at nought
     transform = Transform.for_size(32, built.mean, built.std)
     checkpoint = Checkpoint(built.model.eval(), Header(arch, KINDS, transform))
-    return Predictor(checkpoint, torch.device("cpu"))
+    return TorchPredictor(checkpoint, torch.device("cpu"))
 
 
 def test_filters_are_the_first_kernels() -> None:

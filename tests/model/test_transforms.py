@@ -9,8 +9,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from facecheck.core.errors import ConfigError
-from facecheck.model.checkpoint import normalise
-from facecheck.model.transforms import Transform, load_input
+from facecheck.model.transforms import Transform, load_input, normalise
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facecheck.evaluation.studies.study import Run, StudyResult
-from facecheck.evaluation.studies.tables import VariantRow
+from facecheck.evaluation.studies.runs import Run
+from facecheck.evaluation.studies.study import StudyResult
+from facecheck.evaluation.studies.summary import VariantRow
 from facecheck.report.plots import plot_study
 
 
@@ -38,7 +39,9 @@ def result(axis: str | None, *, seeds: int = 3, paper: float | None = 0.7) -> St
             Run(name, seed, {}, "", "cpu", "", 1, 1.0, 1, None, 9, 6, top1, 1, 1, 1, {}, {}, {}, 0)
             for seed, top1 in enumerate(shares)
         ]
-    return StudyResult(Path("s"), "Title", "Question?", axis, tuple(rows), tuple(runs), 0)
+    return StudyResult(
+        Path("s"), Path("m"), "Title", "Question?", axis, tuple(rows), tuple(runs), 0
+    )
 
 
 def pixels(path: Path, colour: str) -> int:

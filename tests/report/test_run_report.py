@@ -14,6 +14,7 @@ from PIL import Image
 from facecheck.core.errors import UsageError
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
 from facecheck.core.workspace import BUILTIN
+from facecheck.engines.export import export_checkpoint
 from facecheck.evaluation.evaluate import evaluate
 from facecheck.report.run_report import RunReport, run_report
 
@@ -192,11 +193,25 @@ def test_an_export_is_reported_without_what_needs_torch(
     assert told["result"]["checkpoint"] == str(BUILTIN)
     assert told["images"] <= 4 * 4
     assert "filters.png" not in told["figures"]
-    assert any("ONNX" in why for _, why in told["left_out"])
+    assert any("of an export" in why for _, why in told["left_out"])
     assert (tmp_path / "builtin-report" / "index.html").is_file()
     again = command("report", *arguments)
     assert again.code == 2
     assert "--overwrite" in again.err
+
+
+@pytest.mark.parametrize(
+    ("suffix", "needs"), [(".ts", "torch"), (".xml", "openvino"), (".tflite", "litert_torch")]
+)
+def test_every_format_is_reported_without_its_filters(
+    trained: tuple[Path, Path], tmp_path: Path, suffix: str, needs: str
+) -> None:
+    pytest.importorskip(needs, reason=f"{suffix} needs {needs}, which is not installed")
+    exported = export_checkpoint(trained[1], tmp_path / f"e{suffix}", manifest=trained[0]).path
+    told = run_report(exported, tmp_path / "out", manifest=trained[0], per_source=2, device="cpu")
+    assert "confusion.png" in told.figures
+    assert "filters.png" not in told.figures
+    assert any("of an export" in why for section, why in told.left_out if section == "network")
 
 
 @pytest.mark.parametrize(

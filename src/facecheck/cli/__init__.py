@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-import facecheck
 from facecheck.cli import (
     audit,
     benchmark,
@@ -31,6 +30,7 @@ from facecheck.cli import (
     train,
 )
 from facecheck.core.errors import FacecheckError
+from facecheck.core.version import VERSION
 
 
 def _without_variables(parameters: list[Any]) -> list[Any]:
@@ -93,7 +93,7 @@ app.add_typer(generating, name="generate")
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"facecheck {facecheck.__version__}")
+        typer.echo(f"facecheck {VERSION}")
         raise typer.Exit
 
 

@@ -12,7 +12,7 @@ from facecheck.cli.options import Device, Json, ManifestOption, Quiet, progress_
 from facecheck.core.workspace import find_manifest
 
 if TYPE_CHECKING:
-    from facecheck.evaluation.studies.study import Run
+    from facecheck.evaluation.studies.runs import Run
 
 
 def study(
@@ -41,9 +41,8 @@ def study(
     optimiser, pretrained, sources.
     """
     from facecheck.evaluation.studies.spec import load_study
-    from facecheck.evaluation.studies.study import PLOT
     from facecheck.evaluation.studies.study import study as job
-    from facecheck.report.plots import plot_study
+    from facecheck.report.study_page import study_page
     from facecheck.report.terminal import percent, render_study
 
     spec = load_study(name)
@@ -66,5 +65,5 @@ def study(
             progress=progress,
             on_run=tell,
         )
-    plot_study(result, result.out / PLOT)
+    study_page(spec, result)
     show(result, render_study, as_json=as_json, quiet=quiet)

@@ -18,10 +18,10 @@ from typing import Any
 
 import polars as pl
 
-import facecheck
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
 from facecheck.core.labels import KINDS
+from facecheck.core.version import VERSION
 
 SPLITS = ("train", "val", "test")
 
@@ -258,7 +258,7 @@ def write_manifest(manifest: Manifest, path: Path, made_by: Mapping[str, Any]) -
         for text in manifest.frame["path"]
     ]
     write_table(manifest.frame.with_columns(pl.Series("path", portable, pl.String)), path)
-    write_json(meta_path(path), {"facecheck": facecheck.__version__, **made_by})
+    write_json(meta_path(path), {"facecheck": VERSION, **made_by})
 
 
 def meta_path(path: Path) -> Path:

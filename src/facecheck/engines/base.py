@@ -10,7 +10,7 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,9 +20,11 @@ import numpy.typing as npt
 from facecheck.core.errors import CheckpointError, UsageError
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.parallel import cpu_count
-from facecheck.model.checkpoint import Header, header_text, normalise, parse_header
+from facecheck.model.checkpoint import Header, header_text, parse_header
 from facecheck.model.metrics import Floats
-from facecheck.model.predict import Predictor, seen_by_head
+from facecheck.model.predict import Finish, Pixels, Predictor
+from facecheck.model.torch_predictor import seen_by_head
+from facecheck.model.transforms import normalise
 
 if TYPE_CHECKING:
     import torch
@@ -44,12 +46,12 @@ PIXELS, LOGITS, FEATURES = "pixels", "logits", "features"
 
 
 class ExportedPredictor(Predictor):
-    """An export on its format's engine; as :class:`~facecheck.model.predict.Predictor`.
+    """An export on its format's engine.
 
     Args:
         path: the export.
         device: ``auto`` or ``cpu``.
-        features: give the features too, even where the export has no guard that needs them.
+        features: give the features too, even where no out-of-distribution detector needs them.
         threads: how many compute; None: one per core.
 
     Raises:
@@ -82,20 +84,17 @@ class ExportedPredictor(Predictor):
         self.gives_features = features or self.header.guard is not None
 
     def save(self, header: Header, path: Path) -> None:
-        """Write the same graph with another header to ``path``.
-
-        Raises:
-            CheckpointError: the file cannot be written, or the extra that writes it is missing.
-        """
+        """Write the same graph with another header to ``path``; raises as its protocol says."""
         with draft(path) as temporary:
             self._save(header_text(header), temporary)
 
-    def _begin(self, pixels: npt.NDArray[np.uint8]) -> Callable[[], tuple[Floats, Floats | None]]:
+    def begin_crops(self, pixels: Pixels) -> Finish:
+        """Run the crops at once; an engine that computes in the background has its own."""
         found = self._run(pixels)
         return lambda: found
 
-    def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
-        """Return logits and features of crops; an engine that can begin ahead has its `_begin`."""
+    def _run(self, pixels: Pixels) -> tuple[Floats, Floats | None]:
+        """Return logits and features of crops."""
         raise NotImplementedError
 
     def _load(self, path: Path) -> str | None:

@@ -44,7 +44,8 @@ def load_predictor(
 
     from facecheck.model.checkpoint import load_checkpoint
     from facecheck.model.device import choose_device
+    from facecheck.model.torch_predictor import TorchPredictor
 
     if threads is not None:
         torch.set_num_threads(threads)
-    return Predictor(load_checkpoint(path), choose_device(device), features=features)
+    return TorchPredictor(load_checkpoint(path), choose_device(device), features=features)

@@ -6,7 +6,6 @@ The header is in the file's metadata.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from facecheck.engines.base import (
 )
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
 from facecheck.model.metrics import Floats
+from facecheck.model.predict import Finish, Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +57,8 @@ class OnnxPredictor(ExportedPredictor):
         del exported.metadata_props[:]
         _store(exported, text, path)
 
-    def _begin(self, pixels: npt.NDArray[np.uint8]) -> Callable[[], tuple[Floats, Floats | None]]:
+    def begin_crops(self, pixels: Pixels) -> Finish:
+        """Begin with crops on all cores, a few crops a core."""
         wanted = [LOGITS, FEATURES] if self.gives_features else [LOGITS]
         runs = [pixels[start : start + _RUN] for start in range(0, len(pixels), _RUN)]
         outputs = self._cores.map(lambda few: self._session.run(wanted, {PIXELS: few}), runs)

@@ -9,10 +9,10 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-import facecheck
 from facecheck.core.errors import CheckpointError, UsageError
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.labels import KINDS
+from facecheck.core.version import VERSION
 from facecheck.core.workspace import RUNS
 from facecheck.generator.networks import Generator
 
@@ -45,7 +45,7 @@ class Header:
     steps: int = 0
     sources: tuple[str, ...] = ()
     manifest_sha256: str = ""
-    facecheck: str = facecheck.__version__
+    facecheck: str = VERSION
 
     def build(self) -> Generator:
         """Return the network that the weights belong to, with new weights."""

@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-import facecheck
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import atomic_path, path_text, sha256_file
 from facecheck.core.labels import check_kind
 from facecheck.core.parallel import Progress, chunked, silent
+from facecheck.core.version import VERSION
 from facecheck.generator.chance import noise_for
 from facecheck.generator.checkpoint import Header, load_generator
 from facecheck.generator.images import ALL
@@ -192,7 +192,7 @@ def _refuse(out: Path, picture: Path, *, overwrite: bool) -> None:
 
 
 def _write(image: Image.Image, path: Path, facts: str) -> None:
-    tool = f"facecheck {facecheck.__version__}"
+    tool = f"facecheck {VERSION}"
     info = PngInfo()
     info.add_text("Software", tool)
     info.add_text("Description", "Synthetic image: made by a trained generative model.")

@@ -16,12 +16,12 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import nn
 from torch.nn import functional
 
-import facecheck
 from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_text
 from facecheck.core.labels import KINDS
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.version import VERSION
 from facecheck.core.workspace import RUNS, STATE, new_run_folder
 from facecheck.generator.chance import noise_for, random_for
 from facecheck.generator.checkpoint import GENERATOR, Header, save_generator
@@ -376,7 +376,7 @@ def _write_run(
     run: Path, manifest: Path, settings: GeneratorSettings, header: Header, device: torch.device
 ) -> None:
     facts = {
-        "facecheck": facecheck.__version__,
+        "facecheck": VERSION,
         "torch": torch.__version__,
         "device": str(device),
         "threads": torch.get_num_threads(),

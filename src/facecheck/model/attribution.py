@@ -12,20 +12,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from facecheck.core.labels import Kind
 from facecheck.core.parallel import chunked
-from facecheck.model.checkpoint import normalise
 from facecheck.model.metrics import Floats
+from facecheck.model.predict import Pixels, Predictor
+from facecheck.model.torch_predictor import TorchPredictor
+from facecheck.model.transforms import normalise
 
 if TYPE_CHECKING:
     import torch
 
     from facecheck.model.checkpoint import Header
-    from facecheck.model.predict import Predictor
-
-Pixels = npt.NDArray[np.uint8]
 
 #: Cells of an occlusion map a side; the square that hides is two cells wide, so it stops at 7 x 7
 #: places.
@@ -98,25 +96,25 @@ def grad_cam(
         shape (N, crops, h, w), the size of the network's last feature map, 0 or more; None where
         torch does not run the model, or its last features are no map (a transformer's tokens).
     """
-    model = getattr(predictor, "model", None)
-    if model is None:
+    if not isinstance(predictor, TorchPredictor):
         return None
     maps: list[Floats] = []
     towards = np.repeat(sides, inputs.shape[1])
     crops = zip(inputs.reshape(-1, *inputs.shape[2:]), towards, strict=True)
     for batch in chunked(crops, batch_size):
         pixels, signs = (np.stack(part) for part in zip(*batch, strict=True))
-        found = _cam(predictor, model, pixels, signs)
+        found = _cam(predictor, pixels, signs)
         if found is None:
             return None
         maps.extend(found)
     return np.stack(maps).reshape(*inputs.shape[:2], *maps[0].shape)
 
 
-def _cam(predictor: Predictor, model: Any, pixels: Pixels, sides: Floats) -> Floats | None:
+def _cam(predictor: TorchPredictor, pixels: Pixels, sides: Floats) -> Floats | None:
     import torch
 
     header = predictor.header
+    model: Any = predictor.model
     with torch.no_grad():
         batch = torch.from_numpy(pixels).to(predictor.device)
         features = model.forward_features(normalise(batch, header.transform))

@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-import facecheck
 from facecheck.core.errors import CheckpointError, FacecheckError
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.labels import KINDS, Kind
+from facecheck.core.version import VERSION
 from facecheck.model.ood import Guard
 from facecheck.model.transforms import Transform
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 #: Where the header is in a file's metadata, in ours and in an ONNX export's.
@@ -63,7 +62,7 @@ class Header:
     epoch: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     decode_policy: int = DECODE_POLICY
-    facecheck: str = facecheck.__version__
+    facecheck: str = VERSION
 
     def __post_init__(self) -> None:
         low, high = self.thresholds
@@ -79,7 +78,7 @@ class Header:
             if is_bad:
                 raise CheckpointError(
                     f"checkpoint field {name!r} cannot be {getattr(self, name)!r} in this version "
-                    f"({facecheck.__version__}; it was written by {self.facecheck})"
+                    f"({VERSION}; it was written by {self.facecheck})"
                 )
 
 
@@ -218,20 +217,3 @@ def load_checkpoint(path: Path) -> Checkpoint:
             f"{len(header.kinds)} kinds ({reason})"
         ) from None
     return Checkpoint(model.eval(), header)
-
-
-def normalise(batch: torch.Tensor, transform: Transform) -> torch.Tensor:
-    """Turn pixels into a model's input.
-
-    Args:
-        batch: shape (N, H, W, 3), uint8, on any device.
-        transform: whose mean and std to use.
-
-    Returns:
-        shape (N, 3, H, W), float32, channels-last in memory, on the same device.
-    """
-    import torch
-
-    mean = torch.tensor(transform.mean, device=batch.device)
-    std = torch.tensor(transform.std, device=batch.device)
-    return ((batch.float() / 255 - mean) / std).permute(0, 3, 1, 2)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facecheck.model.metrics import Floats
-from facecheck.model.predict import Predictor
+from facecheck.model.torch_predictor import TorchPredictor
 
 if TYPE_CHECKING:
     import torch
@@ -51,14 +51,16 @@ class Gates:
     by_kind: Mapping[str, Floats]
 
 
-def channel_gates(predictor: Predictor, images: Mapping[str, Sequence[Path]]) -> tuple[Gates, ...]:
+def channel_gates(
+    predictor: TorchPredictor, images: Mapping[str, Sequence[Path]]
+) -> tuple[Gates, ...]:
     """Return the mean gates of every squeeze-and-excitation block, input first; empty without any.
 
     Hu et al. 2018, "Squeeze-and-excitation networks", figure 6. Files that cannot be read are
     passed over, and a kind of which none can.
 
     Args:
-        predictor: of a torch checkpoint.
+        predictor: of a checkpoint, whose network torch runs.
         images: some of each kind; 50 do.
     """
     found: dict[str, dict[str, Floats]] = {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,13 @@ import numpy.typing as npt
 from facecheck.core.errors import ImageError
 from facecheck.core.labels import Kind, Verdict
 from facecheck.core.parallel import chunked, cpu_count, map_ordered
-from facecheck.model.checkpoint import Checkpoint, Header, normalise
+from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import Floats, softmax
 from facecheck.model.transforms import Transform, load_input
 
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
+Pixels = npt.NDArray[np.uint8]
+#: Waits for a batch that an engine has begun with; gives its logits, and its features or None.
+Finish = Callable[[], tuple[Floats, Floats | None]]
 
 
 @dataclass(frozen=True)
@@ -42,45 +42,44 @@ class FileOutput:
     features: Floats | None = None
 
 
-class Predictor:
-    """A model on a device, applied to files.
+class Predictor(Protocol):
+    """A model on an engine: what every caller may rely on, whatever runs the network.
 
-    Args:
-        checkpoint: the model.
-        device: where it computes.
-        features: give the features too, even where the checkpoint has no guard that needs them.
+    An engine gives the attributes, :meth:`begin_crops` and :meth:`save`; the other methods are made
+    of these, so that all engines take the same road from an image to a prediction.
+
+    Attributes:
+        header: what the model's file says besides its weights.
+        device: where the engine computes, such as ``cpu`` or ``cuda:0``.
+        gives_features: whether :meth:`outputs` gives the features too.
     """
 
-    def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, *, features: bool = False
-    ) -> None:
-        import torch
+    header: Header
+    device: str
+    gives_features: bool
 
-        from facecheck.model.precision import choose_inference_precision
+    @abstractmethod
+    def begin_crops(self, pixels: Pixels) -> Finish:
+        """Begin with crops, shape (M, image_size, image_size, 3), RGB, 0 to 255.
 
-        self.header: Header = checkpoint.header
-        self.device: Any = device  # a torch.device; another engine's own word for it
-        self._precision = choose_inference_precision(device)
-        self.model = checkpoint.model.to(device).to(memory_format=torch.channels_last).eval()
-        self.gives_features = features or self.header.guard is not None
-
-    def outputs(self, batch: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
-        """Return logits, shape (N, kinds), and features, shape (N, width), of a batch.
-
-        Both are the mean over each image's crops. The features are None unless they were asked
-        for, or the checkpoint has a guard.
-
-        Args:
-            batch: shape (N, crops, image_size, image_size, 3).
+        Returns:
+            what waits for each crop's logits, shape (M, kinds), and features, shape (M, width).
         """
-        return self.begin(batch)()
 
-    def begin(self, batch: npt.NDArray[np.uint8]) -> Callable[[], tuple[Floats, Floats | None]]:
+    @abstractmethod
+    def save(self, header: Header, path: Path) -> None:
+        """Write the same network with another header to ``path``.
+
+        Raises:
+            CheckpointError: the file cannot be written, or the extra that writes it is missing.
+        """
+
+    def begin(self, batch: Pixels) -> Finish:
         """Begin with a batch, and return what waits for its :meth:`outputs`.
 
         Who begins with the next batch before waiting keeps the device busy.
         """
-        finish = self._begin(batch.reshape(-1, *batch.shape[2:]))
+        finish = self.begin_crops(batch.reshape(-1, *batch.shape[2:]))
 
         def outputs() -> tuple[Floats, Floats | None]:
             logits, features = finish()
@@ -89,49 +88,30 @@ class Predictor:
 
         return outputs
 
-    def predictions(self, batch: npt.NDArray[np.uint8]) -> list[Prediction]:
+    def outputs(self, batch: Pixels) -> tuple[Floats, Floats | None]:
+        """Return logits, shape (N, kinds), and features, shape (N, width), of a batch.
+
+        Both are the mean over each image's crops. The features, which are the input of the head,
+        are None unless :attr:`gives_features`.
+
+        Args:
+            batch: shape (N, crops, image_size, image_size, 3), RGB, 0 to 255.
+        """
+        return self.begin(batch)()
+
+    def predictions(self, batch: Pixels) -> list[Prediction]:
         """Return each image's prediction, for a batch as :meth:`outputs` takes it."""
         return decide_all(*self.outputs(batch), self.header)
 
-    def all_predictions(self, batches: Iterable[npt.NDArray[np.uint8]]) -> Iterator[Prediction]:
+    def all_predictions(self, batches: Iterable[Pixels]) -> Iterator[Prediction]:
         """Yield each image's prediction over several batches, one begun ahead."""
-        begun: deque[Callable[[], tuple[Floats, Floats | None]]] = deque()
+        begun: deque[Finish] = deque()
         for batch in batches:
             begun.append(self.begin(batch))
             if len(begun) > 1:
                 yield from decide_all(*begun.popleft()(), self.header)
         for finish in begun:
             yield from decide_all(*finish(), self.header)
-
-    def save(self, header: Header, path: Path) -> None:
-        """Write the same weights with another header to ``path``.
-
-        Raises:
-            CheckpointError: the file cannot be written.
-        """
-        from facecheck.model.checkpoint import save_checkpoint
-
-        save_checkpoint(self.model, header, path)
-
-    def _begin(self, pixels: npt.NDArray[np.uint8]) -> Callable[[], tuple[Floats, Floats | None]]:
-        """Begin with crops, pixels of shape (M, image_size, image_size, 3).
-
-        What an engine does its own way: return what waits for each crop's logits and features.
-        """
-        import torch
-
-        watched: AbstractContextManager[list[torch.Tensor]] = (
-            seen_by_head(self.model) if self.gives_features else nullcontext([])
-        )
-        inputs = torch.from_numpy(pixels)
-        if self.device.type == "cuda":
-            inputs = inputs.pin_memory()  # else the copy would wait for the batch before
-        with torch.inference_mode(), self._precision.autocast(self.device), watched as seen:
-            output = self.model(
-                normalise(inputs.to(self.device, non_blocking=True), self.header.transform)
-            )
-        features = seen[0].flatten(1) if seen else None
-        return lambda: (_numbers(output), None if features is None else _numbers(features))
 
     def file_outputs(
         self, paths: Iterable[Path], *, batch_size: int = 32, workers: int | None = None
@@ -148,32 +128,20 @@ class Predictor:
             ahead=2 * batch_size,
         )
         for batch in chunked(loaded, batch_size):
-            yield from self._predict_batch(batch)
-
-    def _predict_batch(self, batch: tuple[_Loaded, ...]) -> Iterator[FileOutput]:
-        pixels = [item.pixels for item in batch if item.pixels is not None]
-        logits, features = self.outputs(np.stack(pixels)) if pixels else ((), None)
-        rows = iter(range(len(logits)))
-        for item in batch:
-            if item.pixels is None:
-                yield FileOutput(item.path, None, item.message)
-            else:
-                row = next(rows)
-                seen = None if features is None else features[row]
-                yield FileOutput(item.path, logits[row], features=seen)
+            yield from _batch_outputs(self, batch)
 
 
-@contextmanager
-def seen_by_head(model: nn.Module) -> Iterator[list[torch.Tensor]]:
-    """Yield a list that receives what the head sees, the same in every architecture."""
-    seen: list[torch.Tensor] = []
-    head = model.get_classifier()  # type: ignore[operator]
-    head = head[0] if isinstance(head, tuple) else head
-    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    try:
-        yield seen
-    finally:
-        hook.remove()
+def _batch_outputs(predictor: Predictor, batch: tuple[_Loaded, ...]) -> Iterator[FileOutput]:
+    pixels = [item.pixels for item in batch if item.pixels is not None]
+    logits, features = predictor.outputs(np.stack(pixels)) if pixels else ((), None)
+    rows = iter(range(len(logits)))
+    for item in batch:
+        if item.pixels is None:
+            yield FileOutput(item.path, None, item.message)
+        else:
+            row = next(rows)
+            seen = None if features is None else features[row]
+            yield FileOutput(item.path, logits[row], features=seen)
 
 
 def _over_crops(rows: Floats, images: int) -> Floats:
@@ -181,14 +149,10 @@ def _over_crops(rows: Floats, images: int) -> Floats:
     return np.asarray(rows.reshape(images, -1, rows.shape[1]).mean(axis=1))
 
 
-def _numbers(tensor: torch.Tensor) -> Floats:
-    return np.asarray(tensor.float().cpu().numpy(), dtype=np.float64)
-
-
 @dataclass(frozen=True)
 class _Loaded:
     path: Path
-    pixels: npt.NDArray[np.uint8] | None
+    pixels: Pixels | None
     message: str = ""
 
 

@@ -1,14 +1,15 @@
-"""What a model sees of an image. Torch-free, so that any engine can use it.
+"""From an image to a model's input. Imports no torch, so that any engine can use it.
 
 The preprocessing of the paper: training takes resize, random crop, horizontal flip, to tensor,
-normalise; evaluation and scanning take resize, centre crop, to tensor, normalise. Normalising is
-left to the engine, which does it for a whole batch at once.
+normalise; evaluation and scanning take resize, centre crop, to tensor, normalise. Up to here it is
+NumPy; :func:`normalise`, for whole batches of tensors, is the part of torch's engine.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,9 @@ from PIL import Image
 
 from facecheck.core.errors import ConfigError
 from facecheck.core.image import decode
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -128,3 +132,20 @@ def to_input(image: Image.Image, transform: Transform) -> npt.NDArray[np.uint8]:
     height, width, _ = pixels.shape
     corners = crop_corners(width, height, side, transform.crops)
     return np.stack([pixels[top : top + side, left : left + side] for left, top in corners])
+
+
+def normalise(batch: torch.Tensor, transform: Transform) -> torch.Tensor:
+    """Turn pixels into a model's input.
+
+    Args:
+        batch: shape (N, H, W, 3), uint8, on any device.
+        transform: whose mean and std to use.
+
+    Returns:
+        shape (N, 3, H, W), float32, channels-last in memory, on the same device.
+    """
+    import torch
+
+    mean = torch.tensor(transform.mean, device=batch.device)
+    std = torch.tensor(transform.std, device=batch.device)
+    return ((batch.float() / 255 - mean) / std).permute(0, 3, 1, 2)

@@ -27,9 +27,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import facecheck
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text, write_text
+from facecheck.core.version import VERSION
 from facecheck.report.palette import KIND_COLOURS, VERDICT_COLOURS
 
 #: The page in a report's folder.
@@ -95,7 +95,7 @@ def report_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
         folder.mkdir()
         yield folder
         names = sorted(path.name for path in folder.iterdir())
-        told = {"facecheck": facecheck.__version__, "names": names}
+        told = {"facecheck": VERSION, "names": names}
         (folder / MARKER).write_text(json.dumps(told) + "\n", encoding="utf-8")
         _refuse_what_is_there(out, overwrite=overwrite)  # it may have taken hours
         if out.exists():
@@ -147,7 +147,7 @@ def _environment() -> Environment:
         "asset": _asset,
         "colours": _colours,
         "policy": _policy,
-        "version": facecheck.__version__,
+        "version": VERSION,
     }
     return environment
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from facecheck.evaluation.studies.study import StudyResult
-    from facecheck.evaluation.studies.tables import VariantRow
+    from facecheck.evaluation.studies.summary import VariantRow
     from facecheck.training.lr_find import LrFindResult
 
 _PAPER = "#000000"

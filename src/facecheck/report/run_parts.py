@@ -22,6 +22,7 @@ from facecheck.evaluation.evaluate import EvaluateResult, prediction_table
 from facecheck.model.metrics import Floats, ranking_curve, reliability, softmax
 from facecheck.model.outputs import SplitOutputs
 from facecheck.model.predict import Predictor
+from facecheck.model.torch_predictor import TorchPredictor
 from facecheck.model.transforms import Transform, crop_corners, load_resized
 from facecheck.report import figures
 from facecheck.report.faces import SHEET, write_sheets, write_squares
@@ -69,11 +70,6 @@ class Given:
     def probabilities(self) -> Floats:
         """Of each kind, calibrated, shape (n, kinds)."""
         return softmax(self.found.logits / self.predictor.header.temperature)
-
-    @property
-    def is_export(self) -> bool:
-        """Whether the model is an ONNX file, which torch cannot look into."""
-        return self.result.checkpoint.suffix.lower() == ".onnx"
 
 
 @dataclass(frozen=True)
@@ -519,20 +515,20 @@ def _before(pixels: figures.Pixels, transform: Transform, side: int) -> figures.
 
 def network_part(given: Given) -> Part:
     """Draw the first filters, and the gates of squeeze-and-excitation blocks."""
-    if given.is_export:
+    if not isinstance(given.predictor, TorchPredictor):
         return Part(
             left_out=(
-                "An ONNX export cannot be looked into: make the report from the checkpoint to see "
-                "its filters and gates.",
+                "The filters and gates of an export cannot be read: make the report from the "
+                "checkpoint to see them.",
             )
         )
-    return join_parts(_filters(given), _gates(given))
+    return join_parts(_filters(given, given.predictor), _gates(given, given.predictor))
 
 
-def _filters(given: Given) -> Part:
+def _filters(given: Given, predictor: TorchPredictor) -> Part:
     from facecheck.model.inspection import first_filters
 
-    filters = first_filters(given.predictor.model)
+    filters = first_filters(predictor.model)
     if filters is None:
         return Part(left_out=("First filters: the network has no convolution over RGB.",))
     with atomic_path(given.folder / "filters.npy") as temporary:
@@ -550,7 +546,7 @@ def _filters(given: Given) -> Part:
     )
 
 
-def _gates(given: Given) -> Part:
+def _gates(given: Given, predictor: TorchPredictor) -> Part:
     from facecheck.model.inspection import channel_gates
 
     frame, kinds = given.found.frame, given.result.kinds
@@ -559,7 +555,7 @@ def _gates(given: Given) -> Part:
         for kind in kinds
         if (rows := _evenly(frame.filter(pl.col("kind") == kind), GATE_IMAGES)).height
     }
-    gates = channel_gates(given.predictor, images)
+    gates = channel_gates(predictor, images)
     if not gates:
         return Part(left_out=("Channel gates: the network has no squeeze-and-excitation blocks.",))
     table = pl.concat(

@@ -766,7 +766,7 @@ def _summary_cells(summary: Summary) -> list[str]:
 
 def render_study(result: StudyResult) -> RenderableType:
     """Render one row a variant, and where the rest is."""
-    from facecheck.evaluation.studies.tables import table_text
+    from facecheck.report.study_page import table_text
 
     headings, rows = table_text(result.variants)
     table = _table(*headings)

@@ -16,12 +16,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import TracebackType
 from typing import Generic, TypeVar
 
-import facecheck
 from facecheck.core.errors import FacecheckError
+from facecheck.core.version import PACKAGE
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -177,7 +176,7 @@ def start_ahead(count: int, module: str) -> None:
 
 def _python_path() -> str:
     """Return where this process finds its modules, the folder of facecheck first."""
-    package = str(Path(facecheck.__file__).parents[1])
+    package = str(PACKAGE.parent)
     return os.pathsep.join([package, *(folder for folder in sys.path if folder)])
 
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Literal
 
-import facecheck
 from facecheck.core.errors import CheckpointError, FacecheckError, UsageError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.version import VERSION
 from facecheck.data.face_detector import find_face_detector
 from facecheck.engines.load import load_predictor
 from facecheck.model.predict import Predictor
@@ -382,7 +382,7 @@ def usable_detector(named: Path | None, *, needed: bool) -> tuple[Path | None, s
 
 def _facts(checkpoint: Path, device: str, detector: Path | None) -> dict[str, object]:
     return {
-        "facecheck": facecheck.__version__,
+        "facecheck": VERSION,
         "decode_policy": DECODE_POLICY,
         "checkpoint_sha256": sha256_file(checkpoint),
         "face_detector_sha256": None if detector is None else sha256_file(detector),

@@ -15,9 +15,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from facecheck.core.errors import TrainingError
 from facecheck.model.backbones import Backbone, build
-from facecheck.model.checkpoint import kinds_of_weights, normalise
+from facecheck.model.checkpoint import kinds_of_weights
 from facecheck.model.precision import Compiled, Name, Precision, choose_precision, compile_if_faster
-from facecheck.model.transforms import Transform
+from facecheck.model.transforms import Transform, normalise
 from facecheck.training.dataset import Batch
 from facecheck.training.distributed import Ranks
 from facecheck.training.loss import losses

@@ -17,18 +17,18 @@ import timm
 import torch
 import yaml
 
-import facecheck
 from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import path_text, sha256_file, write_text
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.version import VERSION
 from facecheck.core.workspace import BEST, LAST, RUNS, STATE, new_run_folder
 from facecheck.model.backbones import check_arch
 from facecheck.model.checkpoint import Checkpoint, Header, save_checkpoint
 from facecheck.model.device import choose_device
 from facecheck.model.metrics import Summary, summarise
 from facecheck.model.precision import Compiled, Name
-from facecheck.model.predict import Predictor
+from facecheck.model.torch_predictor import TorchPredictor
 from facecheck.training.dataset import epoch_batches, epoch_loader, training_images
 from facecheck.training.distributed import Ranks, join_ranks
 from facecheck.training.optim import rate_factor, set_rate, train_mode
@@ -344,7 +344,7 @@ def _judge(
     if not len(records):
         return None
     rows = []
-    predictor = Predictor(checkpoint, device)
+    predictor = TorchPredictor(checkpoint, device)
     mine = records.paths()[ranks.rank :: ranks.world]
     for prediction in predictor.file_outputs(mine, workers=workers or cpu_count()):
         if prediction.logits is None:
@@ -419,7 +419,7 @@ def _write_run(
     write_text(run / "recipe.yaml", yaml.safe_dump(ready.recipe.plain(), sort_keys=False))
     on_gpu = ready.device.type == "cuda"
     facts: Mapping[str, Any] = {
-        "facecheck": facecheck.__version__,
+        "facecheck": VERSION,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "timm": timm.__version__,

@@ -13,10 +13,12 @@ from scipy import stats
 
 from facecheck.core.errors import ConfigError, FacecheckError, UsageError
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
+from facecheck.evaluation.studies.runs import Run
 from facecheck.evaluation.studies.spec import load_study, study_names
-from facecheck.evaluation.studies.study import Run, StudyResult, study
-from facecheck.evaluation.studies.tables import student_interval
+from facecheck.evaluation.studies.study import StudyResult, study
+from facecheck.evaluation.studies.summary import student_interval
 from facecheck.model.metrics import wilson
+from facecheck.report.study_page import study_page
 from facecheck.training.recipe import Recipe
 from tests.conftest import SMALL
 
@@ -84,7 +86,7 @@ def test_each_run_is_kept_with_its_figures(finished: tuple[Path, StudyResult]) -
         assert row["judge"]["sketch"] == row["by_kind"]["sketch"]
 
 
-def test_tables_and_page_tell_what_the_runs_come_to(finished: tuple[Path, StudyResult]) -> None:
+def test_the_table_tells_what_the_runs_come_to(finished: tuple[Path, StudyResult]) -> None:
     folder, result = finished
     out = folder / "out"
     table = pl.read_csv(out / "table.csv")
@@ -99,13 +101,19 @@ def test_tables_and_page_tell_what_the_runs_come_to(finished: tuple[Path, StudyR
         kinds = [run.by_kind["photo"] for run in runs]
         assert line["top1_photo"] == pytest.approx(sum(kinds) / 2, abs=1e-6)
     assert table["paper"].to_list() == [None, 0.7675]
-    readme = (out / "README.md").read_text()
-    markdown = (out / "table.md").read_text()
+
+
+def test_the_page_tells_what_the_runs_come_to(finished: tuple[Path, StudyResult]) -> None:
+    folder, result = finished
+    page = study_page(load_study(folder / "spec.yaml"), result)
+    readme = page.read_text()
+    markdown = (page.parent / "table.md").read_text()
     assert markdown in readme + "\n"
     assert "slow \\| steady" in markdown
     for part in ("# Two rates", "Does the rate matter?", "![Two rates](plot.png)", "76.75",
                  "nothing of this.", f"facecheck study {folder / 'spec.yaml'}"):  # fmt: skip
         assert part in readme
+    assert (page.parent / "plot.png").stat().st_size
 
 
 def test_the_resolved_spec_is_the_same_study(finished: tuple[Path, StudyResult]) -> None:

@@ -31,11 +31,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import facecheck
 from facecheck.core.errors import FacecheckError, ImageError
 from facecheck.core.files import path_text
 from facecheck.core.labels import Status
 from facecheck.core.parallel import cpu_count
+from facecheck.core.version import PACKAGE, VERSION
 from facecheck.engines.load import load_predictor
 from facecheck.model.checkpoint import Header
 from facecheck.model.predict import Predictor
@@ -129,7 +129,7 @@ def _connect(address: str, cores: int) -> None:
     import ray
 
     local = {"num_cpus": cores, "include_dashboard": False} if address == "local" else {}
-    home = Path(facecheck.__file__).parents[1]
+    home = PACKAGE.parent
     try:
         _reach(address)
         # From elsewhere: Ray lets workers import from the current folder first, and that may hold
@@ -202,7 +202,7 @@ class _Setup:
 
 def _setup(work: Work, checkpoint: Path, device: str) -> _Setup:
     return _Setup(
-        version=facecheck.__version__,
+        version=VERSION,
         folder=Path.cwd(),
         model={file.suffix: file.read_bytes() for file in _files_of(checkpoint)},
         suffix=checkpoint.suffix,
@@ -274,7 +274,7 @@ def _finished(chunk: Chunk, reference: Any) -> tuple[Chunk, Rows]:
             raise error.cause from None
         if "No module named" in str(error.cause):
             raise FacecheckError(
-                f"a worker cannot import facecheck {facecheck.__version__} "
+                f"a worker cannot import facecheck {VERSION} "
                 f"({_line(error.cause)}): install it on every node, with the extra ray"
             ) from None
         raise
@@ -366,9 +366,9 @@ def _worker(reference: Any) -> _Worker:
     import ray
 
     setup: _Setup = ray.get(reference)
-    if setup.version != facecheck.__version__:
+    if setup.version != VERSION:
         raise FacecheckError(
-            f"the worker on {socket.gethostname()} has facecheck {facecheck.__version__}, and this "
+            f"the worker on {socket.gethostname()} has facecheck {VERSION}, and this "
             f"machine {setup.version}: install the same on every node"
         )
     in_folder = False
