@@ -34,11 +34,11 @@ commands:
 
 # Build the documentation site into site/; any broken link fails. Needs no network.
 docs:
-    mkdocs build --strict
+    NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 
 # Serve the documentation site while it is edited.
 serve:
-    mkdocs serve
+    NO_MKDOCS_2_WARNING=1 mkdocs serve
 
 # Measure one of benchmarks/: `just bench scan --help`.
 bench name *arguments:
@@ -49,7 +49,7 @@ coverage *arguments:
     coverage erase
     coverage run -m pytest "$@"
     coverage combine --quiet
-    requirements/coverage_by_room.py
+    .ci/coverage_by_room.py
 
 # Move requirements/tested.txt to the newest releases. Then: `.ci/run`, and commit if it passes.
 lock:

@@ -63,11 +63,23 @@ def test_every_column_of_a_scan_is_documented() -> None:
     assert rows == list(COLUMNS)
 
 
-@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{p.name}" for p in
-                                                       (ROOT / "docs").glob("*.md"))])  # fmt: skip
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+
+
+@pytest.mark.parametrize("page", sorted(str(page.relative_to(ROOT)) for page in PAGES))
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_contributors_are_led_to_files_that_are_there() -> None:
+    named = re.findall(
+        r"`((?:src|tests|docs|requirements|\.github)/[^`\s]*)`",
+        (ROOT / "CONTRIBUTING.md").read_text(),
+    )
+    assert len(named) > 20
+    for path in named:
+        assert (ROOT / path).exists() or "NAME" in path, path
 
 
 def test_ci_runs_the_readmes_command() -> None:
