@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -7,13 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from facecheck.core.manifest import read_manifest
 from facecheck.data import measure as module
 from facecheck.data.index import index
-from facecheck.data.measure import Journal, Stamp, measure, stamp
+from facecheck.data.measure import Measurements, Stamp, measure, stamp
 from facecheck.data.options import IndexOptions
 
 
@@ -60,7 +62,7 @@ def test_changed_new_and_removed_files_are_noticed(raw: Path, decoded: list[str]
     result = index([raw], out, IndexOptions(overwrite=True))
     assert sorted(Path(path).name for path in decoded) == ["000.png", "new.png"]
     assert result.records == 36
-    assert len(Journal(raw.parent / "m.hashes.jsonl").read()) == 36
+    assert len(Measurements(raw.parent / "m.hashes.jsonl").read()) == 36
 
 
 def test_verify_finds_a_change_that_size_and_time_hide(raw: Path, decoded: list[str]) -> None:
@@ -78,17 +80,17 @@ def test_verify_finds_a_change_that_size_and_time_hide(raw: Path, decoded: list[
     assert decoded == [str(bitmap)]
 
 
-def test_another_policy_measures_anew(
+def test_another_policy_measures_again(
     raw: Path, decoded: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = raw.parent / "m.csv"
     index([raw], out)
     decoded.clear()
     monkeypatch.setattr(module, "POLICY", "another")
-    assert Journal(raw.parent / "m.hashes.jsonl").read().height == 0
+    assert Measurements(raw.parent / "m.hashes.jsonl").read().height == 0
 
 
-def test_a_journal_cut_at_any_byte_is_gone_on_with(raw: Path, decoded: list[str]) -> None:
+def test_a_journal_cut_at_any_byte_is_resumed(raw: Path, decoded: list[str]) -> None:
     out, journal = raw.parent / "m.csv", raw.parent / "m.hashes.jsonl"
     index([raw], out)
     whole, manifest = journal.read_bytes(), out.read_bytes()
@@ -96,14 +98,50 @@ def test_a_journal_cut_at_any_byte_is_gone_on_with(raw: Path, decoded: list[str]
         journal.write_bytes(whole[:cut])
         decoded.clear()
         index([raw], out, IndexOptions(overwrite=True))
-        assert len(decoded) == 36 - whole[: cut + 1].count(b"\n")
+        assert len(decoded) == 36 - whole[:cut].count(b"\n")
         assert out.read_bytes() == manifest
     journal.write_text("no journal\n{}\n")
     index([raw], out, IndexOptions(overwrite=True))
     assert out.read_bytes() == manifest
 
 
-def test_a_killed_index_is_gone_on_with(raw: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [{"mtime_ns": 2**63}, {"width": "wide"}, {"phash": None}],
+)
+def test_a_bad_line_of_the_journal_is_counted_and_its_file_measured_again(
+    raw: Path, decoded: list[str], change: dict[str, Any]
+) -> None:
+    out, journal = raw.parent / "m.csv", raw.parent / "m.hashes.jsonl"
+    index([raw], out)
+    manifest = out.read_bytes()
+    first, *others = journal.read_text().splitlines()
+    bad = {**json.loads(first), **change}
+    journal.write_text("\n".join([json.dumps(bad), *others, ""]))
+    measurements = Measurements(journal)
+    assert measurements.read().height == 35
+    assert measurements.dropped == 1
+    decoded.clear()
+    assert index([raw], out, IndexOptions(overwrite=True)).dropped == 1
+    assert decoded == [bad["path"]]
+    assert out.read_bytes() == manifest
+    assert index([raw], out, IndexOptions(overwrite=True)).dropped == 0
+
+
+def test_a_file_of_the_year_2300_is_indexed_like_any_other(raw: Path, decoded: list[str]) -> None:
+    out = raw.parent / "m.csv"
+    file = raw / "photo" / "drawn-photo" / "000.png"
+    os.utime(file, (10413792000, 10413792000))
+    assert index([raw], out).records == 36
+    decoded.clear()
+    index([raw], out, IndexOptions(overwrite=True))
+    assert decoded == []
+    os.utime(file, (1, 1))
+    assert index([raw], out, IndexOptions(overwrite=True)).records == 36
+    assert decoded == [str(file)]
+
+
+def test_a_killed_index_is_resumed(raw: Path) -> None:
     out, journal = raw.parent / "m.csv", raw.parent / "m.hashes.jsonl"
     for number in range(40):
         shutil.copytree(raw / "photo" / "drawn-photo", raw / "photo" / f"copy{number}")

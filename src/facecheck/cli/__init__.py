@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +31,8 @@ from facecheck.cli import (
     study,
     train,
 )
-from facecheck.core.errors import FacecheckError
+from facecheck.core.errors import FacecheckError, FacecheckWarning
+from facecheck.core.text import printable
 from facecheck.core.version import VERSION
 
 
@@ -149,12 +152,23 @@ def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _show_warning(
+    otherwise: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any
+) -> None:
+    """Show a warning of ours as one line on stderr, any other as Python does."""
+    if issubclass(category, FacecheckWarning):
+        sys.stderr.write(f"facecheck: warning: {printable(str(message))}\n")
+    else:
+        otherwise(message, category, *where)
+
+
 def main() -> None:
-    """Run the command line; what the user can mend is one line on stderr."""
+    """Run the command line; what the user can fix is one line on stderr."""
+    warnings.showwarning = partial(_show_warning, warnings.showwarning)
     try:
         app(prog_name="facecheck")
     except FacecheckError as error:
-        sys.stderr.write(f"facecheck: {error}\n")
+        sys.stderr.write(f"facecheck: {printable(str(error))}\n")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.stderr.write("facecheck: interrupted; what was written is kept\n")

@@ -16,11 +16,13 @@ import typer
 from facecheck.core.jsonable import plain
 from facecheck.core.options import Options, option
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.text import printable, printable_json
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
+    from rich.segment import Segment
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
@@ -83,13 +85,28 @@ def show(
 ) -> None:
     """Print one result on stdout: as JSON, as a table, or not at all."""
     if as_json:
-        sys.stdout.write(json.dumps(plain(result), indent=2, ensure_ascii=False) + "\n")
+        text = json.dumps(plain(result), indent=2, ensure_ascii=False)
+        sys.stdout.write(printable_json(text) + "\n")
     elif not quiet:
         from rich.console import Console
 
         # Piped tables keep their columns: a narrow default would fold them.
         width = None if sys.stdout.isatty() else 160
-        Console(highlight=False, width=width).print(render(result))
+        Console(highlight=False, width=width).print(Printable(render(result)))
+
+
+class Printable:
+    """What it is made of, for Rich, with control characters of strangers' names escaped."""
+
+    def __init__(self, inner: RenderableType) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self._inner, options):
+            if segment.control:  # Rich's own, such as the colours of a terminal
+                yield segment
+            else:
+                yield segment._replace(text=printable(segment.text, keep="\n"))
 
 
 class Bars:

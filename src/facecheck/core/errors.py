@@ -1,4 +1,4 @@
-"""The errors facecheck raises for what its user can mend.
+"""The errors facecheck raises for what its user can fix, and how an error becomes a line.
 
     FacecheckError             exit code 1
     ├── UsageError             exit code 2: an argument, option or setting that cannot be
@@ -7,9 +7,9 @@
     ├── ManifestError          a table of records that is not what a step needs
     ├── SourceError            a dataset that cannot be fetched or unpacked
     ├── CheckpointError        weights or a checkpoint that cannot be used
-    └── TrainingError          a training that cannot start or go on
+    └── TrainingError          a training that cannot start or resume
 
-Each message is one line that says what is wrong, where, and how to mend it. The command line
+Each message is one line that says what is wrong, where, and how to fix it. The command line
 prints it alone; anything else that is raised is a bug and shows its traceback.
 """
 
@@ -18,9 +18,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from facecheck.core.text import printable
+
 
 class FacecheckError(Exception):
-    """Something the user can mend. ``exit_code`` is what the command line returns for it."""
+    """Something the user can fix. ``exit_code`` is what the command line returns for it."""
 
     exit_code = 1
 
@@ -52,7 +54,22 @@ class CheckpointError(FacecheckError):
 
 
 class TrainingError(FacecheckError):
-    """A training cannot start with this data, or cannot go on."""
+    """A training cannot start with this data, or cannot be resumed."""
+
+
+class FacecheckWarning(UserWarning):
+    """Something the user should know that stops nothing; the command line shows it as a line."""
+
+
+def reason(error: BaseException) -> str:
+    """Return why ``error`` was raised, as one printable line of at most 200 characters.
+
+    It is the operating system's reason without the file's name, or the first line of the message;
+    of an error without a message the name of its type.
+    """
+    told = error.strerror if isinstance(error, OSError) else None
+    lines = (line.strip() for line in str(told or error).splitlines())
+    return printable(next(filter(None, lines), type(error).__name__))[:200]
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:

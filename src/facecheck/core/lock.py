@@ -1,75 +1,86 @@
-"""One process at a time for one output, told who the other is."""
+"""One process at a time for one output; the second is told who the first is."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
-import sys
+import time
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from facecheck.core.errors import FacecheckError
+from facecheck.core.errors import FacecheckError, FacecheckWarning, reason
 from facecheck.core.files import path_text
+from facecheck.core.text import printable
 
-if sys.platform == "win32":
-    import msvcrt
-
-    def _try_lock(handle: int) -> None:
-        # Far behind the text: Windows would not let the other process read what is locked.
-        os.lseek(handle, 1 << 30, os.SEEK_SET)
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        os.lseek(handle, 0, os.SEEK_SET)
-
-else:
-    import fcntl
-
-    def _try_lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+_TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN}
 
 
 @contextmanager
-def only_one(path: Path, what: str) -> Iterator[None]:
-    """Hold the lock file ``path`` while the block runs; it is removed at the end.
+def only_one(output: Path, *, wait: float = 2.0) -> Iterator[None]:
+    """Keep other processes out of ``output`` while the block runs.
 
-    The kernel lets go of the lock when the process dies, however it dies: a file that is left
-    behind locks nothing. On network file systems it is as good as their ``flock``.
+    The lock is a file beside it, ``<name>.lock``, or ``.facecheck.lock`` in it if it is a folder.
+    It holds the process and the machine of who has it, and is removed at the end. The kernel frees
+    the lock when the process dies, however it dies: a file that is left behind locks nothing. On
+    a network file system it is as good as that system's ``flock``; where there is none at all,
+    the block runs unprotected, after a :class:`FacecheckWarning`.
 
     Args:
-        path: the lock file. It holds the process and the machine of who has it.
-        what: what is locked, for the message.
+        output: the file or folder that is about to be written. Its parent is made if needed.
+        wait: how long to wait for another process that has it, in seconds.
 
     Raises:
-        FacecheckError: another process holds it.
-        OSError: the file cannot be made.
+        FacecheckError: another process still has it.
+        OSError: the lock file cannot be made.
     """
-    handle = _lock(path, what)
+    path = (
+        output / ".facecheck.lock" if output.is_dir() else output.with_name(f"{output.name}.lock")
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = _locked(path, output, time.monotonic() + wait)
     try:
         os.truncate(handle, 0)
-        os.write(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
-        if sys.platform == "win32":  # which removes no open file
-            os.close(handle)
-            path.unlink(missing_ok=True)
-        else:
-            path.unlink(missing_ok=True)
-            os.close(handle)
-
-
-def _lock(path: Path, what: str) -> int:
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            _try_lock(handle)
-        except OSError:
-            owner = os.read(handle, 500).decode("utf-8", "replace").strip()
-            os.close(handle)
-            raise FacecheckError(
-                f"{what} is being written by {owner or 'another process'}: wait for it, or name "
-                f"another output ({path_text(path)} is the lock)"
-            ) from None
-        # The one before may have removed the file between our opening and locking it.
-        if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-            return handle
+        path.unlink(missing_ok=True)
         os.close(handle)
+
+
+def _locked(path: Path, output: Path, until: float) -> int:
+    """Return an open handle on the lock file, which nobody else holds."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                _warn_unprotected(output, error)
+                return handle
+            owner = printable(os.pread(handle, 500, 0).decode("utf-8", "replace").strip())
+            os.close(handle)
+            if time.monotonic() >= until:
+                raise FacecheckError(
+                    f"{path_text(output)} is being written by {owner or 'another process'}: wait "
+                    f"until it ends, or name another output ({path_text(path)} is the lock)"
+                ) from None
+            time.sleep(0.05)
+            continue
+        # The one before may have removed the file between our opening and locking it.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        os.close(handle)
+
+
+def _warn_unprotected(output: Path, error: OSError) -> None:
+    warnings.warn(
+        f"{path_text(output)}: its file system has no locks ({reason(error)}), so nothing stops a "
+        "second facecheck from writing it: run one at a time",
+        FacecheckWarning,
+        stacklevel=5,
+    )

@@ -21,7 +21,7 @@ from facecheck.core.manifest import (
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.tree import walk_files
-from facecheck.data.measure import HASH_SIDE, Journal, Stamp, stamp
+from facecheck.data.measure import HASH_SIDE, Measurements, Stamp, stamp
 from facecheck.data.options import IndexOptions
 from facecheck.data.sources.marker import HIDDEN, rules_by_folder
 from facecheck.data.sources.rules import Placement, extra_columns, place
@@ -39,6 +39,7 @@ class IndexResult:
         ignored: files whose names do not end like an image's.
         by_source: images by (kind, source).
         reasons: rejected files by reason.
+        dropped: damaged lines of the journal; their files were decoded again.
     """
 
     manifest: Path
@@ -48,6 +49,7 @@ class IndexResult:
     ignored: int
     by_source: Mapping[tuple[str, str], int]
     reasons: Mapping[str, int]
+    dropped: int = 0
 
 
 def index(
@@ -101,7 +103,9 @@ def index(
         else:
             reason = "the file name is not UTF-8: rename it"
             unnameable.append((path_text(found.path), reason))
-    measured = _measure(nameable, out, options.verify, options.workers or cpu_count(), progress)
+    measured, dropped = _measure(
+        nameable, out, options.verify, options.workers or cpu_count(), progress
+    )
     table = pl.DataFrame(
         {
             "path": [str(found.path) for found in nameable],
@@ -144,6 +148,7 @@ def index(
         ignored=ignored,
         by_source={key: by_source[key] for key in sorted(by_source, key=_kinds_in_order)},
         reasons=Counter(rejects["reason"]),
+        dropped=dropped,
     )
 
 
@@ -153,15 +158,20 @@ def _kinds_in_order(key: tuple[str, str]) -> tuple[int, str]:
 
 def _measure(
     listed: Sequence[_Listed], out: Path, verify: bool, workers: int, progress: Progress
-) -> pl.DataFrame:
-    """Return the measurement of every file, from the journal where that is still true."""
-    journal = Journal(out.with_name(f"{out.stem}.hashes.jsonl"))
+) -> tuple[pl.DataFrame, int]:
+    """Return every file's measurement, and how many lines of the journal were bad.
+
+    What the journal knows of a file is taken from there while the file is unchanged.
+    """
+    journal = Measurements(out.with_name(f"{out.stem}.hashes.jsonl"))
     stamps = [stamp(found.path) for found in listed]
+    before = journal.read()
+    dropped = journal.dropped
     known = {
         Stamp(path, size, changed): digest
-        for path, size, changed, digest in journal.read()
-        .select("path", "bytes", "mtime_ns", "sha256")
-        .iter_rows()
+        for path, size, changed, digest in before.select(
+            "path", "bytes", "mtime_ns", "sha256"
+        ).iter_rows()
     }
     todo = stamps if verify else [file for file in stamps if file not in known]
     digests = {file.path: known[file] for file in todo if file in known}
@@ -171,9 +181,9 @@ def _measure(
         progress(done, len(stamps))
     found = journal.read()
     current = found.filter(pl.col("path").is_in([file.path for file in stamps]))
-    if current.height < found.height:
+    if current.height < found.height or dropped:
         journal.keep(current)
-    return current
+    return current, dropped
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What index must know of a file's content, and a journal of it that outlives a kill.
+"""What index needs of a file's content, and a journal of it that survives a kill.
 
 The journal is a file of JSON lines beside the manifest. A file that has the size and the time of
 change that the journal knows is not decoded again.
@@ -7,30 +7,36 @@ change that the journal knows is not decoded again.
 from __future__ import annotations
 
 import hashlib
-import io
-import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from facecheck.core.errors import ImageError
-from facecheck.core.files import atomic_path
+from facecheck.core.errors import ImageError, reason
 from facecheck.core.image import DECODE_POLICY, decode, perceptual_hash, pixel_hash
+from facecheck.core.journal import Journal
 from facecheck.core.parallel import chunked, map_ordered
 
 #: The side in pixels that images are decoded for: large JPEGs are hashed at a reduced scale, of
 #: no less than twice this. It is part of the policy, since it can move a hash by a bit or two.
 HASH_SIDE = 128
-#: Entries of another policy are measured anew.
+#: Files measured under another policy are measured again.
 POLICY = f"decode {DECODE_POLICY}, side {HASH_SIDE}, phash 2"
+
+
+#: The largest integer a table holds; in nanoseconds it is in the year 2262.
+LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What tells a file from a changed one: its path, size in bytes, and time of change in ns."""
+    """What tells a file from a changed one: its path, size in bytes, and time of change in ns.
+
+    A time after the year 2262, which the table cannot hold, counts as the last one before it.
+    """
 
     path: str
     bytes: int
@@ -80,7 +86,7 @@ def stamp(path: Path) -> Stamp:
         status = path.stat()
     except OSError:
         return Stamp(str(path), 0, 0)
-    return Stamp(str(path), status.st_size, status.st_mtime_ns)
+    return Stamp(str(path), status.st_size, min(status.st_mtime_ns, LARGEST))
 
 
 def measure(file: Stamp, known_sha256: str = "") -> Measured | None:
@@ -88,7 +94,7 @@ def measure(file: Stamp, known_sha256: str = "") -> Measured | None:
     try:
         content = Path(file.path).read_bytes()
     except OSError as error:  # vanished or turned unreadable since it was listed
-        return Measured(**asdict(file), reason=_reason(error))
+        return Measured(**asdict(file), reason=_why_unread(error))
     digest = hashlib.sha256(content).hexdigest()
     if digest == known_sha256:
         return None
@@ -107,50 +113,58 @@ def measure(file: Stamp, known_sha256: str = "") -> Measured | None:
     )
 
 
-def _reason(error: OSError) -> str:
+def _why_unread(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "the file is not there"
     if isinstance(error, PermissionError):
         return "no permission to read the file"
-    return f"cannot be read: {error.strerror or error}"
+    return f"cannot be read: {reason(error)}"
 
 
-def _parse(content: bytes) -> pl.DataFrame:
-    if not content.strip():
-        return pl.DataFrame(schema=_SCHEMA)
-    return pl.read_ndjson(io.BytesIO(content), schema=_SCHEMA)
+def _measured(value: Any) -> Measured:
+    """Return the measurement that a line of the journal holds.
+
+    Raises:
+        TypeError: it is not one, or a field is of another type.
+        ValueError: a number is too large for the table, or a text no table can hold.
+    """
+    row = Measured(**value)
+    for name, found in vars(row).items():
+        if name in _NUMBERS:
+            if type(found) is not int:
+                raise TypeError(name)
+            if abs(found) > LARGEST:
+                raise ValueError(name)
+        else:
+            found.encode()
+    return row
 
 
-def _is_measurement(line: bytes) -> bool:
-    try:
-        Measured(**json.loads(line))
-    except (ValueError, TypeError):
-        return False
-    return True
+class Measurements:
+    """The measurements of one manifest's files, each written as soon as it is made.
 
-
-class Journal:
-    """The measurements of one manifest's files, each written as soon as it is made."""
+    Attributes:
+        dropped: lines of the journal that were no measurement; their files are measured again.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._journal = Journal(path, _measured)
+        self.dropped = 0
 
     def read(self) -> pl.DataFrame:
-        """Return what is known under the present policy, the latest measurement of each file.
+        """Return what is known under the present policy, the latest measurement of each file."""
+        return self._table().filter(pl.col("policy") == POLICY).unique("path", keep="last")
 
-        Lines that are no measurement, such as a last one cut short by a kill, are passed over.
-        """
-        try:
-            content = self.path.read_bytes()
-        except OSError:
-            content = b""
-        try:
-            frame = _parse(content)
-        except pl.exceptions.PolarsError:
-            lines = content.split(b"\n")
-            frame = _parse(b"\n".join(line for line in lines if _is_measurement(line)))
-        latest = frame.filter(pl.col("policy") == POLICY).unique("path", keep="last")
-        return latest.filter(pl.col("reason").is_not_null())
+    def _table(self) -> pl.DataFrame:
+        # Polars reads a journal of a million lines in a second, but none that has a bad line.
+        with suppress(pl.exceptions.PolarsError):
+            frame = pl.read_ndjson(self._journal.text(), schema=_SCHEMA)
+            if not sum(frame.null_count().row(0)):
+                self.dropped = 0
+                return frame
+        frame = pl.DataFrame([vars(row) for row in self._journal.values()], schema=_SCHEMA)
+        self.dropped = self._journal.dropped
+        return frame
 
     def measure(
         self, files: Iterable[Stamp], known: Mapping[str, str], *, workers: int
@@ -162,8 +176,6 @@ class Journal:
             known: the sha256 by path of files whose bytes decide whether they are decoded.
             workers: decoding threads.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._end_broken_line()
         # A few files a task: handing over each one alone costs a tenth of the time.
         batches = map_ordered(
             lambda batch: [measure(file, known.get(file.path, "")) for file in batch],
@@ -171,26 +183,11 @@ class Journal:
             workers=workers,
             ahead=8,
         )
-        with self.path.open("a", encoding="utf-8") as stream:
+        with self._journal:
             for batch in batches:
-                for row in batch:
-                    if row is not None:
-                        stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-                stream.flush()
+                self._journal.append(*(asdict(row) for row in batch if row is not None))
                 yield from (None for _ in batch)
 
-    def _end_broken_line(self) -> None:
-        """Keep a line that a kill cut short apart from the ones that follow."""
-        if not self.path.exists():
-            return
-        with self.path.open("rb+") as stream:
-            if not stream.seek(0, os.SEEK_END):
-                return
-            stream.seek(-1, os.SEEK_END)
-            if stream.read(1) != b"\n":
-                stream.write(b"\n")
-
     def keep(self, frame: pl.DataFrame) -> None:
-        """Write the journal anew with these measurements alone, atomically."""
-        with atomic_path(self.path) as temporary:
-            frame.select(list(_SCHEMA)).write_ndjson(temporary)
+        """Replace the journal, atomically, by one with these measurements alone."""
+        self._journal.replace(frame.select(list(_SCHEMA)).iter_rows(named=True))

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from facecheck.core.errors import FacecheckError, TrainingError
 from facecheck.core.files import path_text, sha256_file
+from facecheck.core.journal import Journal
 from facecheck.core.labels import KINDS, Kind, Verdict
 from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.core.parallel import Progress, silent
@@ -142,7 +144,9 @@ def leave_one_out(
     data = read_manifest(manifest).of_sources(recipe.sources)
     judged = split_records(manifest, split, recipe.sources).sampled(per_source)
     key = _key(manifest, recipe, split, per_source)
-    finished = _finished(folder / RESULTS, key)
+    results = Journal(folder / RESULTS, _finished_row)
+    stored = (row for made_from, row in results.values() if made_from == key)
+    finished = {f"{row.kind}/{row.source}": row for row in stored}
     sources = _sources(data)
     chosen = _sources(data.of_sources(left_out))
     rows, skipped, resumed = [], [], 0
@@ -177,7 +181,9 @@ def leave_one_out(
                 judged,
                 device,
             )
-            _append(folder / RESULTS, key, row)
+            with results:
+                line = {**asdict(row), "checkpoint": str(row.checkpoint)}
+                results.append({"made_from": key, **line}, sync=True)
             rows.append(row)
     if not rows:
         told = "; ".join(f"{name}: {why}" for name, why in skipped)
@@ -315,25 +321,9 @@ def _key(manifest: Path, recipe: Recipe, split: str, per_source: int) -> str:
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 
-def _finished(path: Path, key: str) -> dict[str, LeftOut]:
-    """Return the finished rows of these inputs; a line cut short by a kill is none."""
-    rows = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            stored = json.loads(line)
-        except ValueError:
-            continue
-        if stored.pop("made_from") == key:
-            low, high = stored["interval"]
-            row = LeftOut(
-                **{**stored, "interval": (low, high), "checkpoint": Path(stored["checkpoint"])}
-            )
-            rows[f"{row.kind}/{row.source}"] = row
-    return rows
-
-
-def _append(path: Path, key: str, row: LeftOut) -> None:
-    line = json.dumps({"made_from": key, **asdict(row)}, default=str)
-    cut = path.is_file() and not path.read_bytes().endswith(b"\n")
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(("\n" if cut else "") + line + "\n")
+def _finished_row(stored: Any) -> tuple[str, LeftOut]:
+    """Return what a line of ``results.jsonl`` was made from, and its row."""
+    made_from = stored.pop("made_from")
+    low, high = stored["interval"]
+    row = {**stored, "interval": (low, high), "checkpoint": Path(stored["checkpoint"])}
+    return made_from, LeftOut(**row)

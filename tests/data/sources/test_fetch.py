@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TypedDict
 import pytest
 
 from facecheck.core.errors import FacecheckError, SourceError, UsageError
+from facecheck.core.lock import only_one
 from facecheck.core.manifest import read_manifest
 from facecheck.core.tree import walk_files
 from facecheck.data.options import CatalogOptions
@@ -278,14 +280,9 @@ def test_names_that_had_to_change_are_listed(drawn: Path, tmp_path: Path, places
 
 
 def test_two_fetches_to_one_root_do_not_meet(drawn: Path, places: Places) -> None:
-    import fcntl
-
-    hidden = places["root"] / ".facecheck"
-    hidden.mkdir(parents=True)
-    with (hidden / "busy").open("w") as claim:
-        fcntl.flock(claim, fcntl.LOCK_EX)
-        with pytest.raises(SourceError, match="another facecheck fetch"):
-            fetch(origin=drawn, **places)
+    places["root"].mkdir(parents=True)
+    with only_one(places["root"]), pytest.raises(FacecheckError, match=rf"process {os.getpid()}"):
+        fetch(origin=drawn, **places)
 
 
 def test_the_plan_says_what_a_fetch_would_take(tmp_path: Path) -> None:

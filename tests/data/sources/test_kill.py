@@ -111,7 +111,7 @@ def run_again(server: StubServer, name: str, tmp_path: Path) -> dict[str, str]:
         )
     assert result.sources[0].marker.files == 412
     assert sorted(path.name for path in (root / ".facecheck").iterdir()) == [
-        "busy", "downloads", f"{name}.json", "staging",
+        "downloads", f"{name}.json", "staging",
     ]  # fmt: skip
     assert not list((root / ".facecheck" / "downloads").iterdir())
     assert not list((root / ".facecheck" / "staging").iterdir())

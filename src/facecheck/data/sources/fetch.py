@@ -14,13 +14,11 @@ step can be killed at any byte:
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -30,6 +28,7 @@ import polars as pl
 from facecheck.core.errors import FacecheckError, SourceError, UsageError
 from facecheck.core.files import path_text, require_space
 from facecheck.core.labels import check_kind
+from facecheck.core.lock import only_one
 from facecheck.core.manifest import write_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.tree import walk_files
@@ -208,9 +207,10 @@ def fetch(
     Raises:
         UsageError: a name is unknown, ``origin`` is missing or is neither folder nor archive, or
             options contradict each other.
-        SourceError: the only source asked for could not be fetched, or the raw folder is busy.
-            Of several, those that fail are told in the result.
-        FacecheckError: as :func:`index` and :func:`dedup`.
+        SourceError: the only source asked for could not be fetched. Of several, those that fail
+            are in the result.
+        FacecheckError: another process fetches to ``root``; or as :func:`index` and
+            :func:`dedup`.
     """
     tasks = _tasks(names, options)
     root = options.root
@@ -219,7 +219,8 @@ def fetch(
         *(retry or Retry(), download_progress),
     )
     root.mkdir(parents=True, exist_ok=True)
-    with _claimed(root):
+    (root / HIDDEN).mkdir(exist_ok=True)
+    with only_one(root):
         fetched, failed = _fetch_all(tasks, settings, options.jobs)
     if len(tasks) == 1 and failed:
         raise next(iter(failed.values()))
@@ -295,22 +296,6 @@ def _unnamed(origin: Path, handles: tuple[str, ...], kind: str | None, source: s
     # The place in the name keeps two fetches of one folder under different kinds apart.
     digest = hashlib.sha256(f"{content} {kind} {source}".encode()).hexdigest()[:16]
     return _Task(f"local-{digest}", entry)
-
-
-@contextmanager
-def _claimed(root: Path) -> Iterator[None]:
-    """Keep other fetches out of ``root``; the claim ends with the process, however it ends."""
-    hidden = root / HIDDEN
-    hidden.mkdir(exist_ok=True)
-    with (hidden / "busy").open("w") as claim:
-        try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SourceError(
-                f"{path_text(root)}: another facecheck fetch is at work here: wait for its end, "
-                "or fetch to another --root"
-            ) from None
-        yield
 
 
 def _fetch_all(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from facecheck.core.errors import UsageError
-from facecheck.core.files import path_text, write_text
+from facecheck.core.files import path_text
+from facecheck.core.journal import Journal
 from facecheck.evaluation.studies.spec import judged_names
 from facecheck.training.recipe import Recipe
 
@@ -84,13 +84,12 @@ def read_runs(out: Path, judge: Iterable[str]) -> dict[tuple[str, int], Run]:
                 "another --out"
             )
         return {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        runs = [Run(**json.loads(line)) for line in lines]
-    except (OSError, ValueError, TypeError):
+    stored = journal(out)
+    runs = stored.values()
+    if stored.dropped and not runs:
         raise UsageError(
             f"{path_text(path)}: not the results of a study by this version: choose another --out"
-        ) from None
+        )
     return {
         (run.variant, run.seed): replace(run, judge=judged_shares(run.by_source, judge))
         for run in runs
@@ -116,9 +115,9 @@ def require_same(run: Run, recipe: Recipe, sha256: str, out: Path) -> None:
         )
 
 
-def write_runs(out: Path, runs: Iterable[Run]) -> None:
-    """Write all finished runs: the whole small file, so that no interruption cuts a line."""
-    write_text(out / RESULTS, "".join(json.dumps(asdict(run)) + "\n" for run in runs))
+def journal(out: Path) -> Journal[Run]:
+    """Return the journal of the finished runs of the study in ``out``."""
+    return Journal(out / RESULTS, lambda value: Run(**value))
 
 
 def judged_shares(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -17,10 +17,10 @@ from facecheck.core.parallel import Progress, silent
 from facecheck.evaluation.evaluate import EvaluateResult, evaluate
 from facecheck.evaluation.studies.runs import (
     Run,
+    journal,
     judged_shares,
     read_runs,
     require_same,
-    write_runs,
 )
 from facecheck.evaluation.studies.spec import Study, Variant, judged_names
 from facecheck.evaluation.studies.summary import VariantRow, summarise_variant, write_summary
@@ -103,9 +103,8 @@ def study(
     for variant, recipe in planned:
         if run := done.get((variant.name, recipe.seed)):
             require_same(run, recipe, sha256, out)
-    out.mkdir(parents=True, exist_ok=True)
-    write_runs(out, done.values())
-    write_text(out / "study.yaml", yaml.safe_dump(spec.plain(), sort_keys=False))
+    with journal(out):  # which makes the folder, and marks it
+        write_text(out / "study.yaml", yaml.safe_dump(spec.plain(), sort_keys=False))
     trained = 0
     for number, (variant, recipe) in enumerate(planned):
         progress(number, len(planned))
@@ -115,7 +114,8 @@ def study(
             spec, variant, recipe, manifest, out / "runs", sha256, keep_checkpoints, device, workers
         )
         done[variant.name, recipe.seed] = run
-        write_runs(out, done.values())
+        with journal(out) as results:
+            results.append(asdict(run), sync=True)
         trained += 1
         on_run(run)
     progress(len(planned), len(planned))

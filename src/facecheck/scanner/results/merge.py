@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite, sha256_file
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
@@ -79,16 +79,14 @@ def merge(
     total = sum(int(metas[part]["items"]) for part in parts)
     rows = _merged(ordered, columns, total, progress)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        lock = only_one(out.with_name(f"{out.name}.lock"), path_text(out))
-        with lock, atomic_path(out) as made:
+        with only_one(out), atomic_path(out) as made:
             count = write_rows(made, rows, columns, file_format, raw_paths=meta["raw_paths"])
             facts = {key: value for key, value in meta.items() if key not in _OWN}
             counts = {"items": total, "rows": count}
             write_meta(out, made, {**facts, "shard": None, "format": file_format, **counts})
     except OSError as error:
         raise FacecheckError(
-            f"{path_text(out)}: cannot be written ({error.strerror or error}): check the folder"
+            f"{path_text(out)}: cannot be written ({reason(error)}): check the folder"
         ) from None
     return MergeResult(out=out, parts=tuple(ordered), files=total, rows=count)
 

@@ -12,7 +12,6 @@ import errno
 import filecmp
 import hashlib
 import io
-import json
 import os
 import shutil
 from collections import Counter
@@ -21,10 +20,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, count, groupby
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from facecheck.core.errors import FacecheckError, ImageError, UsageError
+from facecheck.core.errors import FacecheckError, ImageError, UsageError, reason
 from facecheck.core.files import name_text, named_path, path_text, sha256_file
+from facecheck.core.journal import Journal
 from facecheck.core.labels import Verdict
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
@@ -119,7 +119,7 @@ def place(
     tally = _Tally()
     try:
         to.mkdir(parents=True, exist_ok=True)
-        with only_one(to / ".facecheck.lock", path_text(to)):
+        with only_one(to):
             journal = results.with_name(f"{results.name}.placed.jsonl")
             head = {
                 "results": sha256_file(results),
@@ -128,18 +128,18 @@ def place(
                 "verdicts": sorted(verdicts),
             }
             wanted = frozenset(verdicts) or VERDICTS
-            with _Journal(journal, head) as planned:
+            with _Plan(journal, head) as plan:
                 for done, (name, verdict) in enumerate(_files(results), 1):
                     if verdict in wanted:
                         file = _File(name, to / verdict, roots)
-                        tally.note(verdict, *_place_one(file, planned, move=move))
+                        tally.note(verdict, *_place_one(file, plan, move=move))
                     else:
                         tally.note("", _LEFT)
                     progress(done, None)
     except OSError as error:
         raise FacecheckError(
-            f"{path_text(to)}: files cannot be placed there ({error.strerror or error}): mend that "
-            "and run again, it goes on"
+            f"{path_text(to)}: files cannot be placed there ({reason(error)}): fix that and "
+            "run the same command again to resume"
         ) from None
     return PlaceResult(
         to=to,
@@ -202,61 +202,61 @@ class _File:
         return self.folder.joinpath(*parts or ["unnamed"])
 
 
-class _Journal:
-    """Where files go: a line for each file in the order of the results, read in step with them."""
+class _Plan:
+    """Where files go: an entry for each file in the order of the results, read in step with them.
+
+    An entry is written before its file is touched. Of moves the disk has it by then: after a power
+    cut nothing else would say where an original went.
+    """
 
     def __init__(self, path: Path, head: Mapping[str, object]) -> None:
-        first = _line(head)
-        if not path.exists() or _first_line(path) != first:
-            path.write_bytes(first)
-        # Not buffered: a line must be out before the file it speaks of is touched.
-        self._file = path.open("ab", buffering=0)
-        self._reader = path.open("rb")
-        self._reader.readline()
+        self._journal: Journal[tuple[str, str]] = Journal(path, _entry)
+        first = self._journal.head()
+        if first is None or first.value != head:
+            self._journal.replace([head])
+            first = self._journal.head()
+        self._end = first.end if first else 0
+        self._sync = bool(head["move"])
+        self._entries = self._journal.entries(self._end)
 
-    def planned(self, name: str) -> str | None:
+    def known(self, name: str) -> str | None:
         """Return what was written for the next file; None if it is its turn to be written."""
-        if self._reader.closed:
+        entry = next(self._entries, None)
+        if entry is None:
             return None
-        before = self._reader.tell()
-        line = self._reader.readline()
-        if line.endswith(b"\n"):
-            written, target = json.loads(line)
-            if written == name:
-                return str(target)
-        self._file.truncate(before)  # what a kill left of a line
-        self._reader.close()
+        if entry.value[0] == name:
+            self._end = entry.end
+            return entry.value[1]
+        self._entries.close()
+        self._journal.truncate(self._end)
         return None
 
-    def plan(self, name: str, target: str) -> None:
-        self._file.write(_line([name, target]))
+    def add(self, name: str, target: str) -> None:
+        self._journal.append([name, target], sync=self._sync)
 
-    def __enter__(self) -> _Journal:
+    def __enter__(self) -> _Plan:
+        self._journal.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._reader.close()
+    def __exit__(self, *error: Any) -> None:
+        self._entries.close()
+        self._journal.__exit__(*error)
 
 
-def _first_line(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return stream.readline()
+def _entry(value: Any) -> tuple[str, str]:
+    name, target = value
+    return str(name), str(target)
 
 
-def _line(value: object) -> bytes:
-    return (json.dumps(value) + "\n").encode()
-
-
-def _place_one(file: _File, journal: _Journal, *, move: bool) -> tuple[str, str]:
+def _place_one(file: _File, plan: _Plan, *, move: bool) -> tuple[str, str]:
     """Put one file in its place; return what came of it, and why it failed."""
     try:
-        planned = journal.planned(file.name)
+        planned = plan.known(file.name)
         fresh = planned is None
         if planned is None:
             inside = move and file.is_inside
             planned = "" if inside else name_text(_free(file, move=move))
-            journal.plan(file.name, planned)
+            plan.add(file.name, planned)
         if not planned:
             return _LEFT, ""
         return _put(file, named_path(planned), fresh=fresh, move=move), ""
@@ -265,7 +265,7 @@ def _place_one(file: _File, journal: _Journal, *, move: bool) -> tuple[str, str]
     except OSError as error:
         if error.errno in _HOPELESS:
             raise
-        return _FAILED, error.strerror or str(error)
+        return _FAILED, reason(error)
 
 
 def _free(file: _File, *, move: bool) -> Path:
@@ -398,10 +398,9 @@ def _same(content: Path | bytes, place: Path, *, quick: bool = False) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make new names outlive a power cut, where the system has a call for it."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """Make new names outlive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -188,7 +188,7 @@ class Sink:
         self._refuse_existing(overwrite=overwrite)
         with _told(out), ExitStack() as opened:
             out.parent.mkdir(parents=True, exist_ok=True)
-            opened.enter_context(only_one(out.with_name(f"{out.name}.lock"), path_text(out)))
+            opened.enter_context(only_one(out))
             # Again: the one that had the lock may have finished meanwhile.
             self._refuse_existing(overwrite=overwrite)
             self._begin(overwrite=overwrite)

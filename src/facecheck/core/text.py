@@ -1,0 +1,42 @@
+"""Text that is safe to show, and numbers as people read them."""
+
+from __future__ import annotations
+
+import re
+
+# What moves the cursor, changes colours or the order of letters, starts a line, or cannot be
+# encoded: C0 and C1 controls, line and paragraph separators, bidirectional marks, and surrogates.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""Return ``text`` with what a terminal would obey, rather than show, escaped as in Python.
+
+    A file name may hold ESC, a newline or a mark that turns letters round: they become ``\x1b``,
+    ``\n`` and ``\u202e``.
+
+    Args:
+        text: what to show; names in it may be a stranger's.
+        keep: characters to leave as they are, such as a newline.
+    """
+    return _UNPRINTABLE.sub(
+        lambda found: found[0] if found[0] in keep else _escaped(found[0]), text
+    )
+
+
+def printable_json(text: str) -> str:
+    r"""Return indented JSON with the same characters escaped as JSON does it: ``\u001b``."""
+    return _UNPRINTABLE.sub(
+        lambda found: "\n" if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """Return a share from 0 to 1 as text such as ``93.42 %``, or a dash for None."""
+    return "-" if share is None else f"{100 * share:.{digits}f} %"
