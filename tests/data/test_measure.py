@@ -122,10 +122,10 @@ def test_a_bad_line_of_the_journal_is_counted_and_its_file_measured_again(
     assert measurements.read().height == 35
     assert measurements.dropped == 1
     decoded.clear()
-    assert index([raw], out, IndexOptions(overwrite=True)).dropped == 1
+    assert index([raw], out, IndexOptions(overwrite=True)).bad_lines == 1
     assert decoded == [bad["path"]]
     assert out.read_bytes() == manifest
-    assert index([raw], out, IndexOptions(overwrite=True)).dropped == 0
+    assert index([raw], out, IndexOptions(overwrite=True)).bad_lines == 0
 
 
 def test_a_file_of_the_year_2300_is_indexed_like_any_other(raw: Path, decoded: list[str]) -> None:

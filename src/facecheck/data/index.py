@@ -39,7 +39,7 @@ class IndexResult:
         ignored: files whose names do not end like an image's.
         by_source: images by (kind, source).
         reasons: rejected files by reason.
-        dropped: damaged lines of the journal; their files were decoded again.
+        bad_lines: damaged lines of the journal; their files were decoded again.
     """
 
     manifest: Path
@@ -49,7 +49,7 @@ class IndexResult:
     ignored: int
     by_source: Mapping[tuple[str, str], int]
     reasons: Mapping[str, int]
-    dropped: int = 0
+    bad_lines: int
 
 
 def index(
@@ -103,7 +103,7 @@ def index(
         else:
             reason = "the file name is not UTF-8: rename it"
             unnameable.append((path_text(found.path), reason))
-    measured, dropped = _measure(
+    measured, bad_lines = _measure(
         nameable, out, options.verify, options.workers or cpu_count(), progress
     )
     table = pl.DataFrame(
@@ -148,7 +148,7 @@ def index(
         ignored=ignored,
         by_source={key: by_source[key] for key in sorted(by_source, key=_kinds_in_order)},
         reasons=Counter(rejects["reason"]),
-        dropped=dropped,
+        bad_lines=bad_lines,
     )
 
 

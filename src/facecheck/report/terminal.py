@@ -95,8 +95,8 @@ def render_index(result: IndexResult) -> RenderableType:
             f"({result.rejects}); {result.ignored:,} other files passed over"
         ),
     ]
-    if result.dropped:
-        parts.append(_line(f"{result.dropped:,} damaged lines of the journal were dropped"))
+    if result.bad_lines:
+        parts.append(_line(f"{result.bad_lines:,} damaged lines of the journal were dropped"))
     if result.reasons:
         parts.append(_counts("reason", result.reasons))
     return Group(*parts)
