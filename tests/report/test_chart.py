@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from facecheck.report.chart import LearningCurves
-from facecheck.report.terminal import render_scan
+from facecheck.report.terminal.scanning import render_scan
 from facecheck.scanner.inputs.items import Passed
 from facecheck.scanner.job import ScanResult
 from facecheck.training.state import Epoch

@@ -17,7 +17,7 @@ def audit(manifest: ManifestArgument = None, *, options: AuditOptions, display: 
     3 when some files could not be read.
     """
     from facecheck.data.audit import audit as job
-    from facecheck.report.terminal import render_audit
+    from facecheck.report.terminal.curation import render_audit
 
     with progress_bar("auditing", quiet=display.quiet) as progress:
         result = job(find_manifest(manifest), options, progress=progress)

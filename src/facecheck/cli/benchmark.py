@@ -86,7 +86,7 @@ def benchmark_model(
             raise UsageError(f"{option}: goes with --leave-one-out source")
     found = find_checkpoint(checkpoint), find_manifest(manifest)
     from facecheck.evaluation.robustness import benchmark_model as job
-    from facecheck.report.terminal import render_benchmark
+    from facecheck.report.terminal.robustness import render_benchmark
 
     with progress_bar("benchmarking", quiet=quiet) as progress:
         result = job(
@@ -125,7 +125,8 @@ def _leave_one_out(
     if sources:
         chosen = chosen.changed({"sources": sources})
     from facecheck.evaluation.leave_one_out import leave_one_out as job
-    from facecheck.report.terminal import epoch_line, render_leave_one_out
+    from facecheck.report.terminal.robustness import render_leave_one_out
+    from facecheck.report.terminal.training import epoch_line
 
     def tell(source: str, epoch: Epoch) -> None:
         if not quiet:

@@ -61,7 +61,7 @@ def calibrate(
     """
     found = find_checkpoint(checkpoint), find_manifest(manifest)
     from facecheck.evaluation.calibrate import calibrate as job
-    from facecheck.report.terminal import render_calibrate
+    from facecheck.report.terminal.evaluation import render_calibrate
 
     with progress_bar("calibrating", quiet=quiet) as progress:
         result = job(

@@ -27,7 +27,7 @@ def convert(
     3 when some files of a folder are missing or cannot be read.
     """
     from facecheck.data.interchange import convert as job
-    from facecheck.report.terminal import render_convert
+    from facecheck.report.terminal.curation import render_convert
 
     with progress_bar("converting", quiet=display.quiet) as progress:
         result = job(origin, target, options, progress=progress)

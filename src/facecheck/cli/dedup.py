@@ -34,7 +34,7 @@ def dedup(
     duplicates, why and how surely, which sources share pictures, and which pictures have two kinds.
     Only --apply move changes files.
     """
-    from facecheck.report.terminal import render_dedup, render_explain
+    from facecheck.report.terminal.curation import render_dedup, render_explain
 
     if explain is not None:
         from facecheck.data.duplicates.explain import explain as explain_job

@@ -57,7 +57,7 @@ def evaluate(
     """
     found = find_checkpoint(checkpoint), find_manifest(manifest)
     from facecheck.evaluation.evaluate import evaluate as job
-    from facecheck.report.terminal import render_evaluate
+    from facecheck.report.terminal.evaluation import render_evaluate
 
     with progress_bar("evaluating", quiet=quiet) as progress:
         result = job(

@@ -54,7 +54,7 @@ def explain(
     """
     found = find_checkpoint(checkpoint)
     from facecheck.report.explain import explain as job
-    from facecheck.report.terminal import render_explained
+    from facecheck.report.terminal.scanning import render_explained
 
     result = job(
         image,

@@ -51,7 +51,7 @@ def export(
     found, data = find_checkpoint(checkpoint), find_manifest(manifest)
     from facecheck.engines.base import SUFFIXES
     from facecheck.engines.export import export_checkpoint, format_of
-    from facecheck.report.terminal import render_export
+    from facecheck.report.terminal.training import render_export
 
     path = out or found.with_suffix(SUFFIXES[format_ or "onnx"])
     if format_ and format_of(path) != format_:

@@ -38,7 +38,7 @@ def fetch(
     """
     from facecheck.data.sources.fetch import fetch as job
     from facecheck.data.sources.fetch import list_sources
-    from facecheck.report.terminal import render_fetch, render_plan, render_sources
+    from facecheck.report.terminal.sources import render_fetch, render_plan, render_sources
 
     if dry_run and options.origin:
         raise UsageError("--dry-run and --from: nothing is downloaded with --from: leave one out")
@@ -72,7 +72,7 @@ def sources(
 ) -> None:
     """List the datasets that fetch knows: platform, size, licence, and whether verified."""
     from facecheck.data.sources.fetch import list_sources
-    from facecheck.report.terminal import render_source_details, render_sources
+    from facecheck.report.terminal.sources import render_source_details, render_sources
 
     listing = list_sources(names or None, options)
     finish(listing, render_source_details if names else render_sources, display)

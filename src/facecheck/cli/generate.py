@@ -86,7 +86,7 @@ def train(
     the state from which --resume goes on.
     """
     from facecheck.generator.train import GeneratorSettings, generate_train, read_run
-    from facecheck.report.terminal import render_generate_train
+    from facecheck.report.terminal.generator import render_generate_train
 
     settings = GeneratorSettings(
         kind=kind,
@@ -129,7 +129,7 @@ def _ignore(row: Row) -> None:
 
 
 def _tell(row: Row) -> None:
-    from facecheck.report.terminal import generate_line
+    from facecheck.report.terminal.generator import generate_line
 
     sys.stderr.write(f"{generate_line(row)}\n")
 
@@ -156,7 +156,7 @@ def sample(
     """
     from facecheck.generator.checkpoint import find_generator
     from facecheck.generator.sample import generate_sample
-    from facecheck.report.terminal import render_generate_sample
+    from facecheck.report.terminal.generator import render_generate_sample
 
     with progress_bar("drawing", quiet=quiet) as progress:
         result = generate_sample(
@@ -192,7 +192,7 @@ def quality(
     """
     from facecheck.generator.checkpoint import find_generator
     from facecheck.generator.quality import generate_quality
-    from facecheck.report.terminal import render_generate_quality
+    from facecheck.report.terminal.generator import render_generate_quality
 
     with progress_bar("comparing", quiet=quiet) as progress:
         result = generate_quality(

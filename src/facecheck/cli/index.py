@@ -27,7 +27,7 @@ def index(
     not changed since the last run are not decoded again.
     """
     from facecheck.data.index import index as job
-    from facecheck.report.terminal import render_index
+    from facecheck.report.terminal.curation import render_index
 
     with progress_bar("indexing", quiet=display.quiet) as progress:
         result = job(folders, out, options, progress=progress)

@@ -50,7 +50,7 @@ def lr_find(
     it learns is thrown away. --lr, --schedule and --epochs play no part.
     """
     from facecheck.report.plots import plot_lr_find
-    from facecheck.report.terminal import render_lr_find
+    from facecheck.report.terminal.training import render_lr_find
     from facecheck.training.lr_find import lr_find as job
 
     picture, table = out.with_suffix(".png"), out.with_suffix(".csv")

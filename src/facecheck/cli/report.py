@@ -161,7 +161,7 @@ def _curation(
     manifest: Path, out: Path, overwrite: bool, workers: int | None, bars: Bars
 ) -> Reported:
     from facecheck.report.curation_report import curation_report
-    from facecheck.report.terminal import render_curation_report
+    from facecheck.report.terminal.pages import render_curation_report
 
     result = curation_report(
         manifest, out, overwrite=overwrite, workers=workers, progress=bars.counter("thumbnails")
@@ -202,7 +202,7 @@ def _scan(
     bars: Bars,
 ) -> Reported:
     from facecheck.report.scan_report import scan_report
-    from facecheck.report.terminal import render_scan_report
+    from facecheck.report.terminal.pages import render_scan_report
 
     result = scan_report(
         results,
@@ -232,7 +232,7 @@ def _run(
     bars: Bars,
 ) -> Reported:
     from facecheck.report.run_report import run_report
-    from facecheck.report.terminal import render_run_report
+    from facecheck.report.terminal.pages import render_run_report
 
     result = run_report(
         run,

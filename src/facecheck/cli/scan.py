@@ -266,7 +266,7 @@ def scan(
     found = find_checkpoint(checkpoint)
     if engine != "ray":
         start_ahead(workers or cpu_count(), "facecheck.scanner.prepare")
-    from facecheck.report.terminal import render_scan
+    from facecheck.report.terminal.scanning import render_scan
     from facecheck.scanner.job import STDOUT
     from facecheck.scanner.job import scan as job
 
@@ -377,7 +377,7 @@ def merge(
     quiet: Quiet = False,
 ) -> None:
     """Join the results of `scan --shard 1/N` to N/N, to the bytes of one unsharded scan."""
-    from facecheck.report.terminal import render_merge
+    from facecheck.report.terminal.scanning import render_merge
     from facecheck.scanner.results.merge import merge as job
 
     with progress_bar("merging", quiet=quiet) as progress:
@@ -406,7 +406,7 @@ def place(
 
     What `scan --copy-to` and `--move-to` do at their end. An interrupted one goes on.
     """
-    from facecheck.report.terminal import render_place
+    from facecheck.report.terminal.scanning import render_place
     from facecheck.scanner.results.place import place as job
 
     to = move_to or copy_to

@@ -34,7 +34,7 @@ def split(
     Related images (one group, equal bytes or pixels, a confirmed duplicate) never end up in
     different splits. The proof is printed; --check verifies any existing split.
     """
-    from facecheck.report.terminal import render_check, render_split
+    from facecheck.report.terminal.curation import render_check, render_split
 
     if check is None:
         from facecheck.data.split import split as job

@@ -43,7 +43,8 @@ def study(
     from facecheck.evaluation.studies.spec import load_study
     from facecheck.evaluation.studies.study import study as job
     from facecheck.report.study_page import study_page
-    from facecheck.report.terminal import percent, render_study
+    from facecheck.report.terminal.tables import percent
+    from facecheck.report.terminal.training import render_study
 
     spec = load_study(name)
 

@@ -78,7 +78,7 @@ def train(
     The run folder holds the recipe, a log, and the best and last checkpoints. For several GPUs or
     machines: torchrun --nproc-per-node N -m facecheck train.
     """
-    from facecheck.report.terminal import render_train
+    from facecheck.report.terminal.training import render_train
     from facecheck.training.train import read_run
     from facecheck.training.train import train as job
 
@@ -119,7 +119,7 @@ def training_table(*, quiet: bool) -> Iterator[tuple[Progress, Callable[[Epoch],
 
     On a terminal it is drawn live, with the time left; elsewhere each epoch is one line.
     """
-    from facecheck.report.terminal import epoch_line, epoch_table
+    from facecheck.report.terminal.training import epoch_line, epoch_table
     from facecheck.training.state import best_of
 
     log: list[Epoch] = []

@@ -1,0 +1,224 @@
+"""Results of the commands that curate: index, dedup, split, audit, convert."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from facecheck.report.terminal.tables import (
+    count_table,
+    make_table,
+    percent,
+    tally_errors,
+    text_line,
+)
+
+if TYPE_CHECKING:
+    from facecheck.data.audit import AuditResult, Guess
+    from facecheck.data.duplicates.dedup import DedupResult
+    from facecheck.data.duplicates.explain import Explanation
+    from facecheck.data.index import IndexResult
+    from facecheck.data.interchange import ConvertResult
+    from facecheck.data.leaks import CheckResult, Proof
+    from facecheck.data.split import SplitResult
+
+
+def render_index(result: IndexResult) -> RenderableType:
+    """Render counts by kind and source, and the reasons of rejects."""
+    table = make_table("kind", "source", "images")
+    for (kind, source), count in result.by_source.items():
+        table.add_row(kind, Text(source), f"{count:,}")
+    parts: list[RenderableType] = [
+        table,
+        text_line(
+            f"{result.records:,} images in {result.manifest}; {result.rejected:,} rejected "
+            f"({result.rejects}); {result.ignored:,} other files skipped"
+        ),
+    ]
+    if result.bad_lines:
+        parts.append(text_line(f"{result.bad_lines:,} damaged lines of the journal were dropped"))
+    if result.reasons:
+        parts.append(count_table("reason", result.reasons))
+    return Group(*parts)
+
+
+def render_dedup(result: DedupResult) -> RenderableType:
+    """Render what was excluded and why, which sources share pictures, and what is in conflict."""
+    dropped = sum(result.dropped.values())
+    parts: list[RenderableType] = []
+    if result.dropped:
+        parts.append(count_table("reason", result.dropped))
+    if result.by_sources:
+        table = make_table("source", "other source", "pairs")
+        for (source, other), pairs in result.by_sources.items():
+            table.add_row(Text(source), Text(other), f"{pairs:,}")
+        parts.append(table)
+    if result.by_kinds:
+        parts.append(count_table("kinds in conflict", result.by_kinds))
+    parts.append(
+        text_line(
+            f"{result.records:,} records: {dropped:,} excluded as duplicates, {result.conflicts:,} "
+            f"set aside as label conflicts ({result.duplicates}); {result.groups:,} groups left "
+            f"in {result.manifest}"
+        )
+    )
+    if result.applied:
+        done = result.applied
+        parts.append(
+            text_line(
+                f"{done.placed:,} files placed by {done.how} in {done.to}, {done.already:,} were "
+                f"there; {done.left_out:,} excluded records left out; in {done.manifest}"
+            )
+        )
+    return Group(*parts)
+
+
+def render_explain(result: Explanation) -> RenderableType:
+    """Render the decision, its reasons, and the measures behind it."""
+    verdict = "duplicates" if result.duplicates else "not duplicates"
+    table = make_table("measure", "whole", "aligned")
+    nearest = f"{result.edited_distance} ({result.edited_view})"
+    table.add_row("hash distance, bits", str(result.distance), nearest)
+    for name in ("correlation", "detail"):
+        measures = (getattr(alike, name) for alike in (result.whole, result.aligned))
+        table.add_row(name, *(f"{measure:.4f}" for measure in measures))
+    table.add_row("colour difference", f"{result.whole.difference:.2f}", "-")
+    return Group(
+        text_line(f"{verdict} at level {result.level}, radius {result.radius}", "bold"),
+        *(text_line(f"  {reason}") for reason in result.why),
+        table,
+    )
+
+
+def render_split(result: SplitResult) -> RenderableType:
+    """Render counts and real shares, by source and overall, and the proof that nothing leaks."""
+    from facecheck.core.manifest import SPLITS  # slow, and in the way of a scan's first row
+
+    parts = tuple(result.counts)
+    # Many folds, all alike: their shares would not fit beside their counts.
+    shares = parts if len(parts) <= len(SPLITS) else ()
+    table = make_table("kind", "source", *parts, *(f"{name} %" for name in shares))
+    for (kind, source), counts in result.by_source.items():
+        table.add_row(kind, Text(source), *_split_cells(counts, parts, shares))
+    table.add_section()
+    table.add_row("all", "", *_split_cells(result.counts, parts, shares), style="bold")
+    kept = f"{result.kept:,} kept their {result.column}; " if result.kept else ""
+    return Group(
+        table,
+        text_line(
+            f"{result.groups:,} groups; {kept}{result.excluded:,} records left out; "
+            f"column {result.column} in {result.manifest}"
+        ),
+        _proof(result.proof),
+    )
+
+
+def _split_cells(
+    counts: Mapping[str, int], parts: tuple[str, ...], shares: tuple[str, ...]
+) -> list[str]:
+    total = max(1, sum(counts.values()))
+    numbers = [f"{counts[name]:,}" for name in parts]
+    return numbers + [f"{100 * counts[name] / total:.2f}" for name in shares]
+
+
+#: How many leaks a terminal shows; ``--json`` gives all.
+_SHOWN_LEAKS = 20
+
+
+def _proof(proof: Proof) -> RenderableType:
+    checked = ", ".join(f"{count:,} {why}" for why, count in proof.checked.items())
+    head = f"{proof.column}: {proof.records:,} records; sets of records checked: {checked}"
+    if proof.holds:
+        return text_line(f"{head}; no leak", "green")
+    table = make_table("file", "in", "belongs with", "which is in", "reason")
+    for leak in proof.leaks[:_SHOWN_LEAKS]:
+        table.add_row(*map(Text, (leak.path, leak.part, leak.other, leak.other_part, leak.why)))
+    more = len(proof.leaks) - _SHOWN_LEAKS
+    return Group(
+        text_line(f"{head}; {len(proof.leaks):,} records leak", "bold red"),
+        table,
+        text_line(f"… and {more:,} more (--json gives all)" if more > 0 else ""),
+    )
+
+
+def render_check(result: CheckResult) -> RenderableType:
+    """Render the proof that an existing split has no leaks, or the leaks."""
+    near = {
+        "files": "near duplicates: every file was opened and compared",
+        "not checked": "near duplicates: not checked: there is no duplicates table "
+        "(`facecheck dedup` makes one)",
+    }.get(result.near, f"near duplicates: as in {result.near}")
+    parts: list[RenderableType] = [_proof(proof) for proof in result.proofs]
+    parts.append(text_line(near))
+    if result.rejected:
+        parts.append(text_line(f"{result.rejected:,} files could not be read", "yellow"))
+    return Group(*parts)
+
+
+def render_convert(result: ConvertResult) -> RenderableType:
+    """Render how many images went where."""
+    table = make_table("split", "images")
+    for split, count in result.by_split.items():
+        table.add_row(split or "(none)", f"{count:,}")
+    parts: list[RenderableType] = [table]
+    if result.errors:
+        parts.append(count_table("reason", tally_errors(result.errors)))
+    left_out = f"; {result.left_out:,} records left out" if result.left_out else ""
+    parts.append(
+        text_line(f"{result.records:,} images in {result.target} ({result.layout}){left_out}")
+    )
+    return Group(*parts)
+
+
+#: How many warnings a terminal lists; ``--json`` and the report give all.
+_SHOWN_WARNINGS = 12
+
+
+def render_audit(result: AuditResult) -> RenderableType:
+    """Render how well each question is answered from each set of features, and the shortcuts."""
+    fixed = {(guess.question, guess.cues): guess for guess in result.normalised}
+    after = ("metadata fixed", "pixels fixed") if fixed else ()
+    table = make_table("question", "images", "chance", "metadata", "AUC", "pixels", "AUC", *after)
+    pairs = dict.fromkeys(guess.question for guess in result.guesses)
+    found = {(guess.question, guess.cues): guess for guess in result.guesses}
+    for question in pairs:
+        metadata, pixels = found[question, "metadata"], found[question, "pixels"]
+        cells = [Text(question), Text(f"{metadata.images:,}"), Text(f"{100 / metadata.sides:.1f}")]
+        for guess in (metadata, pixels):
+            cells += [_guess_cell(guess, result.warn_above), Text(f"{guess.auc:.3f}")]
+        for guess in (fixed[question, name] for name in ("metadata", "pixels") if fixed):
+            cells.append(_guess_cell(guess, result.warn_above))
+        table.add_row(*cells)
+    parts: list[RenderableType] = [
+        text_line(
+            "Balanced accuracy in % of guesses from metadata or crude pixel statistics alone",
+            "bold",
+        ),
+        table,
+    ]
+    if result.warnings:
+        shown = result.warnings[:_SHOWN_WARNINGS]
+        head = (
+            f"{len(result.warnings)} guesses are right above {percent(result.warn_above)}; a "
+            f"classifier may learn these instead of faces. The {len(shown)} with the strongest "
+            "single feature:"
+        )
+        parts += [text_line(head, "yellow"), *(text_line(f"- {told}") for told in shown)]
+    else:
+        parts.append(text_line(f"no guess is right above {percent(result.warn_above)}", "green"))
+    if result.errors:
+        parts.append(count_table("reason", tally_errors(result.errors)))
+    if result.recipe:
+        parts.append(
+            text_line(f"recipe that normalises, for `facecheck train --recipe`: {result.recipe}")
+        )
+    parts.append(text_line(f"{result.images:,} images; report in {result.report}"))
+    return Group(*parts)
+
+
+def _guess_cell(guess: Guess, warn_above: float) -> Text:
+    warns = guess.balanced_accuracy > warn_above
+    return Text(f"{100 * guess.balanced_accuracy:.1f}", "yellow" if warns else "")

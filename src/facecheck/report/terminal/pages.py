@@ -1,0 +1,60 @@
+"""Where a report is, and what is in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+
+from facecheck.core.files import path_text
+from facecheck.report.terminal.tables import percent, text_line
+
+if TYPE_CHECKING:
+    from facecheck.report.curation_report import CurationReport
+    from facecheck.report.run_report import RunReport
+    from facecheck.report.scan_report import ScanReport
+
+
+def render_curation_report(result: CurationReport) -> RenderableType:
+    """Return where a curation's report is, and what is in it."""
+    counts = {
+        "duplicates": result.duplicates,
+        "files in conflict": result.conflicts,
+        "shortcuts": result.warnings,
+    }
+    found = ", ".join(
+        f"{name} not searched" if count is None else f"{count:,} {name}"
+        for name, count in counts.items()
+    )
+    lines = [text_line(f"{result.records:,} images of {result.sources:,} sources: {found}")]
+    if result.missing:
+        lines.append(text_line(f"{result.missing:,} files could not be shown", "yellow"))
+    if result.audit_is_old:
+        lines.append(text_line("the audit is of another state of the manifest", "yellow"))
+    return Group(*lines, text_line(f"open {path_text(result.page)}"))
+
+
+def render_scan_report(result: ScanReport) -> RenderableType:
+    """Return where a scan's report is, and what is in it."""
+    lines = [text_line(f"{result.rows:,} rows, {result.thumbnails:,} thumbnails")]
+    if result.missing:
+        lines.append(text_line(f"{result.missing:,} files could not be shown", "yellow"))
+    return Group(*lines, text_line(f"open {path_text(result.page)}"))
+
+
+def render_run_report(result: RunReport) -> RenderableType:
+    """Return the evaluation in a line, what the page leaves out, and where it is."""
+    found = result.result
+    auc = found.ranking.auc.value
+    told = "" if auc is None else f", AUC {auc:.4f}"
+    lines = [
+        text_line(
+            f"{result.images:,} images of split {found.split}: top-1 "
+            f"{percent(found.overall.top1)}{told}; {len(result.figures)} figures, "
+            f"{result.points:,} faces on the map"
+        )
+    ]
+    lines += [text_line(f"not shown: {why}", "yellow") for _, why in result.left_out]
+    if found.errors:
+        lines.append(text_line(f"{len(found.errors):,} files could not be read", "magenta"))
+    return Group(*lines, text_line(f"open {path_text(result.page)}"))

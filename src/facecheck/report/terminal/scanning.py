@@ -1,0 +1,158 @@
+"""Results of scan, place, merge and explain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from facecheck.core.files import path_text
+from facecheck.core.labels import Status, Verdict
+from facecheck.core.workspace import BUILTIN
+from facecheck.report.terminal.tables import make_table, percent, text_line, visible
+
+if TYPE_CHECKING:
+    from facecheck.report.explain import ExplainedFace, ExplainResult
+    from facecheck.scanner.job import ScanResult
+    from facecheck.scanner.results.merge import MergeResult
+    from facecheck.scanner.results.place import PlaceResult
+
+
+def _model(checkpoint: Path) -> str:
+    if checkpoint == BUILTIN:
+        return "the built-in model, for research only (docs/model-card.md)"
+    return f"model {checkpoint}"
+
+
+#: Colours of verdicts; the words are always there as well.
+_VERDICT_STYLES = {
+    Verdict.REAL: "green",
+    Verdict.ARTIFICIAL: "red",
+    Verdict.UNCERTAIN: "yellow",
+}
+
+
+def render_explained(result: ExplainResult) -> RenderableType:
+    """Render a card for each face of one image: its verdict, score, probabilities and place."""
+    size = "" if result.width is None else f", {result.width:,} x {result.height:,}"
+    found = {None: "", 0: ", no face found", 1: ", 1 face"}.get(
+        result.faces, f", {result.faces} faces"
+    )
+    parts: list[RenderableType] = [text_line(f"{visible(result.image)}{size}{found}", "bold")]
+    if result.status == Status.OK:
+        for number, face in enumerate(result.explained, 1):
+            of_several = f"face {number}: " if len(result.explained) > 1 else ""
+            parts.append(_card(face, of_several))
+    else:
+        from facecheck.report.explain import status_sentence
+
+        said = visible(status_sentence(result))
+        parts.append(text_line(f"{result.status}: {said}", "magenta"))
+    where = "" if result.out is None else f"{visible(path_text(result.out))}; "
+    parts.append(text_line(f"{where}{_model(result.checkpoint)}"))
+    return Group(*parts)
+
+
+def _card(face: ExplainedFace, label: str) -> Panel:
+    from facecheck.report.explain import side_of
+
+    verdict = face.verdict
+    style = _VERDICT_STYLES[verdict.verdict]
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row(Text("score", "bold"), _bar(verdict.score, style), Text(f"{verdict.score:.3f}"))
+    for kind, share in verdict.probabilities.items():
+        weight = "bold" if kind == verdict.kind else ""
+        table.add_row(Text(kind, weight), _bar(share, "blue"), Text(percent(share), weight))
+    shown = "the whole image"
+    if face.face is not None:
+        box = face.face.box
+        place = f"{box.width} x {box.height} at {box.left}, {box.top}"
+        shown = f"{'face' if face.view == 'face' else shown + ', a close-up of a face,'} {place}"
+    evidence = (
+        f"the hottest square is the strongest evidence for {side_of(verdict)}: with it hidden, the "
+        f"score is {face.hidden_score:.3f}"
+    )
+    return Panel(
+        Group(table, text_line(f"classified: {shown}", "dim"), text_line(evidence, "dim")),
+        title=Text(f"{label}{verdict.verdict}", f"bold {style}"),
+        title_align="left",
+        border_style=style,
+        expand=False,
+    )
+
+
+def _bar(share: float, style: str) -> Text:
+    """Return a bar of 30 cells; not in colour alone, and plain where there are no colours."""
+    filled = round(30 * share)
+    return Text("█" * filled, style).append("░" * (30 - filled), "dim")
+
+
+_STATUS_STYLES = {Status.NO_FACE: "cyan", Status.TOO_SMALL: "cyan", Status.ERROR: "magenta"}
+
+
+_BAR = 24
+
+
+def render_scan(result: ScanResult) -> RenderableType:
+    """Render rows by verdict and status as bars, what kinds they show, and where they are."""
+    counts: list[tuple[str, int, str]] = [
+        (name, result.verdicts.get(name, 0), style) for name, style in _VERDICT_STYLES.items()
+    ]
+    for status, style in _STATUS_STYLES.items():
+        count = result.statuses.get(status, 0)
+        if count or status == Status.ERROR:
+            counts.append((status, count, style if count else ""))
+    total = max(1, sum(count for _, count, _ in counts))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, count, style in counts:
+        bar = ProgressBar(
+            total, count, width=_BAR, complete_style=style or "none", finished_style=style or "none"
+        )
+        table.add_row(Text(name, style), bar, _right(f"{count:,}"), _right(percent(count / total)))
+    kinds = sorted(result.kinds.items(), key=lambda item: (-item[1], item[0]))
+    resumed = f", {result.resumed:,} of them from an interrupted run" if result.resumed else ""
+    return Group(
+        table,
+        *([text_line(", ".join(f"{count:,} {kind}" for kind, count in kinds))] if kinds else []),
+        text_line(
+            f"{result.files:,} files, {result.rows:,} rows in {result.out}{resumed}; "
+            f"{_model(result.checkpoint)}"
+        ),
+        *([] if result.placed is None else _places(result.placed)),
+    )
+
+
+def render_place(result: PlaceResult) -> RenderableType:
+    """Render files placed by verdict, and what was not."""
+    table = make_table("verdict", "files")
+    for verdict, count in result.verdicts.items():
+        table.add_row(verdict, f"{count:,}")
+    left = [text_line(f"{result.left:,} files left where they are")] if result.left else []
+    return Group(table, *_places(result), *left)
+
+
+def _right(text: str) -> Text:
+    return Text(text, justify="right")
+
+
+def _places(result: PlaceResult) -> Iterator[Text]:
+    done = "moved" if result.how == "move" else "copied"
+    already = f", {result.already:,} were there" if result.already else ""
+    yield text_line(f"{result.placed:,} files {done} to {path_text(result.to)}{already}", "green")
+    for reason, count in result.failed.items():
+        yield text_line(f"{count:,} not {done}: {reason}", "magenta")
+
+
+def render_merge(result: MergeResult) -> RenderableType:
+    """Render what was joined."""
+    return text_line(
+        f"{result.rows:,} rows of {result.files:,} files in {result.out}, from "
+        f"{len(result.parts):,} parts",
+        "green",
+    )
