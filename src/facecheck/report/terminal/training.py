@@ -128,6 +128,7 @@ def render_export(result: ExportResult) -> RenderableType:
         text_line(
             f"compared with its checkpoint, on {result.images:,} val images{calibrated}: scores "
             f"differ by {result.mean_difference:.5f} on average, "
-            f"{result.largest_difference:.5f} at most{allowed}; {result.verdicts_changed:,} verdicts changed; top-1 {of_both}"
+            f"{result.largest_difference:.5f} at most{allowed}; "
+            f"{result.verdicts_changed:,} verdicts changed; top-1 {of_both}"
         ),
     )
