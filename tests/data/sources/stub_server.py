@@ -1,7 +1,7 @@
 """An HTTP server on loopback that serves bytes, and misbehaves as it is told to.
 
-It also plays Kaggle and Google Drive for the real kaggle and gdown packages, whose addresses are
-turned here in-process: kaggle's table of endpoints, and every request that any package sends
+It also plays Kaggle and Google Drive for the real kagglesdk and gdown packages, whose addresses are
+turned here in-process: kagglesdk's table of endpoints, and every request that any package sends
 through ``requests`` to one of Google's or GitHub's hosts.
 """
 
@@ -256,7 +256,7 @@ def _send(request: BaseHTTPRequestHandler, body: bytes, kind: str, status: int) 
 
 @contextmanager
 def turned_to(url: str) -> Iterator[None]:
-    """Turn the requests of the kaggle and gdown packages, and those to GitHub, to a server."""
+    """Turn the requests of the kagglesdk and gdown packages, and those to GitHub, to a server."""
     from kagglesdk import kaggle_env
 
     target = urllib.parse.urlsplit(url)

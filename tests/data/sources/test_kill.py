@@ -118,14 +118,20 @@ def run_again(server: StubServer, name: str, tmp_path: Path) -> dict[str, str]:
     return contents(root)
 
 
+def came(workspace: Path) -> int:
+    """Return the bytes of unfinished downloads that are on disk: what was sent may never be."""
+    parts = (workspace / "data" / "raw" / ".facecheck" / "downloads").rglob("*.part")
+    return sum(part.stat().st_size for part in parts)
+
+
 @pytest.mark.parametrize("platform", ["http", "kaggle", "gdown"])
 def test_a_download_killed_midway_ends_with_the_same_bytes(
     server: StubServer, archive: bytes, tmp_path: Path, platform: str
 ) -> None:
     served = play(server, platform, archive)
-    served.faults = [Fault(pause=0.0002)]
-    # gdown writes blocks of half a megabyte; let there be one on disk
-    ended = killed_when(lambda: served.sent > 900_000, server, platform, tmp_path)
+    # kagglesdk asks for the file as well, to learn its address, and lets the answer go.
+    served.faults = [Fault(pause=0.0002)] * (2 if platform == "kaggle" else 1)
+    ended = killed_when(lambda: came(tmp_path) > 400_000, server, platform, tmp_path)
     assert ended == -signal.SIGKILL
     assert not list((tmp_path / "data" / "raw").glob("photo"))
     found = run_again(server, platform, tmp_path)
@@ -143,9 +149,9 @@ def test_ctrl_c_ends_it_at_once_and_keeps_what_came(
 ) -> None:
     served = play(server, "http", archive)
     served.faults = [Fault(pause=0.002)]
-    ended = killed_when(lambda: served.sent > 100_000, server, "http", tmp_path, sent=signal.SIGINT)
+    ended = killed_when(lambda: came(tmp_path) > 0, server, "http", tmp_path, sent=signal.SIGINT)
     assert ended == 130
-    assert served.sent < len(archive)
+    assert 0 < came(tmp_path) < len(archive)
     assert len(run_again(server, "http", tmp_path)) == 412
     assert [range_ for range_ in server.ranges() if range_]
 

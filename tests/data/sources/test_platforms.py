@@ -1,4 +1,4 @@
-"""The catalogue's rules end to end: the real kaggle and gdown packages against a server here."""
+"""The catalogue's rules end to end: the real kagglesdk and gdown packages against a server here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import TypedDict
 
 import polars as pl
@@ -15,7 +14,7 @@ import pytest
 from facecheck.core.errors import SourceError
 from facecheck.core.manifest import read_manifest
 from facecheck.data.sources.fetch import Fetched, FetchResult
-from facecheck.data.sources.platforms import Retry
+from facecheck.data.sources.platforms import Retry, kaggle
 from tests.conftest import SHARED, Outcome
 from tests.data.sources.fetching import fetch
 from tests.data.sources.stub_server import Fault, Served, StubServer, drive_file, turned_to, zipped
@@ -263,13 +262,28 @@ def test_kaggle_downloads_go_on_where_they_dropped(
     server: StubServer, places: Places, pictures: Pictures
 ) -> None:
     content = selfie2anime(pictures)
-    served = Served(content, faults=[Fault(drop_after=5000), Fault(503), Fault(drop_after=900)])
+    # kagglesdk follows the redirect as well, before the bytes are asked for: it meets each second.
+    fine = Fault()
+    dropped = [Fault(drop_after=5000), Fault(503), fine, Fault(drop_after=900)]
+    served = Served(content, faults=[fine, *dropped])
     server.play_kaggle({"arnaud58/selfie2anime": served})
     fetched = only(fetch(["selfie2anime"], keep_archives=True, **places))
     (kept,) = fetched.archives
     assert kept.read_bytes() == content
     assert "bytes=5000-" in server.ranges()
     assert "bytes=5900-" in server.ranges()
+
+
+@pytest.mark.usefixtures("token")
+def test_a_kaggle_download_that_falls_silent_is_tried_again(
+    server: StubServer, places: Places, pictures: Pictures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kaggle, "TIMEOUT", 1)
+    content = selfie2anime(pictures)
+    served = Served(content, faults=[Fault(), Fault(pause=60)])
+    server.play_kaggle({"arnaud58/selfie2anime": served})
+    assert only(fetch(["selfie2anime"], deduplicate=False, **places)).kinds["photo"] == 3
+    assert "bytes=1024-" in server.ranges()
 
 
 def test_without_credentials_one_line_says_how_to_get_a_token(
@@ -290,7 +304,7 @@ def test_a_rejected_token_is_told(
         fetch(["selfie2anime"], **places)
 
 
-@pytest.mark.parametrize("how", ["token file", "name and key", "kaggle.json"])
+@pytest.mark.parametrize("how", ["token file", "name and key", "kaggle.json", "login"])
 def test_every_kind_of_credentials_works(
     server: StubServer,
     places: Places,
@@ -306,14 +320,31 @@ def test_every_kind_of_credentials_works(
     elif how == "name and key":
         monkeypatch.setenv("KAGGLE_USERNAME", "someone")
         monkeypatch.setenv("KAGGLE_KEY", "key")
+    elif how == "login":
+        login = {
+            "refresh_token": "refresh",
+            "access_token": "good-token",
+            "access_token_expiration": "9999-01-01T00:00:00+00:00",
+        }
+        (folder / "credentials.json").write_text(json.dumps(login))
     else:
         monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(folder))
         (folder / "kaggle.json").write_text('{"username": "someone", "key": "key"}')
         (folder / "kaggle.json").chmod(0o600)
-        for name in [name for name in sys.modules if name.split(".")[0] == "kaggle"]:
-            monkeypatch.delitem(sys.modules, name)  # it looks for its file when imported
     server.play_kaggle({"arnaud58/selfie2anime": Served(selfie2anime(pictures))})
     assert only(fetch(["selfie2anime"], deduplicate=False, **places)).kinds["photo"] == 3
+
+
+@pytest.mark.parametrize("stored", ['{"username": "someone"}', "not JSON", "[]"])
+def test_a_damaged_kaggle_json_is_told(
+    server: StubServer, places: Places, tmp_path: Path, stored: str
+) -> None:
+    folder = tmp_path / "home" / ".kaggle"
+    folder.mkdir(parents=True)
+    (folder / "kaggle.json").write_text(stored)
+    server.play_kaggle({})
+    with pytest.raises(SourceError, match=r"no Kaggle credentials \(.*\): make a token at https"):
+        fetch(["selfie2anime"], **places)
 
 
 @pytest.mark.usefixtures("token")
@@ -346,16 +377,6 @@ def test_a_kaggle_competition(
     )
     server.play_kaggle({"some-contest": Served(zipped({"train/1.png": pictures("photo", 1)[0]}))})
     assert only(fetch(["faces"], catalog=own, **places)).kinds == {"photo": 1}
-
-
-def test_a_broken_kaggle_package_is_told(
-    places: Places, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    broken: dict[str, ModuleType | None] = {"kaggle": None, "kaggle.api": None}
-    for name in [*broken, "kaggle.api.kaggle_api_extended"]:
-        monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(SourceError, match="kaggle package cannot be loaded"):
-        fetch(["selfie2anime"], **places)
 
 
 def test_a_github_archive_at_a_commit(

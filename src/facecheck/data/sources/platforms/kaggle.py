@@ -1,15 +1,15 @@
-"""Kaggle datasets and competitions, through the kaggle package.
+"""Kaggle datasets and competitions, through Kaggle's own bindings, the package kagglesdk.
 
-The package signs in and finds the archive; its bytes then travel as any other download of ours,
-so that they are resumed, retried and shown in one way. Credentials are the package's own:
-``KAGGLE_API_TOKEN`` or its token file, ``KAGGLE_USERNAME`` with ``KAGGLE_KEY``, ``kaggle.json``.
+They sign in and find the archive; its bytes then travel as any other download of ours, so that
+they are resumed, retried and shown in one way. Credentials are those of the ``kaggle`` command:
+``KAGGLE_API_TOKEN`` or its token file, ``KAGGLE_USERNAME`` with ``KAGGLE_KEY``, ``kaggle.json``,
+or what ``kaggle auth login`` left.
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
-import threading
+import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,6 @@ _SIGN_IN = (
     "make a token at https://www.kaggle.com/settings/api and put it into the variable "
     "KAGGLE_API_TOKEN or the file ~/.kaggle/access_token"
 )
-# The package reads global state and prints; one thread at a time may use it.
-_lock = threading.Lock()
 
 
 def where(source: Source) -> str:
@@ -83,12 +81,12 @@ def _asking(source: Source, handle: str) -> Any:
     def ask(headers: Mapping[str, str]) -> requests.Response:
         import requests
 
-        # Each time anew: the address that the bytes come from is signed, and expires.
+        # Each time from Kaggle: the address that the bytes come from is signed, and expires.
         response = _open(source, handle)
-        if "Range" not in headers:
+        if not response.ok:
             return response
         request = response.request
-        response.close()
+        response.close()  # its connection would wait for ever for a server that falls silent
         return requests.request(
             str(request.method),
             str(response.url),
@@ -105,53 +103,75 @@ def _open(source: Source, handle: str) -> requests.Response:
     """Let the package sign in and ask for the archive; return the response, its body unread."""
     import requests
 
-    # Whatever it prints is for users of its own command.
-    with _lock, contextlib.redirect_stdout(io.StringIO()):
-        try:
-            api = _signed_in()
+    try:
+        with _client() as client:
             if source.platform == "kaggle-competition":
-                api.competition_download_files(handle, path=".", force=True, quiet=True)
+                from kagglesdk.competitions.types.competition_api_service import (
+                    ApiDownloadDataFilesRequest,
+                )
+
+                files = ApiDownloadDataFilesRequest()
+                files.competition_name = handle
+                competitions = client.competitions.competition_api_client
+                response: requests.Response = competitions.download_data_files(files)
             else:
-                api.dataset_download_files(handle, path=".", force=True, quiet=True)
-        except requests.exceptions.HTTPError as error:
-            if error.response is None or error.response.status_code < 400:
-                raise SourceError(f"{_page(source, handle)}: {error}") from None
-            return error.response  # judged, and retried, as any other answer
-        except (ValueError, OSError) as error:
-            if isinstance(error, requests.exceptions.RequestException):
-                raise
+                from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
+
+                dataset = ApiDownloadDatasetRequest()
+                dataset.owner_slug, dataset.dataset_slug, *version = handle.split("/")
+                dataset.dataset_version_number = int(version[0]) if version else None
+                response = client.datasets.dataset_api_client.download_dataset(dataset)
+    except requests.exceptions.HTTPError as error:
+        if error.response is None or error.response.status_code < 400:
             raise SourceError(f"{_page(source, handle)}: {error}") from None
-    response: requests.Response = api.response
+        return error.response  # explained, or tried again, as any other answer
     return response
 
 
-def _signed_in() -> Any:
-    """Return the package's client, with credentials.
+def _client() -> Any:
+    """Return the package's client, with the user's credentials.
 
-    The package signs in when imported, and ends the process where that fails.
+    The package reads tokens; the older user name and key are looked up where the ``kaggle``
+    command does so.
     """
     import requests
+    from kagglesdk import KaggleClient
+    from kagglesdk.kaggle_creds import KaggleCredentials
+    from kagglesdk.kaggle_env import KaggleEnv, get_access_token_from_env
 
+    more = {"env": KaggleEnv.PROD, "user_agent": "facecheck"}
     try:
-        from kaggle.api.kaggle_api_extended import KaggleApi
-
-        class Client(KaggleApi):  # type: ignore[misc]
-            """The package's client, which hands over the response instead of saving it."""
-
-            def download_file(self, response: Any, *args: Any, **kwargs: Any) -> None:
-                del args, kwargs
-                self.response = response
-
-        api = Client()
-        api.authenticate()
-    except ImportError as error:
-        raise SourceError(
-            f"the kaggle package cannot be loaded ({error}): pip install --upgrade kaggle six"
-        ) from None
-    except SystemExit:
-        raise SourceError(f"no Kaggle credentials: {_SIGN_IN}") from None
+        token, _ = get_access_token_from_env()
+        name, key = ("", "") if token else _name_and_key()
+        if token or (name and key):
+            return KaggleClient(api_token=token, username=name, password=key, **more)
+        with KaggleClient(**more) as anonymous:  # what `kaggle auth login` left
+            login = KaggleCredentials.load(anonymous)
+            token = login and login.get_access_token()
     except requests.exceptions.RequestException:
         raise
-    except OSError as error:  # a token file that cannot be read
+    except (OSError, ValueError) as error:
         raise SourceError(f"no Kaggle credentials ({error}): {_SIGN_IN}") from None
-    return api
+    if not token:
+        raise SourceError(f"no Kaggle credentials: {_SIGN_IN}")
+    return KaggleClient(api_token=token, **more)
+
+
+def _name_and_key() -> tuple[str, str]:
+    """Return the user name and key of the variables, or else of ``kaggle.json``."""
+    name, key = os.environ.get("KAGGLE_USERNAME", ""), os.environ.get("KAGGLE_KEY", "")
+    path = _config_folder() / "kaggle.json"
+    if (name and key) or not path.is_file():
+        return name, key
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(stored, dict) or not {"username", "key"} <= stored.keys():
+        raise ValueError(f"{path} lacks username or key")
+    return str(stored["username"]), str(stored["key"])
+
+
+def _config_folder() -> Path:
+    if named := os.environ.get("KAGGLE_CONFIG_DIR"):
+        return Path(named)
+    old = Path.home() / ".kaggle"
+    parent = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return old if old.is_dir() else parent / "kaggle"
