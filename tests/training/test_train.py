@@ -445,6 +445,15 @@ def test_every_choice_trains(
         assert result.epochs[-1].train_loss < 1.5
 
 
+def test_a_missing_tensorboard_is_told_before_the_first_epoch(
+    trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(TrainingError, match=r"pip install 'facecheck\[tensorboard\]' \(from a"):
+        train(trained[0], SMALL, runs=tmp_path, device="cpu", workers=0, tensorboard=True)
+    assert not list(tmp_path.iterdir())  # no run was begun
+
+
 def test_tensorboard_gets_every_epoch(trained: tuple[Path, Path], tmp_path: Path) -> None:
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="extra tensorboard"

@@ -32,6 +32,7 @@ from facecheck.cli import (
     train,
 )
 from facecheck.core.errors import FacecheckError, FacecheckWarning
+from facecheck.core.install import full_install_hint
 from facecheck.core.text import printable
 from facecheck.core.version import VERSION
 
@@ -170,6 +171,12 @@ def main() -> None:
     except FacecheckError as error:
         sys.stderr.write(f"facecheck: {printable(str(error))}\n")
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        hint = full_install_hint(error)
+        if hint is None:
+            raise
+        sys.stderr.write(f"facecheck: {hint}\n")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.stderr.write("facecheck: interrupted; what was written is kept\n")
         sys.exit(130)

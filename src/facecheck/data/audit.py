@@ -124,9 +124,10 @@ def audit(
     Raises:
         UsageError: the manifest is not there, or ``out`` exists.
         ManifestError: the manifest cannot be read.
-        FacecheckError: scikit-learn is missing, or there are not two sides of enough images.
+        FacecheckError: there are not two sides of enough images.
     """
-    _need_sklearn()
+    import sklearn  # noqa: F401 - to miss it before the measuring, not after
+
     fix, recipe = options.fix, None
     if fix is not None:
         recipe = options.out or manifest.with_name(f"{manifest.stem}.normalise.yaml")
@@ -217,13 +218,6 @@ def _saved_guesses(manifest: Path, report: Path) -> list[dict[str, Any]] | None:
 
 def _report(manifest: Path) -> Path:
     return manifest.with_name(f"{manifest.stem}.audit.json")
-
-
-def _need_sklearn() -> None:
-    try:
-        import sklearn  # noqa: F401
-    except ImportError:
-        raise FacecheckError("audit needs scikit-learn: pip install scikit-learn") from None
 
 
 def _folds(frame: pl.DataFrame, pairs: pl.DataFrame, seed: int) -> npt.NDArray[np.int64]:

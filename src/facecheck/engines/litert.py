@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facecheck.core.errors import CheckpointError
+from facecheck.core.install import extra_hint
 from facecheck.engines.base import (
     FEATURES,
     LOGITS,
@@ -103,9 +104,7 @@ def _need_converter() -> None:
     try:
         import litert_torch  # noqa: F401
     except ImportError:
-        raise CheckpointError(
-            "writing .tflite needs the extra: pip install 'facecheck[litert]'"
-        ) from None
+        raise CheckpointError(extra_hint("writing .tflite", "litert")) from None
 
 
 def _converted(model: torch.nn.Module, header: Header) -> bytes:

@@ -16,6 +16,7 @@ import onnxruntime  # type: ignore[import-untyped]
 
 from facecheck.core.errors import CheckpointError
 from facecheck.core.files import path_text
+from facecheck.core.install import extra_hint
 from facecheck.engines.base import (
     FEATURES,
     LOGITS,
@@ -92,9 +93,7 @@ def _need_exporter() -> None:
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError:
-        raise CheckpointError(
-            "writing .onnx needs the extra: pip install 'facecheck[export]'"
-        ) from None
+        raise CheckpointError(extra_hint("writing .onnx", "export")) from None
 
 
 def write(

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from facecheck.core.errors import CheckpointError
 from facecheck.core.files import path_text, sha256_file
+from facecheck.core.install import extra_hint
 from facecheck.engines.base import (
     FEATURES,
     LOGITS,
@@ -106,7 +107,5 @@ def _openvino() -> Any:
     try:
         import openvino
     except ImportError:
-        raise CheckpointError(
-            "an .xml model needs the extra: pip install 'facecheck[openvino]'"
-        ) from None
+        raise CheckpointError(extra_hint("an .xml model", "openvino")) from None
     return openvino

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from facecheck.core.errors import FacecheckError, TrainingError
 from facecheck.core.files import path_text
+from facecheck.core.install import extra_hint
 from facecheck.core.parallel import Progress, chunked, silent
 from facecheck.generator.checkpoint import load_generator
 from facecheck.generator.images import ALL, RealImages, real_records
@@ -174,7 +175,7 @@ def generate_quality(
 def require_metric() -> None:
     """Raise :class:`FacecheckError` unless the extra ``generate`` is installed."""
     if find_spec("torchmetrics") is None:
-        raise FacecheckError("the distance needs the extra: pip install 'facecheck[generate]'")
+        raise FacecheckError(extra_hint("the distance", "generate"))
 
 
 def _set_size(held: RealImages, train: RealImages, place: int, count: int) -> int:

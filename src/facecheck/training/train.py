@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ import yaml
 
 from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import path_text, sha256_file, write_text
+from facecheck.core.install import extra_hint
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.version import VERSION
@@ -151,10 +153,12 @@ def train(  # noqa: PLR0912
         ManifestError: the manifest cannot be read, or files of it are gone.
         CheckpointError: initial weights cannot be had, a checkpoint cannot be written, or a run
             cannot be gone on with.
-        TrainingError: too little data, a file that turns bad, a loss that is not finite, or a
-            batch that the device has no memory for.
+        TrainingError: the extra ``tensorboard`` is missing, too little data, a file that turns
+            bad, a loss that is not finite, or a batch that the device has no memory for.
     """
     check_arch(recipe.arch)
+    if tensorboard and find_spec("tensorboard") is None:
+        raise TrainingError(extra_hint("--tensorboard", "tensorboard"))
     target = choose_device(device)
     repeatable = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
     with repeatable, join_ranks(target) as ranks:
@@ -398,12 +402,8 @@ def _write_log(run: Path, log: Sequence[Epoch]) -> None:
 
 
 def _tell_tensorboard(run: Path, row: Epoch) -> None:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise TrainingError(
-            "--tensorboard needs the extra: pip install 'facecheck[tensorboard]'"
-        ) from None
+    from torch.utils.tensorboard import SummaryWriter
+
     with SummaryWriter(str(run)) as writer:
         for name, value in asdict(row).items():
             if name != "epoch" and value is not None:

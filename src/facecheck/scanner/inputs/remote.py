@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from facecheck.core.errors import FacecheckError, ImageError, UsageError, did_you_mean
 from facecheck.core.image import image_errors
+from facecheck.core.install import extra_hint
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 #: What the stores call the time of the last change.
@@ -146,9 +147,7 @@ def _reasons(address: str) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise FacecheckError(
-            f"{address}: {error}: pip install 'facecheck[cloud]' brings what this needs"
-        ) from None
+        raise FacecheckError(extra_hint(f"{address}: {error}: the address", "cloud")) from None
     except FileNotFoundError:
         raise UsageError(f"nothing to scan at {address}: check the address") from None
     except Exception as error:  # each store has a tree of errors of its own

@@ -33,6 +33,7 @@ from typing import Any
 
 from facecheck.core.errors import FacecheckError, ImageError
 from facecheck.core.files import path_text
+from facecheck.core.install import extra_hint
 from facecheck.core.labels import Status
 from facecheck.core.parallel import cpu_count
 from facecheck.core.version import PACKAGE, VERSION
@@ -62,9 +63,8 @@ def need_ray() -> None:
     try:
         import ray  # noqa: F401
     except ImportError as error:
-        raise FacecheckError(
-            f"--engine ray needs Ray ({error}): pip install 'facecheck[ray]', on every node"
-        ) from None
+        hint = extra_hint(f"{error}: --engine ray", "ray")
+        raise FacecheckError(f"{hint}, on every node") from None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 
 from facecheck.core.errors import FacecheckError, SourceError
 from facecheck.core.files import require_space
+from facecheck.core.install import extra_hint
 from facecheck.data.sources.catalog import Source
 from facecheck.data.sources.platforms import Download, Interrupted, Transfer, one_by_one
 
@@ -38,7 +39,7 @@ def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]
             require_space(folder, total or 0, f"downloading {handle}")
             return _all(filesystem, path, files, folder, part, total)
         except ImportError as error:
-            raise SourceError(_missing(handle, error)) from None
+            raise SourceError(_missing_extra(handle, error)) from None
         except (FacecheckError, Interrupted):
             raise
         except Exception as error:  # each store has a tree of errors of its own
@@ -57,14 +58,14 @@ def _opened(handle: str, source: Source) -> tuple[Any, str]:
 
         filesystem, path = url_to_fs(handle, **source.options)
     except ImportError as error:
-        raise SourceError(_missing(handle, error)) from None
+        raise SourceError(_missing_extra(handle, error)) from None
     except (ValueError, TypeError) as error:
         raise SourceError(f"{handle}: {error}: correct the handle or its options") from None
     return filesystem, str(path)
 
 
-def _missing(handle: str, error: ImportError) -> str:
-    return f"{handle}: {error}: pip install 'facecheck[cloud]' brings what this needs"
+def _missing_extra(handle: str, error: ImportError) -> str:
+    return extra_hint(f"{handle}: {error}: the address", "cloud")
 
 
 def _listed(filesystem: Any, path: str) -> list[tuple[str, dict[str, Any]]]:
