@@ -17,6 +17,7 @@ from facecheck.core.errors import FacecheckError
 from facecheck.engines.base import SUFFIXES
 from facecheck.engines.export import export_checkpoint
 from facecheck.engines.load import load_predictor
+from facecheck.engines.options import ExportOptions
 
 
 def main() -> None:
@@ -29,10 +30,8 @@ def main() -> None:
         for precision in ("fp32", "fp16", "int8"):
             path = folder / f"{precision}{suffix}"
             try:
-                done = export_checkpoint(
-                    checkpoint, path, manifest=manifest, precision=precision, per_source=20,
-                    overwrite=True,
-                )  # fmt: skip
+                options = ExportOptions(precision=precision, per_source=20, overwrite=True)
+                done = export_checkpoint(checkpoint, path, options, manifest=manifest)
             except FacecheckError as error:
                 print(f"| {name} | {precision} | {error} |", flush=True)
                 continue

@@ -92,10 +92,9 @@ def rates_of_facecheck(work: Path, arch: str, side: int, threads: int) -> list[f
     result = facecheck.train(
         work / "manifest.csv",
         recipe_of(arch, side),
-        runs=work / "runs",
-        device="cpu",
-        workers=threads,
-        compile_model="no",
+        facecheck.TrainOptions(
+            runs=work / "runs", device="cpu", workers=threads, compile_model="no"
+        ),
     )
     return [epoch.images_per_second for epoch in result.epochs]
 

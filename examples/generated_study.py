@@ -36,14 +36,20 @@ def main() -> None:
         for kind in ("photo", "cartoon"):
             out = raw / "generated" / f"own-{kind}" / split
             if not out.exists():
-                facecheck.generate_sample(generator, out, kind=kind, count=count, seed=SEED[split])
+                facecheck.generate_sample(
+                    generator,
+                    out,
+                    facecheck.GenerateSampleOptions(kind=kind, count=count, seed=SEED[split]),
+                )
                 # The grid is for people: as a file of the source it would be one more image.
                 out.with_name(f"{split}.grid.png").rename(work / f"own-{kind}-{split}.png")
         small_photos(manifest, split, raw / "photo" / "photo-64" / split)
     joined = join(manifest, raw, work)
     copies(joined, work)
-    before = facecheck.evaluate(checkpoint, joined, baseline=False)
-    after = facecheck.evaluate(learned(checkpoint, joined, work), joined, baseline=False)
+    before = facecheck.evaluate(checkpoint, joined, facecheck.EvaluateOptions(baseline=False))
+    after = facecheck.evaluate(
+        learned(checkpoint, joined, work), joined, facecheck.EvaluateOptions(baseline=False)
+    )
     print("| source | images | kind right before | after | verdict right before | after |")
     print("|---|---|---|---|---|---|")
     for pair, summary in before.by_source.items():
@@ -102,7 +108,7 @@ def learned(checkpoint: Path, joined: Path, work: Path) -> Path:
     done = work / "runs" / "after" / BEST
     if not done.exists():
         recipe = load_recipe("builtin-short", {"weights": checkpoint, "lr": 3e-4})
-        facecheck.train(joined, recipe, name="after", runs=work / "runs")
+        facecheck.train(joined, recipe, facecheck.TrainOptions(name="after", runs=work / "runs"))
         calibrate(done, joined)
     return done
 

@@ -98,7 +98,9 @@ def trained(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     manifest = workspace / "manifest.csv"
     facecheck.index([drawn], manifest)
     facecheck.split(manifest, facecheck.SplitOptions(ratio="6:3:3"))
-    result = facecheck.train(manifest, SMALL, runs=workspace / "runs", device="cpu", workers=0)
+    result = facecheck.train(
+        manifest, SMALL, facecheck.TrainOptions(runs=workspace / "runs", device="cpu", workers=0)
+    )
     return manifest, result.best
 
 

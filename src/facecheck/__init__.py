@@ -37,17 +37,28 @@ if TYPE_CHECKING:
     from facecheck.data.sources.fetch import list_sources as list_sources
     from facecheck.data.split import split as split
     from facecheck.engines.export import export_checkpoint as export_checkpoint
+    from facecheck.engines.options import ExportOptions as ExportOptions
     from facecheck.evaluation.calibrate import calibrate as calibrate
     from facecheck.evaluation.evaluate import evaluate as evaluate
+    from facecheck.evaluation.options import BenchmarkOptions as BenchmarkOptions
+    from facecheck.evaluation.options import CalibrateOptions as CalibrateOptions
+    from facecheck.evaluation.options import EvaluateOptions as EvaluateOptions
+    from facecheck.evaluation.options import StudyOptions as StudyOptions
     from facecheck.evaluation.robustness import benchmark_model as benchmark_model
     from facecheck.evaluation.studies.spec import load_study as load_study
     from facecheck.evaluation.studies.study import study as study
+    from facecheck.generator.options import GenerateQualityOptions as GenerateQualityOptions
+    from facecheck.generator.options import GenerateSampleOptions as GenerateSampleOptions
+    from facecheck.generator.options import GenerateTrainOptions as GenerateTrainOptions
+    from facecheck.generator.options import GeneratorSettings as GeneratorSettings
     from facecheck.generator.quality import generate_quality as generate_quality
     from facecheck.generator.sample import generate_sample as generate_sample
-    from facecheck.generator.train import GeneratorSettings as GeneratorSettings
     from facecheck.generator.train import generate_train as generate_train
     from facecheck.report.curation_report import curation_report as curation_report
     from facecheck.report.explain import explain as explain
+    from facecheck.report.options import CurationReportOptions as CurationReportOptions
+    from facecheck.report.options import RunReportOptions as RunReportOptions
+    from facecheck.report.options import ScanReportOptions as ScanReportOptions
     from facecheck.report.run_report import run_report as run_report
     from facecheck.report.scan_report import scan_report as scan_report
     from facecheck.scanner.checker import Checker as Checker
@@ -55,6 +66,8 @@ if TYPE_CHECKING:
     from facecheck.scanner.results.merge import merge as merge
     from facecheck.scanner.results.place import place as place
     from facecheck.training.lr_find import lr_find as lr_find
+    from facecheck.training.options import LrFindOptions as LrFindOptions
+    from facecheck.training.options import TrainOptions as TrainOptions
     from facecheck.training.recipe import Recipe as Recipe
     from facecheck.training.train import train as train
 
@@ -80,10 +93,23 @@ _HOMES = {
     "IndexOptions": "data.options",
     "SplitOptions": "data.options",
     "Recipe": "training.recipe",
-    "GeneratorSettings": "generator.train",
     "generate_train": "generator.train",
     "generate_sample": "generator.sample",
     "generate_quality": "generator.quality",
+    "ExportOptions": "engines.options",
+    "BenchmarkOptions": "evaluation.options",
+    "CalibrateOptions": "evaluation.options",
+    "EvaluateOptions": "evaluation.options",
+    "StudyOptions": "evaluation.options",
+    "GenerateQualityOptions": "generator.options",
+    "GenerateSampleOptions": "generator.options",
+    "GenerateTrainOptions": "generator.options",
+    "GeneratorSettings": "generator.options",
+    "CurationReportOptions": "report.options",
+    "RunReportOptions": "report.options",
+    "ScanReportOptions": "report.options",
+    "LrFindOptions": "training.options",
+    "TrainOptions": "training.options",
     "lr_find": "training.lr_find",
     "train": "training.train",
     "calibrate": "evaluation.calibrate",

@@ -75,7 +75,7 @@ def test_wrong_input_is_one_line(command: Run, trained: tuple[Path, Path]) -> No
     none = command("generate", "sample", "--out", "s")
     assert (none.code, "no generator in runs" in one_line(none)) == (2, True)
     size = command("generate", "train", "--manifest", trained[0], "--size", "96")
-    assert (size.code, "size cannot be 96" in one_line(size)) == (2, True)
+    assert (size.code, "--size 96: must be one of 64, 128" in one_line(size)) == (2, True)
     classifier = command("generate", "sample", trained[1], "--out", "s")
     assert (classifier.code, "holds no generator" in one_line(classifier)) == (1, True)
 

@@ -41,7 +41,9 @@ def test_a_study_is_run_shown_and_repeated(
     again = command(*asked, "--json", "--quiet")
     assert again.err == ""
     told = json.loads(again.out)
-    assert list(told) == ["out", "title", "question", "axis", "variants", "runs", "trained"]
+    assert list(told) == [
+        *("out", "manifest", "title", "question", "axis", "variants", "runs", "trained"),
+    ]
     assert (told["trained"], told["axis"], len(told["runs"])) == (0, "batch_size", 2)
 
 

@@ -19,7 +19,9 @@ from facecheck.engines import onnx
 from facecheck.engines.base import SUFFIXES, Format, Precision
 from facecheck.engines.export import ExportResult, export_checkpoint
 from facecheck.engines.load import load_predictor
+from facecheck.engines.options import ExportOptions
 from facecheck.evaluation.calibrate import calibrate
+from facecheck.evaluation.options import CalibrateOptions
 from facecheck.model.checkpoint import Header, read_header
 from tests.conftest import Outcome
 
@@ -91,7 +93,7 @@ def test_the_whole_header_travels(
     before = exported.path.read_bytes()
     for budget in (0.2, 0.1):  # of an export, and of what that gave
         source = exported.path if budget == 0.2 else out
-        calibrate(source, trained[0], budget=budget, out=out, overwrite=True)
+        calibrate(source, trained[0], CalibrateOptions(budget=budget, out=out, overwrite=True))
         found = load_predictor(out).header
         assert found.calibration["budget"] == budget
         assert found.guard is not None
@@ -192,7 +194,9 @@ def test_smaller_precisions(
 ) -> None:
     need(kind)
     path = tmp_path / f"e{SUFFIXES[kind]}"
-    result = export_checkpoint(trained[1], path, manifest=trained[0], precision=precision)
+    result = export_checkpoint(
+        trained[1], path, ExportOptions(precision=precision), manifest=trained[0]
+    )
     weights = path.with_suffix(".bin") if kind == "openvino" else path
     whole = sum(tensor.nbytes for tensor in _weights(trained[1]))
     assert weights.stat().st_size < {"fp16": 0.65, "int8": 0.5}[precision] * whole

@@ -17,8 +17,10 @@ from facecheck.engines import onnx as subject
 from facecheck.engines.export import ExportResult, export_checkpoint
 from facecheck.engines.load import load_predictor
 from facecheck.engines.onnx import OnnxPredictor
+from facecheck.engines.options import ExportOptions
 from facecheck.evaluation.calibrate import calibrate
 from facecheck.evaluation.evaluate import evaluate
+from facecheck.evaluation.options import CalibrateOptions, EvaluateOptions
 from facecheck.model.checkpoint import read_header
 from tests.conftest import Outcome
 
@@ -42,7 +44,10 @@ def exports(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
         patch.setattr(subject, "_graph", once)
         return {
             precision: export_checkpoint(
-                checkpoint, folder / f"{precision}.onnx", manifest=manifest, precision=precision
+                checkpoint,
+                folder / f"{precision}.onnx",
+                ExportOptions(precision=precision),
+                manifest=manifest,
             )
             for precision in ("fp32", "fp16", "int8")
         }
@@ -90,8 +95,8 @@ def test_the_header_travels_and_the_figures_are_told(
 
 def test_evaluate_agrees_on_either_engine(exports: Exports, trained: tuple[Path, Path]) -> None:
     manifest, checkpoint = trained
-    torch_result = evaluate(checkpoint, manifest, device="cpu")
-    onnx_result = evaluate(exports["fp32"].path, manifest, device="cpu")
+    torch_result = evaluate(checkpoint, manifest, EvaluateOptions(device="cpu"))
+    onnx_result = evaluate(exports["fp32"].path, manifest, EvaluateOptions(device="cpu"))
     assert onnx_result.overall.loss == pytest.approx(torch_result.overall.loss, abs=1e-4)
     assert onnx_result.confusion == torch_result.confusion
 
@@ -140,11 +145,11 @@ def test_a_workspace_without_a_run_takes_the_packages_own_model(
 def test_an_export_keeps_the_guard(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, checkpoint = trained
     guarded, exported = tmp_path / "guarded.safetensors", tmp_path / "guarded.onnx"
-    calibrate(checkpoint, manifest, guard=50, out=guarded, device="cpu")
+    calibrate(checkpoint, manifest, CalibrateOptions(guard=50, out=guarded, device="cpu"))
     assert read_header(guarded).guard is not None
     assert export_checkpoint(guarded, exported, manifest=manifest).verdicts_changed == 0
-    on_torch = evaluate(guarded, manifest, device="cpu", baseline=False)
-    on_onnx = evaluate(exported, manifest, device="cpu", baseline=False)
+    on_torch = evaluate(guarded, manifest, EvaluateOptions(device="cpu", baseline=False))
+    on_onnx = evaluate(exported, manifest, EvaluateOptions(device="cpu", baseline=False))
     assert on_onnx.verdicts == on_torch.verdicts
     assert on_onnx.verdicts.uncertain > 0
     # Every image is like none of the kinds to a guard that lets nothing through.
@@ -161,15 +166,19 @@ def test_an_export_is_calibrated_as_its_checkpoint_is(
 ) -> None:
     manifest, checkpoint = trained
     before = exports["fp32"].path.read_bytes()
-    calibrate(checkpoint, manifest, budget=0.1, out=tmp_path / "c.safetensors", device="cpu")
-    calibrate(exports["fp32"].path, manifest, budget=0.1, out=tmp_path / "c.onnx")
+    calibrate(
+        checkpoint,
+        manifest,
+        CalibrateOptions(budget=0.1, out=tmp_path / "c.safetensors", device="cpu"),
+    )
+    calibrate(exports["fp32"].path, manifest, CalibrateOptions(budget=0.1, out=tmp_path / "c.onnx"))
     assert exports["fp32"].path.read_bytes() == before
     on_torch, on_onnx = read_header(tmp_path / "c.safetensors"), load_predictor(tmp_path / "c.onnx")
     assert on_onnx.header.thresholds == pytest.approx(on_torch.thresholds, abs=1e-3)
     assert on_onnx.header.temperature == pytest.approx(on_torch.temperature, abs=1e-2)
     assert on_onnx.header.calibration["budget"] == 0.1
     with pytest.raises(UsageError, match=r"must end in \.onnx"):
-        calibrate(exports["fp32"].path, manifest, out=tmp_path / "d.safetensors")
+        calibrate(exports["fp32"].path, manifest, CalibrateOptions(out=tmp_path / "d.safetensors"))
     monkeypatch.setattr("facecheck.evaluation.calibrate.BUILTIN", exports["fp32"].path)
     with pytest.raises(UsageError, match="stays as it is"):
         calibrate(exports["fp32"].path, manifest)

@@ -16,6 +16,7 @@ from facecheck.core.labels import Verdict
 from facecheck.core.manifest import read_manifest, write_manifest
 from facecheck.evaluation.calibrate import calibrate, choose_thresholds, fit_temperature
 from facecheck.evaluation.evaluate import evaluate
+from facecheck.evaluation.options import CalibrateOptions, EvaluateOptions
 from facecheck.model.checkpoint import load_checkpoint, read_header, save_checkpoint
 from facecheck.model.metrics import softmax, summarise
 from facecheck.model.ood import Guard
@@ -85,7 +86,7 @@ def test_a_checkpoint_is_calibrated_in_place_and_repeatably(
 ) -> None:
     manifest, best = trained
     path = Path(shutil.copy(best, tmp_path / "c.safetensors"))
-    result = calibrate(path, manifest, budget=0.2, guard=90, device="cpu")
+    result = calibrate(path, manifest, CalibrateOptions(budget=0.2, guard=90, device="cpu"))
     assert result.out == path
     header, before = read_header(path), read_header(best)
     assert (header.temperature, header.thresholds) == (result.temperature, result.thresholds)
@@ -104,9 +105,9 @@ def test_a_checkpoint_is_calibrated_in_place_and_repeatably(
         interval = binomtest(rate.wrong, rate.images).proportion_ci(0.9, method="exact")
         assert rate.bound == pytest.approx(interval.high)
     bytes_once = path.read_bytes()
-    calibrate(path, manifest, budget=0.2, guard=90, device="cpu")
+    calibrate(path, manifest, CalibrateOptions(budget=0.2, guard=90, device="cpu"))
     assert path.read_bytes() == bytes_once
-    judged = evaluate(path, manifest, split="val", device="cpu", baseline=False)
+    judged = evaluate(path, manifest, EvaluateOptions(split="val", device="cpu", baseline=False))
     assert judged.verdicts.uncertain == result.real.uncertain + result.artificial.uncertain
     assert judged.verdicts.wrong == result.real.wrong + result.artificial.wrong
     assert judged.overall.loss == pytest.approx(result.loss_before)
@@ -129,7 +130,7 @@ def test_the_guard_acts_in_every_command_that_judges(
     assert verdict == replace(open_verdict, verdict=Verdict.UNCERTAIN)
     scanned = scan([drawn / "photo"], tmp_path / "r.csv", path, faces="off", device="cpu")
     assert scanned.verdicts == {"uncertain": 12}
-    judged = evaluate(path, trained[0], device="cpu", baseline=False)
+    judged = evaluate(path, trained[0], EvaluateOptions(device="cpu", baseline=False))
     assert judged.verdicts.uncertain == judged.verdicts.count
     assert judged.verdicts.accuracy.value is None
 
@@ -138,14 +139,18 @@ def test_what_cannot_be_calibrated_is_told(trained: tuple[Path, Path], tmp_path:
     manifest, best = trained
     for budget in (0.0, 0.5):
         with pytest.raises(UsageError, match="--budget"):
-            calibrate(best, manifest, budget=budget)
+            calibrate(best, manifest, CalibrateOptions(budget=budget))
     with pytest.raises(UsageError, match="--guard 20"):
-        calibrate(best, manifest, guard=20)
+        calibrate(best, manifest, CalibrateOptions(guard=20))
     with pytest.raises(UsageError, match="--overwrite"):
-        calibrate(best, manifest, out=manifest)
+        calibrate(best, manifest, CalibrateOptions(out=manifest))
     data = read_manifest(manifest)
     for kinds, said in (({"photo"}, "only photo"), ({"cartoon", "sketch"}, "no photo")):
         part = data.where(data.frame["kind"].is_in(kinds))  # type: ignore[arg-type]
         write_manifest(part, tmp_path / "m.csv", {})
         with pytest.raises(FacecheckError, match=said):
-            calibrate(best, tmp_path / "m.csv", out=tmp_path / "o.safetensors", device="cpu")
+            calibrate(
+                best,
+                tmp_path / "m.csv",
+                CalibrateOptions(out=tmp_path / "o.safetensors", device="cpu"),
+            )

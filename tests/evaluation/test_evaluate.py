@@ -12,11 +12,12 @@ from sklearn.metrics import roc_auc_score
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
 from facecheck.evaluation.evaluate import evaluate
+from facecheck.evaluation.options import EvaluateOptions
 
 
 def test_the_parts_add_up_to_the_whole(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, best = trained
-    result = evaluate(best, manifest, predictions=tmp_path / "p.csv", device="cpu")
+    result = evaluate(best, manifest, EvaluateOptions(predictions=tmp_path / "p.csv", device="cpu"))
     count = len(read_manifest(manifest).in_split("test"))
     assert result.overall.count == count
     assert sum(part.count for part in result.by_kind.values()) == count
@@ -39,7 +40,8 @@ def test_the_parts_add_up_to_the_whole(trained: tuple[Path, Path], tmp_path: Pat
 def test_the_size_of_a_batch_changes_nothing(trained: tuple[Path, Path]) -> None:
     manifest, best = trained
     losses = [
-        evaluate(best, manifest, device="cpu", batch_size=size).overall.loss for size in (1, 5)
+        evaluate(best, manifest, EvaluateOptions(device="cpu", batch_size=size)).overall.loss
+        for size in (1, 5)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
@@ -54,7 +56,7 @@ def test_vanished_files_are_listed_and_the_rest_is_judged(
         paths.append(str(shutil.copy(path, tmp_path / f"{number}.png")))
     write_manifest(data.with_columns(path=paths), tmp_path / "m.csv", {})
     Path(paths[0]).unlink()
-    result = evaluate(best, tmp_path / "m.csv", device="cpu")
+    result = evaluate(best, tmp_path / "m.csv", EvaluateOptions(device="cpu"))
     assert result.errors == ((paths[0], "the file is not there"),)
     assert result.overall.count == len(paths) - 1
 
@@ -62,7 +64,7 @@ def test_vanished_files_are_listed_and_the_rest_is_judged(
 def test_what_cannot_be_evaluated_is_told(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, best = trained
     with pytest.raises(UsageError, match="--split dev"):
-        evaluate(best, manifest, split="dev")
+        evaluate(best, manifest, EvaluateOptions(split="dev"))
     data = read_manifest(manifest)
     write_manifest(data.with_columns(split=[""] * len(data)), tmp_path / "m.csv", {})
     with pytest.raises(FacecheckError, match="no records in split 'test'"):
@@ -73,14 +75,14 @@ def test_what_cannot_be_evaluated_is_told(trained: tuple[Path, Path], tmp_path: 
         evaluate(best, tmp_path / "m.csv")
     (tmp_path / "p.csv").touch()
     with pytest.raises(UsageError, match="--overwrite"):
-        evaluate(best, manifest, predictions=tmp_path / "p.csv")
+        evaluate(best, manifest, EvaluateOptions(predictions=tmp_path / "p.csv"))
 
 
 def test_figures_of_merit_are_those_of_the_predictions(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
     manifest, best = trained
-    result = evaluate(best, manifest, predictions=tmp_path / "p.csv", device="cpu")
+    result = evaluate(best, manifest, EvaluateOptions(predictions=tmp_path / "p.csv", device="cpu"))
     table = pl.read_csv(tmp_path / "p.csv")
     artificial = table["kind"] != "photo"
     wanted = roc_auc_score(artificial.to_numpy(), table["score"].to_numpy())
@@ -107,7 +109,9 @@ def test_figures_of_merit_are_those_of_the_predictions(
 
 
 def test_one_side_alone_can_be_evaluated(trained: tuple[Path, Path]) -> None:
-    result = evaluate(trained[1], trained[0], sources=["photo"], device="cpu", baseline=False)
+    result = evaluate(
+        trained[1], trained[0], EvaluateOptions(sources=("photo",), device="cpu", baseline=False)
+    )
     assert result.ranking.auc.value is None
     assert result.ranking.artificial == 0
     assert result.calibration.brier.value is not None
@@ -118,7 +122,9 @@ def test_features_are_what_the_head_sees(trained: tuple[Path, Path], tmp_path: P
     from facecheck.model.checkpoint import load_checkpoint
 
     manifest, best = trained
-    result = evaluate(best, manifest, features=tmp_path / "f", device="cpu", baseline=False)
+    result = evaluate(
+        best, manifest, EvaluateOptions(features=tmp_path / "f", device="cpu", baseline=False)
+    )
     assert result.features == tmp_path / "f.npz"
     saved = np.load(tmp_path / "f.npz")
     records = read_manifest(manifest).in_split("test")
@@ -130,7 +136,7 @@ def test_features_are_what_the_head_sees(trained: tuple[Path, Path], tmp_path: P
     weight, bias = (tensor.detach().numpy() for tensor in (head.weight, head.bias))
     assert saved["features"] @ weight.T + bias == pytest.approx(saved["logits"], abs=1e-4)
     with pytest.raises(UsageError, match="--overwrite"):
-        evaluate(best, manifest, features=tmp_path / "f.npz", baseline=False)
+        evaluate(best, manifest, EvaluateOptions(features=tmp_path / "f.npz", baseline=False))
 
 
 def test_metadata_alone_stands_beside_each_source(
@@ -146,17 +152,22 @@ def test_metadata_alone_stands_beside_each_source(
             Image.fromarray(pixels.astype(np.uint8)).save(path)
             rows.append({"path": str(path), "source": "s", "kind": kind, "split": "test"})
     write_manifest(Manifest.from_frame(pl.DataFrame(rows)), tmp_path / "m.csv", {})
-    result = evaluate(trained[1], tmp_path / "m.csv", device="cpu")
+    result = evaluate(trained[1], tmp_path / "m.csv", EvaluateOptions(device="cpu"))
     assert result.baseline["cartoon", "s"].kind == 1
     assert result.baseline["cartoon", "s"].side == 1
     kinds = [result.baseline[kind, "s"].kind or 0 for kind in ("photo", "sketch")]
     assert sum(kinds) / 2 < 0.8
     report = tmp_path / "m.audit.json"
     report.write_text(report.read_text().replace('"cartoon/s": 1.0', '"cartoon/s": 0.125'))
-    again = evaluate(trained[1], tmp_path / "m.csv", device="cpu")
+    again = evaluate(trained[1], tmp_path / "m.csv", EvaluateOptions(device="cpu"))
     assert again.baseline["cartoon", "s"].kind == 0.125  # read, not made anew
     changed = read_manifest(tmp_path / "m.csv").with_columns(phash=["0" * 16] * len(rows))
     write_manifest(changed, tmp_path / "m.csv", {})
-    renewed = evaluate(trained[1], tmp_path / "m.csv", device="cpu")
+    renewed = evaluate(trained[1], tmp_path / "m.csv", EvaluateOptions(device="cpu"))
     assert renewed.baseline["cartoon", "s"].kind == 1
-    assert evaluate(trained[1], tmp_path / "m.csv", device="cpu", baseline=False).baseline == {}
+    assert (
+        evaluate(
+            trained[1], tmp_path / "m.csv", EvaluateOptions(device="cpu", baseline=False)
+        ).baseline
+        == {}
+    )

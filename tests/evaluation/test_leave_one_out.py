@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,9 +14,12 @@ from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
 from facecheck.evaluation.calibrate import calibrate
 from facecheck.evaluation.leave_one_out import LeaveOneOutResult, best_threshold, leave_one_out
+from facecheck.evaluation.options import CalibrateOptions, LeaveOneOutOptions
 from facecheck.model.checkpoint import read_header
 from facecheck.scanner.checker import Checker
-from facecheck.training.train import train
+from facecheck.training.options import TrainOptions
+from facecheck.training.recipe import Recipe
+from facecheck.training.train import TrainResult, train
 from tests.conftest import SMALL, Outcome
 
 RECIPE = SMALL.changed({"epochs": 1})
@@ -39,7 +43,9 @@ def parted(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def result(parted: Path) -> LeaveOneOutResult:
-    return leave_one_out(parted, RECIPE, parted.parent / "loo", device="cpu", workers=0)
+    return leave_one_out(
+        parted, RECIPE, parted.parent / "loo", LeaveOneOutOptions(device="cpu", workers=0)
+    )
 
 
 def test_each_model_never_saw_its_source(result: LeaveOneOutResult, parted: Path) -> None:
@@ -68,7 +74,9 @@ def test_a_row_is_what_its_model_says(
         limits = [pair for pair in PAIRS if pair != f"{row.kind}/{row.source}"]
         rest = read_manifest(parted).of_sources(limits)
         write_manifest(rest, tmp_path / "rest.csv", {})
-        calibrate(row.checkpoint, tmp_path / "rest.csv", out=calibrated, device="cpu")
+        calibrate(
+            row.checkpoint, tmp_path / "rest.csv", CalibrateOptions(out=calibrated, device="cpu")
+        )
         checker = Checker(calibrated, device="cpu")
         is_photo = row.kind == "photo"
         verdicts = [checker.check(r.path) for r in test if r.source == row.source]
@@ -96,21 +104,23 @@ def test_what_is_finished_is_not_trained_again(
     (tmp_path / "results.jsonl").write_text("".join(lines[:2]) + lines[2][:50])
     trained = []
 
-    def counted(*arguments: object, **named: object) -> object:
-        trained.append(named["name"])
-        return train(*arguments, **named)  # type: ignore[arg-type]
+    def counted(manifest: Path, recipe: Recipe, options: TrainOptions, **told: Any) -> TrainResult:
+        trained.append(options.name)
+        return train(manifest, recipe, options, **told)
 
     monkeypatch.setattr("facecheck.evaluation.leave_one_out.train", counted)
-    again = leave_one_out(parted, RECIPE, tmp_path, device="cpu", workers=0)
+    again = leave_one_out(parted, RECIPE, tmp_path, LeaveOneOutOptions(device="cpu", workers=0))
     assert trained == ["without-cartoon-drawn-cartoon", "without-sketch-drawn-sketch"]
     assert again.resumed == 2
     assert again.rows[:2] == result.rows[:2]
     trained.clear()
-    assert leave_one_out(parted, RECIPE, tmp_path, device="cpu").rows == again.rows
+    assert (
+        leave_one_out(parted, RECIPE, tmp_path, LeaveOneOutOptions(device="cpu")).rows == again.rows
+    )
     assert trained == []
     # Of another recipe, nothing is finished.
     other = RECIPE.changed({"sources": ["photo", "sketch"], "lr": 1e-3})
-    limited = leave_one_out(parted, other, tmp_path, device="cpu", workers=0)
+    limited = leave_one_out(parted, other, tmp_path, LeaveOneOutOptions(device="cpu", workers=0))
     assert len(trained) == len(limited.rows) == 2
     assert limited.skipped == (
         ("sketch/drawn-sketch", "the only artificial source: none would be left to train on"),
@@ -137,9 +147,9 @@ def test_thresholds() -> None:
 def test_what_cannot_be_left_out_is_told(trained: tuple[Path, Path], tmp_path: Path) -> None:
     two = RECIPE.changed({"sources": ["photo", "sketch"]})
     with pytest.raises(FacecheckError, match=r"no source can be left out: photo/drawn-photo: the"):
-        leave_one_out(trained[0], two, tmp_path, device="cpu")
+        leave_one_out(trained[0], two, tmp_path, LeaveOneOutOptions(device="cpu"))
     with pytest.raises(UsageError, match="--split dev"):
-        leave_one_out(trained[0], two, tmp_path, split="dev")
+        leave_one_out(trained[0], two, tmp_path, LeaveOneOutOptions(split="dev"))
 
 
 def test_a_source_without_which_too_little_is_left_does_not_stop_the_others(
@@ -156,7 +166,9 @@ def test_a_source_without_which_too_little_is_left_does_not_stop_the_others(
     )
     limits = ["photo", "cartoon", "sketch/lone", "sketch/drawn-sketch"]
     recipe = RECIPE.changed({"sources": limits})
-    result = leave_one_out(tmp_path / "m.csv", recipe, tmp_path / "loo", device="cpu", workers=0)
+    result = leave_one_out(
+        tmp_path / "m.csv", recipe, tmp_path / "loo", LeaveOneOutOptions(device="cpu", workers=0)
+    )
     skipped = dict(result.skipped)
     assert "holds one image of sketch" in skipped["sketch/drawn-sketch"]
     assert skipped["sketch/lone"] == "no images of it to judge"

@@ -12,6 +12,7 @@ from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.image import decode
 from facecheck.core.manifest import read_manifest, write_manifest
 from facecheck.evaluation.evaluate import evaluate
+from facecheck.evaluation.options import BenchmarkOptions, EvaluateOptions
 from facecheck.evaluation.robustness import BenchmarkResult, benchmark_model
 from facecheck.model.perturb import CLEAN, LINES, PERTURBATIONS
 from facecheck.scanner.checker import Checker
@@ -23,7 +24,9 @@ def benchmark(
     trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[BenchmarkResult, Path]:
     out = tmp_path_factory.mktemp("benchmark")
-    return benchmark_model(trained[1], trained[0], per_source=0, out=out, device="cpu"), out
+    return benchmark_model(
+        trained[1], trained[0], BenchmarkOptions(per_source=0, out=out, device="cpu")
+    ), out
 
 
 def test_clean_is_what_evaluate_says(
@@ -31,7 +34,7 @@ def test_clean_is_what_evaluate_says(
 ) -> None:
     result = benchmark[0]
     clean = result.cases[0]
-    verdicts = evaluate(trained[1], trained[0], device="cpu").verdicts
+    verdicts = evaluate(trained[1], trained[0], EvaluateOptions(device="cpu")).verdicts
     assert clean.photo is not None
     assert clean.artificial is not None
     assert clean.photo.count + clean.artificial.count == verdicts.count == result.images
@@ -120,25 +123,25 @@ def test_what_cannot_be_read_is_listed(trained: tuple[Path, Path], tmp_path: Pat
     write_manifest(data.with_columns(path=map(str, paths)), tmp_path / "m.csv", {})
     Path(paths[0]).write_text("no image")
     Path(paths[1]).unlink()
-    result = benchmark_model(checkpoint, tmp_path / "m.csv", device="cpu")
+    result = benchmark_model(checkpoint, tmp_path / "m.csv", BenchmarkOptions(device="cpu"))
     assert result.images == 1
     assert [reason for _, reason in result.errors] == [
         "not an image in a known format", "No such file or directory",
     ]  # fmt: skip
     Path(paths[2]).unlink()
     with pytest.raises(FacecheckError, match="none of 3 images could be read"):
-        benchmark_model(checkpoint, tmp_path / "m.csv", device="cpu")
+        benchmark_model(checkpoint, tmp_path / "m.csv", BenchmarkOptions(device="cpu"))
 
 
 def test_what_cannot_be_benchmarked_is_told(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, checkpoint = trained
     with pytest.raises(UsageError, match="--split dev"):
-        benchmark_model(checkpoint, manifest, split="dev")
+        benchmark_model(checkpoint, manifest, BenchmarkOptions(split="dev"))
     with pytest.raises(UsageError, match="no record is of 'fotos'"):
-        benchmark_model(checkpoint, manifest, sources=["fotos"])
+        benchmark_model(checkpoint, manifest, BenchmarkOptions(sources=("fotos",)))
     (tmp_path / "benchmark.csv").touch()
     with pytest.raises(UsageError, match="--overwrite"):
-        benchmark_model(checkpoint, manifest, out=tmp_path)
+        benchmark_model(checkpoint, manifest, BenchmarkOptions(out=tmp_path))
 
 
 def test_the_command_shows_and_writes_it(

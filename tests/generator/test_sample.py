@@ -12,6 +12,7 @@ from PIL import Image
 
 import facecheck
 from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.generator.options import GenerateSampleOptions
 from facecheck.generator.pictures import grid
 from facecheck.generator.sample import DIGITAL_SOURCE_TYPE, generate_sample
 from facecheck.generator.train import GenerateTrainResult
@@ -22,9 +23,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_same_seed_gives_the_same_bytes(made: GenerateTrainResult, tmp_path: Path) -> None:
-    ask = {"kind": "cartoon", "device": "cpu"}
     first, again, other, more = (
-        generate_sample(made.checkpoint, tmp_path / name, count=count, seed=seed, **ask)  # type: ignore[arg-type]
+        generate_sample(
+            made.checkpoint,
+            tmp_path / name,
+            GenerateSampleOptions(kind="cartoon", count=count, seed=seed, device="cpu"),
+        )
         for name, count, seed in (("a", 5, 0), ("b", 5, 0), ("c", 5, 1), ("d", 40, 0))
     )
     assert first.images == {"cartoon": 5}
@@ -37,7 +41,9 @@ def test_the_same_seed_gives_the_same_bytes(made: GenerateTrainResult, tmp_path:
 
 
 def test_all_kinds_take_turns(made: GenerateTrainResult, tmp_path: Path) -> None:
-    result = generate_sample(made.checkpoint, tmp_path / "all", count=7, device="cpu")
+    result = generate_sample(
+        made.checkpoint, tmp_path / "all", GenerateSampleOptions(count=7, device="cpu")
+    )
     assert result.images == {"photo": 3, "cartoon": 2, "sketch": 2}
     with Image.open(result.grid) as picture:
         assert picture.size == (3 * 66 - 2, 3 * 66 - 2)
@@ -45,7 +51,9 @@ def test_all_kinds_take_turns(made: GenerateTrainResult, tmp_path: Path) -> None
 
 
 def test_every_image_says_that_it_is_synthetic(made: GenerateTrainResult, tmp_path: Path) -> None:
-    result = generate_sample(made.checkpoint, tmp_path / "s", count=2, seed=9, device="cpu")
+    result = generate_sample(
+        made.checkpoint, tmp_path / "s", GenerateSampleOptions(count=2, seed=9, device="cpu")
+    )
     for path in (*result.out.iterdir(), result.grid):
         with Image.open(path) as image:
             image.load()
@@ -62,38 +70,50 @@ def test_every_image_says_that_it_is_synthetic(made: GenerateTrainResult, tmp_pa
 
 def test_nothing_is_overwritten_silently(made: GenerateTrainResult, tmp_path: Path) -> None:
     out = tmp_path / "s"
-    generate_sample(made.checkpoint, out, count=2, device="cpu")
+    generate_sample(made.checkpoint, out, GenerateSampleOptions(count=2, device="cpu"))
     (out / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="exists and is not empty: .* --overwrite"):
-        generate_sample(made.checkpoint, out, count=3, device="cpu")
-    generate_sample(made.checkpoint, out, count=3, device="cpu", overwrite=True)
+        generate_sample(made.checkpoint, out, GenerateSampleOptions(count=3, device="cpu"))
+    generate_sample(
+        made.checkpoint, out, GenerateSampleOptions(count=3, device="cpu", overwrite=True)
+    )
     assert len(contents(out)) == 4
     with pytest.raises(UsageError, match=r"mine\.txt is a file"):
-        generate_sample(made.checkpoint, out / "mine.txt", count=1, device="cpu")
+        generate_sample(
+            made.checkpoint, out / "mine.txt", GenerateSampleOptions(count=1, device="cpu")
+        )
     (tmp_path / "t.grid.png").touch()
     with pytest.raises(UsageError, match=r"t\.grid\.png exists: "):
-        generate_sample(made.checkpoint, tmp_path / "t", count=1, device="cpu")
+        generate_sample(
+            made.checkpoint, tmp_path / "t", GenerateSampleOptions(count=1, device="cpu")
+        )
     assert not (tmp_path / "t").exists()
 
 
 def test_folders_that_cannot_be(made: GenerateTrainResult, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a folder's own name"):
-        generate_sample(made.checkpoint, Path(), count=1, device="cpu")
+        generate_sample(made.checkpoint, Path(), GenerateSampleOptions(count=1, device="cpu"))
     with pytest.raises(FacecheckError, match=r"cannot be written \(File name too long\)"):
-        generate_sample(made.checkpoint, tmp_path / ("x" * 300), count=1, device="cpu")
+        generate_sample(
+            made.checkpoint, tmp_path / ("x" * 300), GenerateSampleOptions(count=1, device="cpu")
+        )
     hostile = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff<b>\n"))
-    result = generate_sample(made.checkpoint, hostile, count=1, device="cpu")
+    result = generate_sample(made.checkpoint, hostile, GenerateSampleOptions(count=1, device="cpu"))
     assert result.grid.is_file()
 
 
 def test_a_kind_that_was_not_learned(made: GenerateTrainResult, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="makes photo, cartoon, sketch, not painting"):
-        generate_sample(made.checkpoint, tmp_path / "s", kind="painting", device="cpu")
+        generate_sample(
+            made.checkpoint, tmp_path / "s", GenerateSampleOptions(kind="painting", device="cpu")
+        )
     assert not (tmp_path / "s").exists()
 
 
 def test_samples_can_be_indexed_as_a_source(made: GenerateTrainResult, tmp_path: Path) -> None:
-    out = generate_sample(made.checkpoint, tmp_path / "s", count=5, device="cpu").out
+    out = generate_sample(
+        made.checkpoint, tmp_path / "s", GenerateSampleOptions(count=5, device="cpu")
+    ).out
     result = facecheck.index(
         [out], tmp_path / "m.csv", facecheck.IndexOptions(kind="generated", source="ours")
     )

@@ -15,10 +15,10 @@ from facecheck.core.errors import CheckpointError, TrainingError, UsageError
 from facecheck.generator import train as module
 from facecheck.generator.checkpoint import find_generator, load_generator
 from facecheck.generator.images import RealImages, real_records
+from facecheck.generator.options import GenerateTrainOptions, GeneratorSettings
 from facecheck.generator.state import Row
 from facecheck.generator.train import (
     GenerateTrainResult,
-    GeneratorSettings,
     generate_train,
     read_run,
 )
@@ -45,10 +45,14 @@ def test_a_run_folder(made: GenerateTrainResult) -> None:
 def test_an_interrupted_training_ends_as_an_unbroken_one(
     made: GenerateTrainResult, trained: Trained, tmp_path: Path
 ) -> None:
-    begun = generate_train(trained[0], TINY, steps=3, runs=tmp_path, device="cpu")
+    begun = generate_train(
+        trained[0], TINY, GenerateTrainOptions(steps=3, runs=tmp_path, device="cpu")
+    )
     manifest, settings = read_run(begun.run)
     assert settings == TINY
-    ended = generate_train(manifest, settings, steps=6, resume=begun.run, device="cpu")
+    ended = generate_train(
+        manifest, settings, GenerateTrainOptions(steps=6, resume=begun.run, device="cpu")
+    )
     assert ended.run == begun.run
     assert ended.checkpoint.read_bytes() == made.checkpoint.read_bytes()
     stored, whole = (
@@ -72,10 +76,15 @@ def test_a_kill_costs_only_what_was_not_saved(
 
     with pytest.raises(StopError):
         generate_train(
-            trained[0], TINY, steps=6, runs=tmp_path, device="cpu", save_every=0, progress=kill
+            trained[0],
+            TINY,
+            GenerateTrainOptions(steps=6, runs=tmp_path, device="cpu", save_every=0),
+            progress=kill,
         )
     run = tmp_path / "generate-all"
-    ended = generate_train(trained[0], TINY, steps=6, resume=run, device="cpu")
+    ended = generate_train(
+        trained[0], TINY, GenerateTrainOptions(steps=6, resume=run, device="cpu")
+    )
     assert ended.checkpoint.read_bytes() == made.checkpoint.read_bytes()
 
 
@@ -85,7 +94,9 @@ def test_the_log_has_a_row_for_so_many_steps(
     monkeypatch.setattr(module, "LOG_EVERY", 2)
     rows: list[Row] = []
     result = generate_train(
-        *(trained[0], TINY), steps=5, runs=tmp_path, device="cpu", on_row=rows.append
+        *(trained[0], TINY),
+        options=GenerateTrainOptions(steps=5, runs=tmp_path, device="cpu"),
+        on_row=rows.append,
     )
     assert [(row.step, row.images) for row in rows] == [
         (2, 8),
@@ -97,9 +108,13 @@ def test_the_log_has_a_row_for_so_many_steps(
 
 
 def test_minutes_end_it_and_more_go_on(trained: Trained, tmp_path: Path) -> None:
-    first = generate_train(trained[0], TINY, minutes=0, runs=tmp_path, device="cpu")
+    first = generate_train(
+        trained[0], TINY, GenerateTrainOptions(minutes=0, runs=tmp_path, device="cpu")
+    )
     assert first.steps == 0
-    more = generate_train(trained[0], TINY, minutes=1e-4, resume=first.run, device="cpu")
+    more = generate_train(
+        trained[0], TINY, GenerateTrainOptions(minutes=1e-4, resume=first.run, device="cpu")
+    )
     assert more.steps >= 1
 
 
@@ -165,18 +180,23 @@ def test_a_loss_that_is_not_finite_stops_it(trained: Trained, tmp_path: Path) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_first_state", catch)
         with pytest.raises(TrainingError, match=r"not finite at step 2 .*--lr-generator"):
-            generate_train(trained[0], wild, steps=4, runs=tmp_path, device="cpu", progress=spoil)
+            generate_train(
+                trained[0],
+                wild,
+                GenerateTrainOptions(steps=4, runs=tmp_path, device="cpu"),
+                progress=spoil,
+            )
     network, _ = load_generator(tmp_path / "generate-all" / "generator.safetensors")
     assert all(tensor.isfinite().all() for tensor in network.state_dict().values())
 
 
 def test_settings_that_cannot_be() -> None:
     for change, told in (
-        ({"size": 96}, "size cannot be 96"),
-        ({"batch_size": 1}, "batch-size cannot be 1"),
-        ({"lr_generator": 0.0}, "lr-generator cannot be 0"),
-        ({"ema": 1.0}, "ema cannot be 1"),
-        ({"seed": -1}, "seed cannot be -1"),
+        ({"size": 96}, "--size 96: must be"),
+        ({"batch_size": 1}, "--batch-size 1: must be 2 or more"),
+        ({"lr_generator": 0.0}, "--lr-generator 0: must be above 0"),
+        ({"ema": 1.0}, "ema 1: must be"),
+        ({"seed": -1}, "--seed -1: must be 0 or more"),
     ):
         with pytest.raises(UsageError, match=told):
             GeneratorSettings(**change)
@@ -185,16 +205,20 @@ def test_settings_that_cannot_be() -> None:
 def test_what_cannot_be_learned_from(trained: Trained, tmp_path: Path) -> None:
     manifest, _ = trained
     with pytest.raises(UsageError, match="no record is of 'painting'"):
-        generate_train(manifest, replace(TINY, kind="painting"), runs=tmp_path)
+        generate_train(
+            manifest, replace(TINY, kind="painting"), GenerateTrainOptions(runs=tmp_path)
+        )
     with pytest.raises(UsageError, match="unknown kind 'cartoons'.*'cartoon'"):
-        generate_train(manifest, replace(TINY, kind="cartoons"), runs=tmp_path)
+        generate_train(
+            manifest, replace(TINY, kind="cartoons"), GenerateTrainOptions(runs=tmp_path)
+        )
     unsplit = tmp_path / "unsplit.csv"
     facecheck.write_manifest(
         facecheck.Manifest.from_frame(facecheck.read_manifest(manifest).frame.drop("split")),
         *(unsplit, {}),
     )
     with pytest.raises(TrainingError, match="run `facecheck split` first"):
-        generate_train(unsplit, TINY, runs=tmp_path)
+        generate_train(unsplit, TINY, GenerateTrainOptions(runs=tmp_path))
     assert not list(tmp_path.glob("*/run.json"))
 
 
@@ -202,10 +226,12 @@ def test_a_run_goes_on_by_its_own_settings_only(
     made: GenerateTrainResult, trained: Trained, tmp_path: Path
 ) -> None:
     with pytest.raises(CheckpointError, match="of another training: settings is"):
-        generate_train(trained[0], replace(TINY, seed=4), steps=9, resume=made.run)
+        generate_train(
+            trained[0], replace(TINY, seed=4), GenerateTrainOptions(steps=9, resume=made.run)
+        )
     (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 no state")
     with pytest.raises(CheckpointError, match=r"state\.pt: (damaged|refused)"):
-        generate_train(trained[0], TINY, steps=9, resume=tmp_path)
+        generate_train(trained[0], TINY, GenerateTrainOptions(steps=9, resume=tmp_path))
     with pytest.raises(UsageError, match="not a run folder to go on with"):
         read_run(tmp_path)
 

@@ -17,6 +17,7 @@ import facecheck
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.report.curation_plots import short
 from facecheck.report.curation_report import curation_report
+from facecheck.report.options import CurationReportOptions
 from tests.conftest import Outcome
 
 HOSTILE = "<img src=x onerror=alert(1)>.png"
@@ -196,7 +197,7 @@ def test_a_mistake_leaves_what_was_there(curated: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="no report has put there"):
-        curation_report(curated, tmp_path / "out", overwrite=True)
+        curation_report(curated, tmp_path / "out", CurationReportOptions(overwrite=True))
     empty = tmp_path / "empty.csv"
     empty.write_text("path,source,kind\n")
     with pytest.raises(FacecheckError, match="no records"):

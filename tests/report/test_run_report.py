@@ -16,6 +16,8 @@ from facecheck.core.manifest import Manifest, read_manifest, write_manifest
 from facecheck.core.workspace import BUILTIN
 from facecheck.engines.export import export_checkpoint
 from facecheck.evaluation.evaluate import evaluate
+from facecheck.evaluation.options import EvaluateOptions
+from facecheck.report.options import RunReportOptions
 from facecheck.report.run_report import RunReport, run_report
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -65,12 +67,16 @@ def workspace(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def reported(workspace: Path) -> RunReport:
     return run_report(
-        workspace / "runs" / "one", workspace / "out", manifest=workspace / "m.csv", device="cpu"
+        workspace / "runs" / "one",
+        workspace / "out",
+        RunReportOptions(manifest=workspace / "m.csv", device="cpu"),
     )
 
 
 def test_its_numbers_are_those_of_evaluate(reported: RunReport, workspace: Path) -> None:
-    judged = evaluate(workspace / "runs/one/best.safetensors", workspace / "m.csv", device="cpu")
+    judged = evaluate(
+        workspace / "runs/one/best.safetensors", workspace / "m.csv", EvaluateOptions(device="cpu")
+    )
     assert reported.result == judged
     saved = json.loads((reported.folder / "evaluation.json").read_text())
     assert saved["overall"]["top1"] == judged.overall.top1
@@ -208,7 +214,11 @@ def test_every_format_is_reported_without_its_filters(
 ) -> None:
     pytest.importorskip(needs, reason=f"{suffix} needs {needs}, which is not installed")
     exported = export_checkpoint(trained[1], tmp_path / f"e{suffix}", manifest=trained[0]).path
-    told = run_report(exported, tmp_path / "out", manifest=trained[0], per_source=2, device="cpu")
+    told = run_report(
+        exported,
+        tmp_path / "out",
+        RunReportOptions(manifest=trained[0], per_source=2, device="cpu"),
+    )
     assert "confusion.png" in told.figures
     assert "filters.png" not in told.figures
     assert any("of an export" in why for section, why in told.left_out if section == "network")
@@ -234,6 +244,6 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
         run_report(
             workspace / "runs/one",
             tmp_path / "out",
-            **{"manifest": workspace / "m.csv", "per_source": 1, **given},
+            RunReportOptions(**{"manifest": workspace / "m.csv", "per_source": 1, **given}),
         )
     assert list(tmp_path.iterdir()) == []

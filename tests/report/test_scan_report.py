@@ -10,7 +10,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
@@ -18,7 +18,8 @@ from PIL import Image
 import facecheck
 from facecheck.core.errors import FacecheckError
 from facecheck.core.workspace import BUILTIN
-from facecheck.report.scan_report import ScanReport, heat_rows, scan_report
+from facecheck.report.options import ScanReportOptions
+from facecheck.report.scan_report import HeatMaps, ScanReport, heat_rows, scan_report
 from facecheck.report.thumbs import judged_picture, numbered
 from facecheck.scanner.inputs.items import load_named
 from facecheck.scanner.results.columns import COLUMNS
@@ -57,7 +58,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Iterator
         facecheck.scan(inputs, Path("results.csv"), BUILTIN, faces="off", workers=1)
         (faces / "002.png").unlink()
         face.resize((5, 5)).save(faces / "003.png")
-        scan_report(Path("results.csv"), Path("out"), workers=1)
+        scan_report(Path("results.csv"), Path("out"), ScanReportOptions(workers=1))
         yield folder
 
 
@@ -256,12 +257,17 @@ def test_a_name_that_would_run_is_exported_so_that_it_does_not(
 
 
 def report(
-    folder: Path, rows: Iterable[Row], *, suffix: str = CSV, **options: object
+    folder: Path,
+    rows: Iterable[Row],
+    *,
+    suffix: str = CSV,
+    draw_heat: HeatMaps | None = None,
+    **options: Any,
 ) -> ScanReport:
     """Write rows as the results of a scan, and report them."""
     results = folder / f"results{suffix}"
     write_rows(results, (tidy(row, COLUMNS) for row in rows), COLUMNS, suffix)
-    return scan_report(results, folder / "out", **options)  # type: ignore[arg-type]
+    return scan_report(results, folder / "out", ScanReportOptions(**options), draw_heat=draw_heat)
 
 
 def many(count: int) -> Iterator[Row]:

@@ -17,6 +17,7 @@ from facecheck.core.image import decode
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.calibrate import calibrate
 from facecheck.evaluation.evaluate import evaluate
+from facecheck.evaluation.options import CalibrateOptions, EvaluateOptions
 from facecheck.model.checkpoint import read_header
 from facecheck.model.stability import flag_unstable, variants
 from facecheck.model.transforms import load_input
@@ -156,7 +157,7 @@ def test_a_score_is_its_own_files_whatever_surrounds_it(
 
 def test_evaluate_and_scan_agree(trained: tuple[Path, Path], drawn: Path, tmp_path: Path) -> None:
     manifest, checkpoint = trained
-    evaluate(checkpoint, manifest, predictions=tmp_path / "p.csv", device="cpu")
+    evaluate(checkpoint, manifest, EvaluateOptions(predictions=tmp_path / "p.csv", device="cpu"))
     whole(drawn, tmp_path / "r.csv", checkpoint)
     scanned = {row["path"]: row for row in rows_of(tmp_path / "r.csv")}
     for row in rows_of(tmp_path / "p.csv"):
@@ -257,7 +258,7 @@ def test_a_budget_takes_the_thresholds_that_were_calibrated_for_it(
     with pytest.raises(UsageError, match="knows none: run `facecheck calibrate`"):
         whole(drawn, tmp_path / "r.csv", best, budget=0.2)
     model = tmp_path / "c.safetensors"
-    calibrate(best, manifest, budget=0.2, out=model, device="cpu")
+    calibrate(best, manifest, CalibrateOptions(budget=0.2, out=model, device="cpu"))
     budgets = read_header(model).calibration["budgets"]
     assert tuple(budgets["0.2"]) == read_header(model).thresholds
     assert list(budgets) == sorted(budgets, key=float)

@@ -15,6 +15,7 @@ from torch import nn
 from facecheck.core.errors import TrainingError, UsageError
 from facecheck.training import lr_find as module
 from facecheck.training.lr_find import LrFindResult, lr_find, smooth, suggest, sweep
+from facecheck.training.options import LrFindOptions
 from tests.conftest import SMALL
 
 RATES = np.geomspace(1e-6, 1, 100).tolist()
@@ -30,11 +31,8 @@ def found(
     result = lr_find(
         trained[0],
         SMALL,
-        lowest=1e-6,
-        steps=30,
+        LrFindOptions(lowest=1e-6, steps=30, device="cpu", workers=0),
         table=table,
-        device="cpu",
-        workers=0,
         progress=lambda done, _: told.append(done),
     )
     return result, told
@@ -84,7 +82,9 @@ def test_the_network_and_the_optimiser_are_what_they_were(
     monkeypatch.setattr(module, "sweep", watched)
     monkeypatch.setattr(module, "suggest", lambda *_: (1.0, 1.0))
     lr_find(
-        trained[0], replace(SMALL, momentum=0.5), lowest=1e-3, steps=20, device="cpu", workers=0
+        trained[0],
+        replace(SMALL, momentum=0.5),
+        LrFindOptions(lowest=1e-3, steps=20, device="cpu", workers=0),
     )
     weights, settings, weights_after, settings_after = seen[0]
     assert all(torch.equal(tensor, weights_after[name]) for name, tensor in weights.items())
@@ -190,4 +190,4 @@ def test_a_curve_that_never_falls_is_refused(losses: np.ndarray) -> None:
 )
 def test_ranges_that_draw_no_curve_are_refused(change: dict[str, float], told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        lr_find(Path("m.csv"), SMALL, **change)  # type: ignore[arg-type]
+        LrFindOptions(**change)  # type: ignore[arg-type]

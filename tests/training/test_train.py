@@ -27,6 +27,7 @@ from facecheck.model.checkpoint import load_checkpoint
 from facecheck.model.precision import Precision
 from facecheck.training.distributed import Ranks
 from facecheck.training.loss import losses
+from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe
 from facecheck.training.state import Epoch
 from facecheck.training.step import make_ready
@@ -61,7 +62,9 @@ def test_one_seed_gives_one_log_and_another_another(
 
     def losses(name: str, seed: int) -> list[tuple[float, float | None]]:
         recipe = replace(SMALL, seed=seed, epochs=1)
-        result = train(manifest, recipe, name=name, runs=tmp_path, device="cpu", workers=0)
+        result = train(
+            manifest, recipe, TrainOptions(name=name, runs=tmp_path, device="cpu", workers=0)
+        )
         return [(epoch.train_loss, epoch.val_loss) for epoch in result.epochs]
 
     assert losses("a", 1) == losses("b", 1)
@@ -71,7 +74,7 @@ def test_one_seed_gives_one_log_and_another_another(
 def test_it_learns_what_can_be_learned(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, _ = trained
     recipe = replace(SMALL, epochs=12)
-    result = train(manifest, recipe, runs=tmp_path, device="cpu", workers=0)
+    result = train(manifest, recipe, TrainOptions(runs=tmp_path, device="cpu", workers=0))
     assert result.epochs[-1].train_loss < 0.5 * result.epochs[0].train_loss
     assert max(epoch.val_top1 or 0 for epoch in result.epochs) >= 0.75
     assert result.epochs[result.best_epoch - 1].val_top1 == max(
@@ -82,7 +85,7 @@ def test_it_learns_what_can_be_learned(trained: tuple[Path, Path], tmp_path: Pat
 def test_weights_of_a_run_can_be_trained_on(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, best = trained
     recipe = replace(SMALL, weights=best, epochs=1, lr=1e-9)
-    result = train(manifest, recipe, runs=tmp_path, device="cpu", workers=0)
+    result = train(manifest, recipe, TrainOptions(runs=tmp_path, device="cpu", workers=0))
     before, after = (load_checkpoint(path).model.state_dict() for path in (best, result.last))
     assert torch.allclose(before["fc.weight"], after["fc.weight"], atol=1e-5)
     assert result.weights == str(best)
@@ -94,7 +97,7 @@ def test_without_validation_the_last_epoch_is_best(
     data = read_manifest(trained[0])
     manifest = tmp_path / "m.csv"
     write_manifest(data.with_columns(split=["train"] * len(data)), manifest, {})
-    result = train(manifest, SMALL, runs=tmp_path / "r", device="cpu", workers=0)
+    result = train(manifest, SMALL, TrainOptions(runs=tmp_path / "r", device="cpu", workers=0))
     assert result.best_epoch == 2
     assert result.epochs[0].val_top1 is None
 
@@ -110,7 +113,7 @@ def test_a_loss_that_is_not_finite_stops_and_says_where(
 
     monkeypatch.setattr("facecheck.training.step.losses", explode)
     with pytest.raises(TrainingError, match=r"the loss is nan at epoch 2, step 1 of 3"):
-        train(trained[0], SMALL, runs=tmp_path, device="cpu", workers=0)
+        train(trained[0], SMALL, TrainOptions(runs=tmp_path, device="cpu", workers=0))
 
 
 def test_a_batch_that_has_no_memory_names_the_next_size(
@@ -121,10 +124,10 @@ def test_a_batch_that_has_no_memory_names_the_next_size(
 
     monkeypatch.setattr("facecheck.training.step.losses", explode)
     with pytest.raises(TrainingError, match="--batch-size 4, or --accumulate 2"):
-        train(trained[0], SMALL, runs=tmp_path, device="cpu", workers=0)
+        train(trained[0], SMALL, TrainOptions(runs=tmp_path, device="cpu", workers=0))
     recipe = replace(SMALL, batch_size="auto", epochs=1)
     monkeypatch.undo()
-    result = train(trained[0], recipe, runs=tmp_path, device="cpu", workers=0)
+    result = train(trained[0], recipe, TrainOptions(runs=tmp_path, device="cpu", workers=0))
     assert read_run(result.run)[1].batch_size == 32
 
 
@@ -134,24 +137,24 @@ def test_data_that_cannot_be_trained_on_is_told(
     manifest = tmp_path / "m.csv"
     facecheck.index([drawn], manifest)
     with pytest.raises(TrainingError, match="facecheck split"):
-        train(manifest, SMALL, runs=tmp_path / "r")
+        train(manifest, SMALL, TrainOptions(runs=tmp_path / "r"))
     data = read_manifest(trained[0])
     only = Manifest(data.frame.filter(data.frame["kind"] == "photo"))
     write_manifest(only, manifest, {})
     with pytest.raises(TrainingError, match="photo and at least one other kind"):
-        train(manifest, SMALL, runs=tmp_path / "r")
+        train(manifest, SMALL, TrainOptions(runs=tmp_path / "r"))
     one = data.frame.with_row_index("row")
     first = one.filter(one["kind"] == "sketch", one["split"] == "train")["row"][0]
     few = one.filter((one["kind"] != "sketch") | (one["row"] == first)).drop("row")
     write_manifest(Manifest(few), manifest, {})
     with pytest.raises(TrainingError, match="one image of sketch: add more"):
-        train(manifest, SMALL, runs=tmp_path / "r")
+        train(manifest, SMALL, TrainOptions(runs=tmp_path / "r"))
     with pytest.raises(UsageError, match="'scetch'; did you mean 'sketch'"):
-        train(manifest, replace(SMALL, sources=("scetch",)), runs=tmp_path / "r")
+        train(manifest, replace(SMALL, sources=("scetch",)), TrainOptions(runs=tmp_path / "r"))
     gone = data.with_columns(path=[f"{path}.gone" for path in data.paths()])
     write_manifest(gone, manifest, {})
     with pytest.raises(ManifestError, match="files are not there"):
-        train(manifest, SMALL, runs=tmp_path / "r")
+        train(manifest, SMALL, TrainOptions(runs=tmp_path / "r"))
     assert not (tmp_path / "r").exists()
 
 
@@ -173,10 +176,7 @@ def test_a_file_that_turns_bad_is_named_and_nothing_is_lost(
         train(
             manifest,
             SMALL,
-            runs=tmp_path / "r",
-            device="cpu",
-            workers=0,
-            cache=False,
+            TrainOptions(runs=tmp_path / "r", device="cpu", workers=0, cache=False),
             on_epoch=spoil,
         )
     assert load_checkpoint(tmp_path / "r" / "resnet10t" / "last.safetensors").header.epoch == 1
@@ -184,10 +184,10 @@ def test_a_file_that_turns_bad_is_named_and_nothing_is_lost(
 
 def test_devices_that_are_not_there_are_refused(trained: tuple[Path, Path]) -> None:
     with pytest.raises(UsageError, match="--device auto"):
-        train(trained[0], SMALL, device="quantum")
+        train(trained[0], SMALL, TrainOptions(device="quantum"))
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="cannot be used"):
-            train(trained[0], SMALL, device="cuda")
+            train(trained[0], SMALL, TrainOptions(device="cuda"))
 
 
 FULL = replace(
@@ -217,6 +217,7 @@ def same_weights(one: Path, other: Path) -> bool:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import load_recipe
 from facecheck.training.train import train
 
@@ -226,8 +227,8 @@ def progress(done, total):
     told.append(done)
     if len(told) == int(after):
         os.kill(os.getpid(), signal.SIGKILL)
-train(Path(manifest), load_recipe(recipe), name="killed", runs=Path(runs), device="cpu",
-      workers=0, save_every=0, progress=progress)
+options = TrainOptions(name="killed", runs=Path(runs), device="cpu", workers=0, save_every=0)
+train(Path(manifest), load_recipe(recipe), options, progress=progress)
 """
 
 
@@ -235,7 +236,9 @@ def test_a_run_goes_on_in_the_precision_it_began_with(
     trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = train(
-        trained[0], replace(SMALL, epochs=1, precision="bf16"), runs=tmp_path, device="cpu"
+        trained[0],
+        replace(SMALL, epochs=1, precision="bf16"),
+        TrainOptions(runs=tmp_path, device="cpu"),
     )
     facts = begun.run / "run.json"
     cpu = torch.device("cpu")
@@ -260,7 +263,9 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
     manifest, _ = trained
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(FULL.plain()))
-    unbroken = train(manifest, FULL, name="whole", runs=tmp_path, device="cpu", workers=0)
+    unbroken = train(
+        manifest, FULL, TrainOptions(name="whole", runs=tmp_path, device="cpu", workers=0)
+    )
     arguments = [str(manifest), str(recipe), str(tmp_path), str(after)]
     killed = subprocess.run([sys.executable, "-c", KILLED, *arguments], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -268,7 +273,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
     stood = torch.load(run / "state.pt", weights_only=True)
     assert stood["updates"] == after - 1  # the kill came before that step could be saved
     own_manifest, own_recipe = read_run(run)
-    resumed = train(own_manifest, own_recipe, resume=run, device="cpu", workers=2)
+    resumed = train(own_manifest, own_recipe, TrainOptions(resume=run, device="cpu", workers=2))
     assert same_weights(unbroken.last, resumed.last)
     assert same_weights(unbroken.best, resumed.best)
     assert unbroken.last.read_bytes() == resumed.last.read_bytes()
@@ -278,7 +283,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
     )
     assert ours == theirs
     with pytest.raises(CheckpointError, match="the training is done"):
-        train(own_manifest, own_recipe, resume=run, device="cpu", workers=0)
+        train(own_manifest, own_recipe, TrainOptions(resume=run, device="cpu", workers=0))
 
 
 def interrupted(manifest: Path, recipe: Recipe, runs: Path) -> Path:
@@ -286,7 +291,12 @@ def interrupted(manifest: Path, recipe: Recipe, runs: Path) -> Path:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(manifest, recipe, name="stopped", runs=runs, device="cpu", workers=0, on_epoch=stop)
+        train(
+            manifest,
+            recipe,
+            TrainOptions(name="stopped", runs=runs, device="cpu", workers=0),
+            on_epoch=stop,
+        )
     return runs / "stopped"
 
 
@@ -294,17 +304,17 @@ def test_only_the_same_training_is_gone_on_with(trained: tuple[Path, Path], tmp_
     manifest, _ = trained
     run = interrupted(manifest, SMALL, tmp_path)
     with pytest.raises(CheckpointError, match="of another training: recipe is"):
-        train(manifest, replace(SMALL, lr=1e-4), resume=run, device="cpu")
+        train(manifest, replace(SMALL, lr=1e-4), TrainOptions(resume=run, device="cpu"))
     other = tmp_path / "other.csv"
     write_manifest(Manifest(read_manifest(manifest).frame.reverse()), other, {})
     with pytest.raises(CheckpointError, match="of another training: manifest_sha256"):
-        train(other, SMALL, resume=run, device="cpu")
+        train(other, SMALL, TrainOptions(resume=run, device="cpu"))
     (run / "state.pt").write_bytes((run / "state.pt").read_bytes()[:5000])
     with pytest.raises(CheckpointError, match="damaged"):
-        train(manifest, SMALL, resume=run, device="cpu")
+        train(manifest, SMALL, TrainOptions(resume=run, device="cpu"))
     torch.save({"identity": Hostile()}, run / "state.pt")
     with pytest.raises(CheckpointError, match="could run code"):
-        train(manifest, SMALL, resume=run, device="cpu")
+        train(manifest, SMALL, TrainOptions(resume=run, device="cpu"))
     assert not Path("/tmp/facecheck-was-here").exists()
     with pytest.raises(UsageError, match="not a run folder"):
         read_run(tmp_path)
@@ -322,13 +332,14 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(
     script = """
 import resource, sys
 from pathlib import Path
+from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import load_recipe
 from facecheck.training.train import train
+options = TrainOptions(name="full", runs=Path(sys.argv[3]), device="cpu", workers=0)
 def fill(epoch):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    train(Path(sys.argv[1]), load_recipe(sys.argv[2]), name="full", runs=Path(sys.argv[3]),
-          device="cpu", workers=0, on_epoch=fill)
+    train(Path(sys.argv[1]), load_recipe(sys.argv[2]), options, on_epoch=fill)
 except Exception as error:
     print(type(error).__name__, error)
 """
@@ -342,7 +353,7 @@ except Exception as error:
     run = tmp_path / "full"
     assert load_checkpoint(run / "last.safetensors").header.epoch == 1
     assert not list(run.glob(".facecheck-*"))
-    resumed = train(manifest, SMALL, resume=run, device="cpu", workers=0)
+    resumed = train(manifest, SMALL, TrainOptions(resume=run, device="cpu", workers=0))
     assert len(resumed.epochs) == 2
 
 
@@ -352,7 +363,11 @@ def test_a_batch_in_parts_learns_what_the_whole_would(
     # Layer normalisation: batch normalisation sees the parts.
     recipe = replace(SMALL, arch="test_convnext", optimiser="sgd", epochs=1)
     whole, parts = (
-        train(trained[0], replace(recipe, accumulate=count), runs=tmp_path, device="cpu", workers=0)
+        train(
+            trained[0],
+            replace(recipe, accumulate=count),
+            TrainOptions(runs=tmp_path, device="cpu", workers=0),
+        )
         for count in (1, 3)
     )
     ours, theirs = weights_of(whole.last), weights_of(parts.last)
@@ -365,7 +380,9 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(
     manifest, _ = trained
     recipe = replace(SMALL, arch="test_convnext", optimiser="sgd", source_weight={"sketch": 2.0})
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe.plain()))
-    alone = train(manifest, recipe, name="alone", runs=tmp_path, device="cpu", workers=0)
+    alone = train(
+        manifest, recipe, TrainOptions(name="alone", runs=tmp_path, device="cpu", workers=0)
+    )
     torchrun = Path(sys.executable).with_name("torchrun")
     command = f"{torchrun} --standalone --nproc-per-node 2 -m facecheck train --recipe recipe.yaml"
     options = f"--manifest {manifest} --runs . --name shared --workers 0 --device cpu"
@@ -390,7 +407,7 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(
 def test_a_frozen_body_stays_as_it_came(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, best = trained
     recipe = replace(SMALL, weights=best, freeze=True, epochs=1, lr=1e-2)
-    result = train(manifest, recipe, runs=tmp_path, device="cpu", workers=0)
+    result = train(manifest, recipe, TrainOptions(runs=tmp_path, device="cpu", workers=0))
     before, after = weights_of(best), weights_of(result.last)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"fc.weight", "fc.bias"}
@@ -403,12 +420,14 @@ def test_a_head_for_other_kinds_is_made_new(trained: tuple[Path, Path], tmp_path
     other = tmp_path / "m.csv"
     write_manifest(data.with_columns(kind=renamed), other, {})
     recipe = replace(SMALL, weights=best, epochs=1, lr=1e-9)
-    result = train(other, recipe, runs=tmp_path, device="cpu", workers=0)
+    result = train(other, recipe, TrainOptions(runs=tmp_path, device="cpu", workers=0))
     before, after = weights_of(best), weights_of(result.last)
     assert not torch.allclose(before["fc.weight"], after["fc.weight"], atol=1e-3)
     assert torch.allclose(before["conv1.0.weight"], after["conv1.0.weight"], atol=1e-5)
     with pytest.raises(CheckpointError, match="weights of another network"):
-        train(manifest, replace(recipe, arch="resnet14t"), runs=tmp_path, device="cpu")
+        train(
+            manifest, replace(recipe, arch="resnet14t"), TrainOptions(runs=tmp_path, device="cpu")
+        )
 
 
 def test_patience_ends_it_and_the_test_split_can_be_watched(
@@ -416,7 +435,9 @@ def test_patience_ends_it_and_the_test_split_can_be_watched(
 ) -> None:
     recipe = replace(SMALL, epochs=9, patience=2, lr=1e-9)
     result = train(
-        trained[0], recipe, runs=tmp_path, device="cpu", workers=0, log_test=True, cache=False
+        trained[0],
+        recipe,
+        TrainOptions(runs=tmp_path, device="cpu", workers=0, log_test=True, cache=False),
     )
     assert result.stopped_early
     assert len(result.epochs) == result.best_epoch + 2
@@ -435,7 +456,9 @@ def test_patience_ends_it_and_the_test_split_can_be_watched(
 def test_every_choice_trains(
     trained: tuple[Path, Path], tmp_path: Path, changes: dict[str, Any]
 ) -> None:
-    result = train(trained[0], replace(SMALL, **changes), runs=tmp_path, device="cpu", workers=0)
+    result = train(
+        trained[0], replace(SMALL, **changes), TrainOptions(runs=tmp_path, device="cpu", workers=0)
+    )
     header = load_checkpoint(result.best).header
     assert header.transform.crops == (5 if changes.get("crop") == "five" else 1)
     assert header.kinds == (
@@ -450,7 +473,11 @@ def test_a_missing_tensorboard_is_told_before_the_first_epoch(
 ) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(TrainingError, match=r"pip install 'facecheck\[tensorboard\]' \(from a"):
-        train(trained[0], SMALL, runs=tmp_path, device="cpu", workers=0, tensorboard=True)
+        train(
+            trained[0],
+            SMALL,
+            TrainOptions(runs=tmp_path, device="cpu", workers=0, tensorboard=True),
+        )
     assert not list(tmp_path.iterdir())  # no run was begun
 
 
@@ -458,7 +485,9 @@ def test_tensorboard_gets_every_epoch(trained: tuple[Path, Path], tmp_path: Path
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="extra tensorboard"
     )
-    result = train(trained[0], SMALL, runs=tmp_path, device="cpu", workers=0, tensorboard=True)
+    result = train(
+        trained[0], SMALL, TrainOptions(runs=tmp_path, device="cpu", workers=0, tensorboard=True)
+    )
     events = accumulator.EventAccumulator(str(result.run)).Reload()
     told = [event.value for event in events.Scalars("top1/val")]
     assert told == pytest.approx([epoch.val_top1 for epoch in result.epochs])
@@ -491,6 +520,6 @@ def test_transfer_from_imagenet_beats_random_weights_on_real_faces(
     losses = {}
     for pretrained in (True, False):
         recipe = replace(recipe, pretrained=pretrained)
-        result = train(manifest, recipe, runs=tmp_path / "r", device="cpu", workers=0)
+        result = train(manifest, recipe, TrainOptions(runs=tmp_path / "r", device="cpu", workers=0))
         losses[pretrained] = min(epoch.val_loss or math.inf for epoch in result.epochs)
     assert losses[True] < 0.5 * losses[False]

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facecheck.cli.options import (
-    Device,
-    Json,
-    ManifestOption,
-    Quiet,
-    SourceNames,
-    progress_bar,
-    show,
-)
+from facecheck.cli.flags import takes_options
+from facecheck.cli.options import Display, ManifestOption, finish, progress_bar
 from facecheck.core.errors import UsageError
-from facecheck.core.workspace import RUNS, find_manifest
+from facecheck.core.workspace import find_manifest
+from facecheck.generator.options import (
+    GenerateQualityOptions,
+    GenerateSampleOptions,
+    GenerateTrainOptions,
+    GeneratorSettings,
+)
 
 if TYPE_CHECKING:
     from facecheck.generator.state import Row
@@ -31,97 +30,42 @@ GeneratorArgument = Annotated[
         show_default="the newest",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 
 
+@takes_options
 def train(
-    sources: SourceNames,
     manifest: ManifestOption = None,
-    kind: Annotated[str, typer.Option(help="The kind to learn, or all.")] = "all",
-    size: Annotated[int, typer.Option(help="Side of the images in pixels, 64 or 128.")] = 64,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Stop after so many, in all.", show_default="10,000, without --minutes"
-        ),
-    ] = None,
-    minutes: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="Stop after so many of training, in all.", show_default="no limit"
-        ),
-    ] = None,
-    width: Annotated[
-        int,
-        typer.Option(
-            min=1, help="Channels of the narrowest layers; a step's time grows with its square."
-        ),
-    ] = 16,
-    batch_size: Annotated[int, typer.Option(min=2, help="Real images in one step.")] = 32,
-    lr_generator: Annotated[float, typer.Option(help="The generator's learning rate.")] = 2e-4,
-    lr_discriminator: Annotated[
-        float, typer.Option(help="The discriminator's learning rate.")
-    ] = 4e-4,
-    seed: Seed = 0,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the run folder.", show_default="generate-<kind>")
-    ] = None,
-    runs: Annotated[Path, typer.Option(help="The folder for run folders.")] = RUNS,
-    resume: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Go on with a run, by its own settings, where it stood."),
-    ] = None,
-    grid_every: Annotated[int, typer.Option(min=1, help="Steps between sample grids.")] = 500,
-    save_every: Annotated[
-        float, typer.Option(min=0, help="Seconds between savings of the state.")
-    ] = 300.0,
-    device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    settings: GeneratorSettings,
+    options: GenerateTrainOptions,
+    display: Display,
 ) -> None:
     """Train a generator of faces on the manifest's train split.
 
     A class-conditional GAN for a few thousand images: hinge loss, spectral normalisation,
     DiffAugment, an averaged generator. The run folder gets a log, sample grids, the generator, and
-    the state from which --resume goes on.
+    the state from which --resume continues.
     """
-    from facecheck.generator.train import GeneratorSettings, generate_train, read_run
+    from facecheck.generator.train import generate_train, read_run
     from facecheck.report.terminal.generator import render_generate_train
 
-    settings = GeneratorSettings(
-        kind=kind,
-        sources=tuple(sources),
-        size=size,
-        width=width,
-        batch_size=batch_size,
-        lr_generator=lr_generator,
-        lr_discriminator=lr_discriminator,
-        seed=seed,
-    )
-    if resume is not None:
-        own_manifest, own = read_run(resume)
+    if options.resume is not None:
+        own_manifest, own = read_run(options.resume)
         if settings not in (GeneratorSettings(), own):
             raise UsageError(
-                "--resume goes on with the run's own settings: leave out all but --steps, "
-                "--minutes and what only says where and how often"
+                "--resume uses the run's own settings: leave out all but --steps, --minutes and "
+                "what only says where and how often"
             )
         manifest, settings = manifest or own_manifest, own
-    with progress_bar("training", quiet=quiet) as progress:
+    with progress_bar("training", quiet=display.quiet) as progress:
         result = generate_train(
             find_manifest(manifest),
             settings,
-            steps=steps,
-            minutes=minutes,
-            name=name,
-            runs=runs,
-            resume=resume,
-            device=device,
-            grid_every=grid_every,
-            save_every=save_every,
+            options,
             progress=progress,
-            on_row=_ignore if quiet or sys.stderr.isatty() else _tell,
+            on_row=_ignore if display.quiet or sys.stderr.isatty() else _tell,
         )
-    show(result, render_generate_train, as_json=as_json, quiet=quiet)
+    finish(result, render_generate_train, display)
 
 
 def _ignore(row: Row) -> None:
@@ -134,74 +78,49 @@ def _tell(row: Row) -> None:
     sys.stderr.write(f"{generate_line(row)}\n")
 
 
+@takes_options
 def sample(
     out: Annotated[Path, typer.Option(help="The folder for the images.")],
     generator: GeneratorArgument = None,
-    kind: Annotated[str, typer.Option(help="The kind to make, or all in turn.")] = "all",
-    count: Annotated[int, typer.Option(min=1, help="How many images.")] = 64,
-    seed: Seed = 0,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Write into a folder with images, replacing namesakes."),
-    ] = False,
-    device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    options: GenerateSampleOptions,
+    display: Display,
 ) -> None:
-    """Write faces by a generator as PNG, each marked as synthetic, and a grid beside the folder.
+    """Write faces by a generator as PNG, each marked as synthetic, and a grid next to the folder.
 
     The mark is text and XMP: IPTC's digital source type trainedAlgorithmicMedia. The same seed
-    gives the same bytes. To learn from them, or be judged by them:
+    gives the same bytes. To train on them, or evaluate with them:
     facecheck index OUT --kind generated --source NAME.
     """
     from facecheck.generator.checkpoint import find_generator
     from facecheck.generator.sample import generate_sample
     from facecheck.report.terminal.generator import render_generate_sample
 
-    with progress_bar("drawing", quiet=quiet) as progress:
-        result = generate_sample(
-            find_generator(generator),
-            out,
-            kind=kind,
-            count=count,
-            seed=seed,
-            overwrite=overwrite,
-            device=device,
-            progress=progress,
-        )
-    show(result, render_generate_sample, as_json=as_json, quiet=quiet)
+    with progress_bar("drawing", quiet=display.quiet) as progress:
+        result = generate_sample(find_generator(generator), out, options, progress=progress)
+    finish(result, render_generate_sample, display)
 
 
+@takes_options
 def quality(
     generator: GeneratorArgument = None,
     manifest: ManifestOption = None,
-    kind: Annotated[str, typer.Option(help="One of the generator's kinds, or all.")] = "all",
-    count: Annotated[
-        int, typer.Option(min=1, help="Images of a set at most; never more than are held out.")
-    ] = 1000,
-    seed: Seed = 0,
-    device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    options: GenerateQualityOptions,
+    display: Display,
 ) -> None:
     """Measure how far generated faces are from real ones that the generator never saw.
 
     The kernel inception distance to images of val and test, on features of an ImageNet
-    EfficientNet-Lite0, beside two anchors: real images of the train split, and noise. Needs the
-    extra generate.
+    EfficientNet-Lite0, with two reference points: real images of the train split, and noise. Needs
+    the extra generate.
     """
     from facecheck.generator.checkpoint import find_generator
     from facecheck.generator.quality import generate_quality
     from facecheck.report.terminal.generator import render_generate_quality
 
-    with progress_bar("comparing", quiet=quiet) as progress:
+    with progress_bar("comparing", quiet=display.quiet) as progress:
         result = generate_quality(
-            find_generator(generator),
-            find_manifest(manifest),
-            kind=kind,
-            count=count,
-            seed=seed,
-            device=device,
-            progress=progress,
+            find_generator(generator), find_manifest(manifest), options, progress=progress
         )
-    show(result, render_generate_quality, as_json=as_json, quiet=quiet)
+    finish(result, render_generate_quality, display)

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Decoding threads.", show_default="one per core")
-]
 Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu; auto takes the first there is.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images in one step.")]
 CheckpointArgument = Annotated[
@@ -44,15 +41,6 @@ ManifestArgument = Annotated[
 ]
 ManifestOption = Annotated[
     Path | None, typer.Option("--manifest", help="The manifest.", show_default="data/manifest.csv")
-]
-SourceNames = Annotated[
-    list[str],
-    typer.Option(
-        "--sources",
-        help="Use only these kinds, sources or kind/source pairs. Repeatable.",
-        default_factory=list,
-        show_default=False,
-    ),
 ]
 
 

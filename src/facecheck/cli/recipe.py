@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from facecheck.cli.flags import KEYWORD, replace_parameters
 from facecheck.core.errors import UsageError
 from facecheck.training.recipe import Recipe, load_recipe
 
@@ -43,18 +44,13 @@ def takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
         recipe = load_recipe(name, changes) if name else Recipe().changed(changes)
         command(recipe=recipe, **given)
 
-    recipe_file = inspect.Parameter("recipe", _KEYWORD, default=None, annotation=RecipeFile)
+    recipe_file = inspect.Parameter("recipe", KEYWORD, default=None, annotation=RecipeFile)
     rest = [item for name, item in own.parameters.items() if name != "recipe"]
     parameters = [
-        item.replace(kind=_KEYWORD) for item in (rest[0], recipe_file, *options, *rest[1:])
+        item.replace(kind=KEYWORD) for item in (rest[0], recipe_file, *options, *rest[1:])
     ]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {item.name: item.annotation for item in parameters}
-    del run.__wrapped__  # its signature would be taken instead
+    replace_parameters(run, parameters)
     return run
-
-
-_KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
 
 def _option(field: Field[Any], hint: Any) -> inspect.Parameter:
@@ -64,7 +60,7 @@ def _option(field: Field[Any], hint: Any) -> inspect.Parameter:
         help=field.metadata["help"], show_default=_shown(default), rich_help_panel="Recipe"
     )
     return inspect.Parameter(
-        field.name, _KEYWORD, default=None, annotation=Annotated[_flag_type(hint), option]
+        field.name, KEYWORD, default=None, annotation=Annotated[_flag_type(hint), option]
     )
 
 

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facecheck.cli.options import (
-    BatchSize,
-    Device,
-    Json,
-    Overwrite,
-    Quiet,
-    Workers,
-    progress_bars,
-    show,
-)
+from facecheck.cli.flags import takes_options
+from facecheck.cli.options import Display, finish, progress_bars
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.workspace import BUILTIN_NAME, find_checkpoint
+from facecheck.report.options import CurationReportOptions, RunReportOptions, ScanReportOptions
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,6 +31,12 @@ _TABLES = (".csv", ".jsonl", ".parquet")
 _MODELS = (".safetensors", ".onnx")
 
 
+@dataclass(frozen=True)
+class ReportOptions(RunReportOptions, ScanReportOptions, CurationReportOptions):
+    """Those of every report; each takes its own."""
+
+
+@takes_options
 def report(
     source: Annotated[
         Path,
@@ -50,45 +50,6 @@ def report(
         Path | None,
         typer.Option(help="The report's folder.", show_default="INPUT's name and -report"),
     ] = None,
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            help="For runs: the manifest to evaluate on.",
-            show_default="the run's own, or data/manifest.csv",
-        ),
-    ] = None,
-    split: Annotated[
-        str, typer.Option(help="For runs: the split to evaluate on: train, val or test.")
-    ] = "test",
-    per_source: Annotated[
-        int,
-        typer.Option(min=0, help="For runs: evaluate at most this many images per source; 0: all."),
-    ] = 0,
-    benchmark: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="For runs: the results of `facecheck benchmark-model --out DIR`.",
-            show_default="benchmark in the run folder",
-        ),
-    ] = None,
-    audit: Annotated[
-        Path | None,
-        typer.Option(
-            help="For runs: the manifest's audit.", show_default="the .audit.json beside it"
-        ),
-    ] = None,
-    thumbnails: Annotated[
-        int, typer.Option(min=0, help="For scans: thumbnails for at most this many rows.")
-    ] = 100_000,
-    heat_maps: Annotated[
-        int,
-        typer.Option(
-            min=0,
-            help="For scans: number of heat maps, drawn for the most artificial and for the most "
-            "uncertain rows each.",
-        ),
-    ] = 0,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
@@ -96,35 +57,26 @@ def report(
             show_default="the newest run, or the built-in model",
         ),
     ] = None,
-    overwrite: Overwrite = False,
-    device: Device = "auto",
-    batch_size: BatchSize = 32,
-    workers: Workers = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    options: ReportOptions,
+    display: Display,
 ) -> None:
-    """Make a folder with one page to look at: of a scan, a run or a curation.
+    """Make a folder with one page that shows a scan, a run or a curation.
 
-    Open its index.html by a double click: the page needs no network. Beside it lie its pictures,
+    Open index.html by double-clicking it: the page needs no network. Next to it are its pictures,
     and the numbers as CSV.
     """
     kind = _kind_of(source)
     name = source.stem if source.is_file() else source.absolute().name
     folder = out or source.parent / f"{name}-report"
-    with progress_bars(quiet=quiet) as bars:
+    with progress_bars(quiet=display.quiet) as bars:
         if kind == _SCAN:
-            draw = _heat(source, heat_maps, checkpoint, device)
-            result, render = _scan(
-                *(source, folder, thumbnails, heat_maps, draw, overwrite, workers, bars)
-            )
+            result, render = _scan(source, folder, checkpoint, options, bars)
         elif kind == _RUN:
-            result, render = _run(
-                *(source, folder, manifest, split, per_source, benchmark, audit),
-                *(overwrite, device, batch_size, workers, bars),
-            )
+            result, render = _run(source, folder, options, bars)
         else:
-            result, render = _curation(source, folder, overwrite, workers, bars)
-    show(result, render, as_json=as_json, quiet=quiet)
+            result, render = _curation(source, folder, options, bars)
+    finish(result, render, display)
 
 
 def _kind_of(source: Path) -> str:
@@ -157,25 +109,21 @@ def _unsupported(source: Path) -> UsageError:
     )
 
 
-def _curation(
-    manifest: Path, out: Path, overwrite: bool, workers: int | None, bars: Bars
-) -> Reported:
+def _curation(manifest: Path, out: Path, options: ReportOptions, bars: Bars) -> Reported:
     from facecheck.report.curation_report import curation_report
     from facecheck.report.terminal.pages import render_curation_report
 
-    result = curation_report(
-        manifest, out, overwrite=overwrite, workers=workers, progress=bars.counter("thumbnails")
-    )
+    result = curation_report(manifest, out, options, progress=bars.counter("thumbnails"))
     return result, render_curation_report
 
 
-def _heat(results: Path, number: int, checkpoint: Path | None, device: str) -> HeatMaps | None:
+def _heat(results: Path, checkpoint: Path | None, options: ReportOptions) -> HeatMaps | None:
     """Return what draws the heat maps of a scan, by the model that it was made with.
 
     Raises:
         UsageError: that is another one.
     """
-    if not number:
+    if not options.heat_maps:
         return None
     from facecheck.core.files import sha256_file
     from facecheck.core.manifest import read_meta
@@ -188,64 +136,24 @@ def _heat(results: Path, number: int, checkpoint: Path | None, device: str) -> H
             f"{path_text(results)} was not made with {path_text(found)}: name its model with "
             "--checkpoint"
         )
-    return partial(heat_pictures, checkpoint=found, device=device)
+    return partial(heat_pictures, checkpoint=found, device=options.device)
 
 
 def _scan(
-    results: Path,
-    out: Path,
-    thumbnails: int,
-    heat_maps: int,
-    draw_heat: HeatMaps | None,
-    overwrite: bool,
-    workers: int | None,
-    bars: Bars,
+    results: Path, out: Path, checkpoint: Path | None, options: ReportOptions, bars: Bars
 ) -> Reported:
     from facecheck.report.scan_report import scan_report
     from facecheck.report.terminal.pages import render_scan_report
 
-    result = scan_report(
-        results,
-        out,
-        thumbnails=thumbnails,
-        heat_maps=heat_maps,
-        draw_heat=draw_heat,
-        overwrite=overwrite,
-        workers=workers,
-        progress=bars.counter("thumbnails"),
-    )
+    draw = _heat(results, checkpoint, options)
+    counter = bars.counter("thumbnails")
+    result = scan_report(results, out, options, draw_heat=draw, progress=counter)
     return result, render_scan_report
 
 
-def _run(
-    run: Path,
-    out: Path,
-    manifest: Path | None,
-    split: str,
-    per_source: int,
-    benchmark: Path | None,
-    audit: Path | None,
-    overwrite: bool,
-    device: str,
-    batch_size: int,
-    workers: int | None,
-    bars: Bars,
-) -> Reported:
+def _run(run: Path, out: Path, options: ReportOptions, bars: Bars) -> Reported:
     from facecheck.report.run_report import run_report
     from facecheck.report.terminal.pages import render_run_report
 
-    result = run_report(
-        run,
-        out,
-        manifest=manifest,
-        split=split,
-        per_source=per_source,
-        benchmark=benchmark,
-        audit=audit,
-        overwrite=overwrite,
-        device=device,
-        batch_size=batch_size,
-        workers=workers,
-        progress=bars.counter("evaluating"),
-    )
+    result = run_report(run, out, options, progress=bars.counter("evaluating"))
     return result, render_run_report

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facecheck.cli.options import Device, Json, ManifestOption, Quiet, progress_bar, show
+from facecheck.cli.flags import takes_options
+from facecheck.cli.options import Display, ManifestOption, finish, progress_bar
 from facecheck.core.workspace import find_manifest
+from facecheck.evaluation.options import StudyOptions
 
 if TYPE_CHECKING:
     from facecheck.evaluation.studies.runs import Run
 
 
+@takes_options
 def study(
     name: Annotated[
         str, typer.Argument(metavar="NAME|FILE", help="A study of the package, or a YAML file.")
@@ -23,22 +26,15 @@ def study(
     out: Annotated[
         Path | None, typer.Option(help="The study's folder.", show_default="studies/<name>")
     ] = None,
-    keep_checkpoints: Annotated[
-        bool, typer.Option(help="Keep each run's checkpoints once it has been judged.")
-    ] = False,
-    device: Device = "auto",
-    workers: Annotated[
-        int | None,
-        typer.Option(min=0, help="Decoding processes; 0: none.", show_default="one per core"),
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
+    *,
+    options: StudyOptions,
+    display: Display,
 ) -> None:
     """Train recipes that differ in one choice, with several seeds each, and compare them.
 
-    The folder gets a table (CSV and Markdown), a plot and a page. The same command again goes on
-    with the runs that are missing. The package's studies: augmentation, doubling, freeze, loss,
-    optimiser, pretrained, sources.
+    The folder gets a table (CSV and Markdown), a plot and a page. Safe to interrupt: run the same
+    command again to train the missing runs. The package's studies: augmentation, doubling, freeze,
+    loss, optimiser, pretrained, sources.
     """
     from facecheck.evaluation.studies.spec import load_study
     from facecheck.evaluation.studies.study import study as job
@@ -49,22 +45,14 @@ def study(
     spec = load_study(name)
 
     def tell(run: Run) -> None:
-        if not quiet:
+        if not display.quiet:
             sys.stderr.write(
                 f"{run.variant}, seed {run.seed}: test top-1 {percent(run.top1)} of {run.count:,}, "
                 f"{run.seconds:.0f} s\n"
             )
 
-    with progress_bar("runs", quiet=quiet) as progress:
-        result = job(
-            spec,
-            find_manifest(manifest),
-            out or Path("studies") / Path(name).stem,
-            keep_checkpoints=keep_checkpoints,
-            device=device,
-            workers=workers,
-            progress=progress,
-            on_run=tell,
-        )
+    folder = out or Path("studies") / Path(name).stem
+    with progress_bar("runs", quiet=display.quiet) as progress:
+        result = job(spec, find_manifest(manifest), folder, options, progress=progress, on_run=tell)
     study_page(spec, result)
-    show(result, render_study, as_json=as_json, quiet=quiet)
+    finish(result, render_study, display)

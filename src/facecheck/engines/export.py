@@ -16,6 +16,7 @@ from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.core.parallel import chunked
 from facecheck.engines.base import SUFFIXES, Format, Precision, draft
 from facecheck.engines.load import load_predictor
+from facecheck.engines.options import ExportOptions
 from facecheck.model.checkpoint import Header, load_checkpoint
 from facecheck.model.metrics import Floats, Labels
 from facecheck.model.predict import Prediction, Predictor, decide_all
@@ -78,11 +79,9 @@ def format_of(path: Path) -> Format:
 def export_checkpoint(
     checkpoint: Path,
     path: Path,
+    options: ExportOptions = ExportOptions(),
     *,
     manifest: Path,
-    precision: Precision = "fp32",
-    per_source: int = 60,
-    overwrite: bool = False,
 ) -> ExportResult:
     """Export a checkpoint to the format of ``path``'s suffix; compare both on validation images.
 
@@ -96,10 +95,8 @@ def export_checkpoint(
         checkpoint: a checkpoint by ``train``.
         path: where the export goes, ending in one of :data:`~facecheck.engines.base.SUFFIXES`.
         manifest: a manifest by ``split``, whose ``val`` split the comparison is made on.
-        precision: ``fp32``; ``fp16``, of the weights alone: half the size at fp32's speed; or
-            ``int8``, a quarter. TorchScript is fp32 alone.
-        per_source: at most this many images of each source, drawn by their hashes; 0 for all.
-        overwrite: replace an existing ``path``.
+        options: ``fp16`` is of the weights alone: half the size at fp32's speed; ``int8`` is a
+            quarter. TorchScript is fp32 alone.
 
     Raises:
         UsageError: ``path`` exists or has none of the suffixes, or the precision cannot be.
@@ -109,12 +106,13 @@ def export_checkpoint(
         ImageError: a validation image cannot be decoded.
     """
     kind = format_of(path)
+    precision = options.precision
     _check_precision(precision, kind)
     for file in _files(path):
-        refuse_to_overwrite(file, overwrite=overwrite)
+        refuse_to_overwrite(file, overwrite=options.overwrite)
     write = _writer(kind)
     loaded = load_checkpoint(checkpoint)
-    calibration, compared = _images(manifest, loaded.header, precision, per_source)
+    calibration, compared = _images(manifest, loaded.header, precision, options.per_source)
     batches = [batch.reshape(-1, *batch.shape[2:]) for batch in _inputs(calibration, loaded.header)]
     with draft(path) as temporary:
         write(loaded.model, loaded.header, temporary, precision, batches)

@@ -17,13 +17,12 @@ from facecheck.core.labels import Kind, Verdict
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.workspace import BUILTIN
 from facecheck.engines.load import load_predictor
+from facecheck.evaluation.options import CalibrateOptions
 from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import Floats, Labels, calibration_error, softmax, summarise
 from facecheck.model.ood import fit_guard
 from facecheck.model.outputs import SplitOutputs, predict_split
 
-#: The share of either side that may be judged wrong; the percentage that the guard lets through.
-BUDGET, GUARD = 0.01, 99.0
 #: Budgets that a scan can choose among, where there are images enough to prove them.
 BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 #: Where the temperature is looked for.
@@ -91,14 +90,8 @@ class CalibrateResult:
 def calibrate(
     checkpoint: Path,
     manifest: Path,
+    options: CalibrateOptions = CalibrateOptions(),
     *,
-    budget: float = BUDGET,
-    guard: float = GUARD,
-    out: Path | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
-    batch_size: int = 32,
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> CalibrateResult:
     """Fit temperature, thresholds and guard of a checkpoint on the ``val`` split, and store them.
@@ -109,31 +102,20 @@ def calibrate(
     Args:
         checkpoint: a checkpoint by ``train``, or an export of one.
         manifest: a manifest by ``split``.
-        budget: the share of real images that may be called artificial, and of artificial ones that
-            may be called real; above 0 and below 0.5.
-        guard: the percentage of the val images that are let through by the guard, 50 to 100: what
-            is further from every kind than they are becomes uncertain; 100 makes no guard.
-        out: where the calibrated checkpoint goes; None updates ``checkpoint``.
-        overwrite: replace an existing ``out``.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        batch_size: images a step, 1 or more.
-        workers: decoding threads; None takes one per core.
+        options: the error budget, how much counts as familiar, and where the result goes.
         progress: told images done and images in all.
 
     Raises:
-        UsageError: an argument cannot be, or a file is not there.
+        UsageError: a file is not there, or ``out`` exists or is the built-in model.
         CheckpointError: the checkpoint cannot be used or written; for an export, the extra
             that writes it is missing.
         ManifestError: the manifest cannot be read.
         FacecheckError: the val split lacks real or artificial images, or holds a kind the
             checkpoint does not know.
     """
-    if not 0 < budget < 0.5:
-        raise UsageError(f"--budget {budget}: must be a share above 0 and below 0.5")
-    if not 50 <= guard <= 100:
-        raise UsageError(f"--guard {guard}: must be a percentage, 50 to 100")
+    out, budget = options.out, options.budget
     if out is not None and out != checkpoint:
-        refuse_to_overwrite(out, overwrite=overwrite)
+        refuse_to_overwrite(out, overwrite=options.overwrite)
     if (out or checkpoint) == BUILTIN:
         raise UsageError(
             "the package's own model stays as it is: name a file for yours with --out, such as "
@@ -141,11 +123,11 @@ def calibrate(
         )
     if out is not None and out.suffix.lower() != checkpoint.suffix.lower():
         raise UsageError(f"{path_text(out)}: must end in {checkpoint.suffix}, as the checkpoint")
-    predictor = load_predictor(checkpoint, device, features=True)
+    predictor = load_predictor(checkpoint, options.device, features=True)
     found = predict_split(
         *(predictor, checkpoint, manifest, "val", ()),
-        batch_size=batch_size,
-        workers=workers,
+        batch_size=options.batch_size,
+        workers=options.workers,
         progress=progress,
     )
     artificial = found.labels != predictor.header.kinds.index(Kind.PHOTO)
@@ -155,7 +137,7 @@ def calibrate(
             f"{Kind.PHOTO}: calibration needs real and artificial images: run `facecheck split` "
             "again"
         )
-    header = fitted_header(predictor.header, found, budget, guard)
+    header = fitted_header(predictor.header, found, budget, options.guard)
     header = replace(
         header,
         calibration={
@@ -172,7 +154,10 @@ def calibrate(
 
 
 def fitted_header(
-    header: Header, found: SplitOutputs, budget: float = BUDGET, guard: float = GUARD
+    header: Header,
+    found: SplitOutputs,
+    budget: float = CalibrateOptions.budget,
+    guard: float = CalibrateOptions.guard,
 ) -> Header:
     """Return a header with the temperature, thresholds and guard that fit these outputs.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from facecheck.core.manifest import check_table_suffix, write_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.data.audit import metadata_shares
 from facecheck.engines.load import load_predictor
+from facecheck.evaluation.options import EvaluateOptions
 from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import (
     Calibration,
@@ -133,16 +134,8 @@ class EvaluateResult:
 def evaluate(
     checkpoint: Path,
     manifest: Path,
+    options: EvaluateOptions = EvaluateOptions(),
     *,
-    split: str = "test",
-    sources: Sequence[str] = (),
-    predictions: Path | None = None,
-    features: Path | None = None,
-    baseline: bool = True,
-    overwrite: bool = False,
-    device: str = "auto",
-    batch_size: int = 32,
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> EvaluateResult:
     """Judge a checkpoint on one split of a manifest.
@@ -150,52 +143,42 @@ def evaluate(
     Args:
         checkpoint: a checkpoint by ``train``.
         manifest: a manifest by ``split``.
-        split: ``train``, ``val`` or ``test``.
-        sources: judge only these kinds, sources or ``kind/source`` pairs.
-        predictions: write a table of every prediction here, ``.csv`` or ``.parquet``.
-        features: write what the head sees of every image here, ``.npz``, for PCA or t-SNE:
-            ``features`` (n, width), ``logits`` (n, kinds), ``classes`` (their order), ``paths``,
-            ``kinds`` and ``sources`` (n,).
-        baseline: say beside each source how far metadata alone would get, from the manifest's
-            ``.audit.json``, or by making that first.
-        overwrite: replace existing ``predictions`` and ``features``.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        batch_size: images a step, 1 or more.
-        workers: decoding threads; None takes one per core.
+        options: which images, and what to write: ``features`` is a .npz of ``features`` (n, width),
+            ``logits`` (n, kinds), ``classes`` (their order), ``paths``, ``kinds`` and ``sources``
+            (n,). The baseline is read from the manifest's ``.audit.json``, which is made first if
+            needed.
         progress: told images done and images in all.
 
     Raises:
-        UsageError: an argument cannot be, or a file is not there.
+        UsageError: a file is not there, or an output exists or has another suffix.
         CheckpointError: the checkpoint cannot be used.
         ManifestError: the manifest cannot be read.
         FacecheckError: the split has no images, holds a kind the checkpoint does not know, or
             none of its files can be read.
     """
+    predictions, features, split = options.predictions, options.features, options.split
     if predictions is not None:
         check_table_suffix(predictions)
-        refuse_to_overwrite(predictions, overwrite=overwrite)
+        refuse_to_overwrite(predictions, overwrite=options.overwrite)
     if features is not None:
-        refuse_to_overwrite(_npz(features), overwrite=overwrite)
-    predictor = load_predictor(checkpoint, device, features=features is not None)
+        features = _npz(features)
+        refuse_to_overwrite(features, overwrite=options.overwrite)
+    predictor = load_predictor(checkpoint, options.device, features=features is not None)
     found = predict_split(
-        *(predictor, checkpoint, manifest, split, sources),
-        batch_size=batch_size,
-        workers=workers,
+        *(predictor, checkpoint, manifest, split, options.sources),
+        batch_size=options.batch_size,
+        workers=options.workers,
         progress=progress,
     )
     result = evaluated(
         *(found, predictor.header, checkpoint, manifest, split),
-        baseline=metadata_baseline(manifest, workers=workers) if baseline else {},
+        baseline=(metadata_baseline(manifest, workers=options.workers) if options.baseline else {}),
     )
     if predictions is not None:
         write_table(prediction_table(found, predictor.header), predictions)
     if features is not None and found.features is not None:
-        _write_features(found, result.kinds, _npz(features))
-    return replace(
-        result,
-        predictions=predictions,
-        features=None if features is None else _npz(features),
-    )
+        _write_features(found, result.kinds, features)
+    return replace(result, predictions=predictions, features=features)
 
 
 def evaluated(

@@ -21,9 +21,11 @@ from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.calibrate import fitted_header
+from facecheck.evaluation.options import LeaveOneOutOptions
 from facecheck.model.metrics import Flags, Floats, ranking, wilson
 from facecheck.model.outputs import predict_split, split_records
 from facecheck.model.predict import Prediction, Predictor, decide
+from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe
 from facecheck.training.state import Epoch
 from facecheck.training.train import train
@@ -109,12 +111,8 @@ def leave_one_out(
     manifest: Path,
     recipe: Recipe,
     folder: Path,
+    options: LeaveOneOutOptions = LeaveOneOutOptions(),
     *,
-    left_out: Sequence[str] = (),
-    split: str = "test",
-    per_source: int = 0,
-    device: str = "auto",
-    workers: int | None = None,
     progress: Progress = silent,
     on_epoch: Callable[[str, Epoch], None] = _ignore,
 ) -> LeaveOneOutResult:
@@ -127,28 +125,23 @@ def leave_one_out(
         manifest: a manifest by ``split``.
         recipe: how to train; its ``sources`` limit what is trained on and left out.
         folder: where results and runs go.
-        left_out: leave out only these kinds' sources, sources or ``kind/source`` pairs, each by
-            itself; none for all.
-        split: what is judged: ``test``, or ``val`` while choosing a recipe.
-        per_source: at most this many images of each source are judged; 0 for all. Training takes
-            all.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        workers: decoding threads of training; None takes one per core, 0 decodes in this one.
+        options: which sources, each by itself, and the images to evaluate on: ``val`` while
+            choosing a recipe. Training takes all images.
         progress: told images trained on and to train on, over the epochs of one training.
         on_epoch: told the source left out, and each finished epoch.
 
     Raises:
-        UsageError: an argument cannot be, or the manifest is not there.
+        UsageError: the manifest is not there, or a source or split is unknown.
         FacecheckError: no source can be left out; or as :func:`~facecheck.training.train.train`.
     """
     data = read_manifest(manifest).of_sources(recipe.sources)
-    judged = split_records(manifest, split, recipe.sources).sampled(per_source)
-    key = _key(manifest, recipe, split, per_source)
+    judged = split_records(manifest, options.split, recipe.sources).sampled(options.per_source)
+    key = _key(manifest, recipe, options.split, options.per_source)
     results = Journal(folder / RESULTS, _finished_row)
     stored = (row for made_from, row in results.values() if made_from == key)
     finished = {f"{row.kind}/{row.source}": row for row in stored}
     sources = _sources(data)
-    chosen = _sources(data.of_sources(left_out))
+    chosen = _sources(data.of_sources(options.left_out))
     rows, skipped, resumed = [], [], 0
     for kind, source in chosen:
         name = f"{kind}/{source}"
@@ -165,10 +158,12 @@ def leave_one_out(
             trained = train(
                 manifest,
                 without,
-                name=f"without-{kind}-{source}",
-                runs=folder / RUNS_FOLDER,
-                device=device,
-                workers=workers,
+                TrainOptions(
+                    name=f"without-{kind}-{source}",
+                    runs=folder / RUNS_FOLDER,
+                    device=options.device,
+                    workers=options.workers,
+                ),
                 progress=progress,
                 on_epoch=partial(on_epoch, name),
             )
@@ -179,7 +174,7 @@ def leave_one_out(
                 left,
                 manifest,
                 judged,
-                device,
+                options.device,
             )
             with results:
                 line = {**asdict(row), "checkpoint": str(row.checkpoint)}

@@ -17,6 +17,7 @@ from facecheck.core.labels import KINDS, Kind, Verdict
 from facecheck.core.manifest import Manifest, Record, write_table
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.engines.load import load_predictor
+from facecheck.evaluation.options import BenchmarkOptions
 from facecheck.model.metrics import wilson
 from facecheck.model.outputs import split_records
 from facecheck.model.perturb import (
@@ -138,14 +139,8 @@ class BenchmarkResult:
 def benchmark_model(
     checkpoint: Path,
     manifest: Path,
+    options: BenchmarkOptions = BenchmarkOptions(),
     *,
-    split: str = "test",
-    sources: Sequence[str] = (),
-    per_source: int = 100,
-    out: Path | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> BenchmarkResult:
     """Judge a checkpoint on perturbed, shrunk and re-stored images of one split.
@@ -156,29 +151,24 @@ def benchmark_model(
     Args:
         checkpoint: a checkpoint by ``train``, or its ONNX export.
         manifest: a manifest by ``split``.
-        split: ``train``, ``val`` or ``test``.
-        sources: judge only these kinds, sources or ``kind/source`` pairs.
-        per_source: at most this many images of each source, drawn by their hashes; 0 for all.
-        out: write ``benchmark.json`` and ``benchmark.csv`` (every source in every case) to this
-            folder.
-        overwrite: replace those of an earlier benchmark.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        workers: decoding threads; None takes one per core.
+        options: which images, and the folder to write ``benchmark.json`` and ``benchmark.csv``
+            (every source in every case) to.
         progress: told images done and images in all.
 
     Raises:
-        UsageError: an argument cannot be, or a file is not there.
+        UsageError: a file is not there, or there is an earlier benchmark in ``out``.
         CheckpointError: the checkpoint cannot be used.
         ManifestError: the manifest cannot be read.
         FacecheckError: the split has no images, or none of its files can be read.
     """
+    out = options.out
     if out is not None:
         for name in (RESULT, TABLE):
-            refuse_to_overwrite(out / name, overwrite=overwrite)
-    records = split_records(manifest, split, sources).sampled(per_source)
-    predictor = load_predictor(checkpoint, device)
+            refuse_to_overwrite(out / name, overwrite=options.overwrite)
+    records = split_records(manifest, options.split, options.sources).sampled(options.per_source)
+    predictor = load_predictor(checkpoint, options.device)
     threshold = sum(predictor.header.thresholds) / 2
-    answers, errors = _answers(predictor, records, workers or cpu_count(), progress)
+    answers, errors = _answers(predictor, records, options.workers or cpu_count(), progress)
     if not answers.height:
         raise FacecheckError(f"none of {len(records):,} images could be read: {errors[0]}")
     judged = answers.with_columns(
@@ -190,7 +180,7 @@ def benchmark_model(
     result = BenchmarkResult(
         checkpoint=checkpoint,
         manifest=manifest,
-        split=split,
+        split=options.split,
         threshold=threshold,
         images=judged["path"].n_unique(),
         cases=tuple(_case(name, judged, [name]) for name in (CLEAN, *PERTURBATIONS)),

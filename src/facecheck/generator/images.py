@@ -14,13 +14,12 @@ from facecheck.core.errors import TrainingError
 from facecheck.core.files import path_text
 from facecheck.core.labels import check_kind
 from facecheck.core.manifest import Manifest, read_manifest
+from facecheck.generator.options import ALL
 from facecheck.generator.pictures import Pixels
 from facecheck.model.transforms import Transform
 from facecheck.training.dataset import TrainingImages
 from facecheck.training.recipe import Recipe
 
-#: Every kind there is.
-ALL = "all"
 #: Fewer images than this neither teach nor prove anything.
 _FEWEST = 2
 _HALF = (0.5, 0.5, 0.5)

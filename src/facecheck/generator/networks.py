@@ -18,9 +18,9 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facecheck.core.errors import UsageError
+from facecheck.generator.options import SIZES
 
 #: Sides in pixels that there are networks for.
-SIZES = (64, 128)
 #: The generator starts from a map of so many pixels a side.
 _START = 4
 #: The widest layer has so many times the channels of the narrowest.

@@ -51,12 +51,13 @@ class GeneratorSettings(SourcesOption, SeedOption):
         super().__post_init__()
         if self.size not in SIZES:
             raise UsageError(f"--size {self.size}: must be one of {', '.join(map(str, SIZES))}")
-        for flag, rate in (
+        for name, value in (
             ("--lr-generator", self.lr_generator),
             ("--lr-discriminator", self.lr_discriminator),
+            ("ema", self.ema),
         ):
-            if not 0 < rate < 1:
-                raise UsageError(f"{flag} {rate:g}: must be above 0 and below 1")
+            if not 0 < value < 1:
+                raise UsageError(f"{name} {value:g}: must be above 0 and below 1")
 
 
 @dataclass(frozen=True)

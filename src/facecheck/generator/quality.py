@@ -19,7 +19,8 @@ from facecheck.core.files import path_text
 from facecheck.core.install import extra_hint
 from facecheck.core.parallel import Progress, chunked, silent
 from facecheck.generator.checkpoint import load_generator
-from facecheck.generator.images import ALL, RealImages, real_records
+from facecheck.generator.images import RealImages, real_records
+from facecheck.generator.options import GenerateQualityOptions
 from facecheck.generator.pictures import Pixels
 from facecheck.generator.sample import draw, kind_numbers
 from facecheck.model.backbones import Backbone, build
@@ -91,11 +92,8 @@ class GenerateQualityResult:
 def generate_quality(
     checkpoint: Path,
     manifest: Path,
+    options: GenerateQualityOptions = GenerateQualityOptions(),
     *,
-    kind: str = ALL,
-    count: int = 1000,
-    seed: int = 0,
-    device: str = "auto",
     progress: Progress = silent,
 ) -> GenerateQualityResult:
     """Compare generated images with held-out real ones, those of ``val`` and ``test``, by kind.
@@ -108,10 +106,7 @@ def generate_quality(
     Args:
         checkpoint: by ``generate train``.
         manifest: the one it was trained on, or another with the same sources.
-        kind: of the generator's, or ``all``.
-        count: images of a set at most; there are never more than held-out or train images.
-        seed: of samples and subsets, 0 or above.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        options: which images. There are never more in a set than held-out or train images.
         progress: told images judged and to judge.
 
     Raises:
@@ -122,7 +117,8 @@ def generate_quality(
         FacecheckError: the extra ``generate`` is not installed.
     """
     require_metric()
-    target = choose_device(device)
+    kind, seed = options.kind, options.seed
+    target = choose_device(options.device)
     network, header = load_generator(checkpoint)
     places = kind_numbers(kind, header, checkpoint)
     network.to(target).to(memory_format=torch.channels_last)
@@ -133,7 +129,7 @@ def generate_quality(
         )
         for splits in (["val", "test"], ["train"])
     )
-    sizes = {place: _set_size(held, train, place, count) for place in places}
+    sizes = {place: _set_size(held, train, place, options.count) for place in places}
     for place, size in sizes.items():
         if size < _FEWEST:
             raise TrainingError(

@@ -19,8 +19,8 @@ from facecheck.core.parallel import Progress, chunked, silent
 from facecheck.core.version import VERSION
 from facecheck.generator.chance import noise_for
 from facecheck.generator.checkpoint import Header, load_generator
-from facecheck.generator.images import ALL
 from facecheck.generator.networks import Generator
+from facecheck.generator.options import ALL, GenerateSampleOptions
 from facecheck.generator.pictures import Pixels, grid, to_pixels
 from facecheck.model.device import choose_device
 
@@ -67,12 +67,8 @@ class GenerateSampleResult:
 def generate_sample(
     checkpoint: Path,
     out: Path,
+    options: GenerateSampleOptions = GenerateSampleOptions(),
     *,
-    kind: str = ALL,
-    count: int = 64,
-    seed: int = 0,
-    overwrite: bool = False,
-    device: str = "auto",
     progress: Progress = silent,
 ) -> GenerateSampleResult:
     """Write images by a generator to a folder, and a grid of them to ``<folder>.grid.png``.
@@ -85,11 +81,7 @@ def generate_sample(
     Args:
         checkpoint: by ``generate train``.
         out: the folder; may exist if it is empty.
-        kind: of the images, or ``all`` for the generator's kinds in turn.
-        count: of images, 1 or more.
-        seed: of the noise, 0 or above.
-        overwrite: write into a folder that is not empty, replacing images of the same names.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        options: which images, and whether a folder that is not empty may be written into.
         progress: told images written and to write.
 
     Raises:
@@ -98,9 +90,10 @@ def generate_sample(
         CheckpointError: the generator is damaged.
         FacecheckError: an image cannot be written.
     """
-    target = choose_device(device)
+    seed, count = options.seed, options.count
+    target = choose_device(options.device)
     network, header = load_generator(checkpoint)
-    places = kind_numbers(kind, header, checkpoint)
+    places = kind_numbers(options.kind, header, checkpoint)
     if out.name in {"", ".."}:
         raise UsageError(f"{path_text(out)}: pass a folder's own name as --out")
     picture = out.with_name(out.name + ".grid.png")
@@ -108,7 +101,7 @@ def generate_sample(
     digest = sha256_file(checkpoint)
     kinds = [places[number % len(places)] for number in range(count)]
     with _writing(out):
-        _refuse(out, picture, overwrite=overwrite)
+        _refuse(out, picture, overwrite=options.overwrite)
         out.mkdir(parents=True, exist_ok=True)
         first: list[Pixels] = []
         for number, pixels in enumerate(draw(network, header, kinds, seed, target)):

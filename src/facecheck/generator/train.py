@@ -22,12 +22,13 @@ from facecheck.core.labels import KINDS
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.version import VERSION
-from facecheck.core.workspace import RUNS, STATE, new_run_folder
+from facecheck.core.workspace import STATE, new_run_folder
 from facecheck.generator.chance import noise_for, random_for
 from facecheck.generator.checkpoint import GENERATOR, Header, save_generator
 from facecheck.generator.diffaugment import diffaugment
-from facecheck.generator.images import ALL, RealImages, real_records
-from facecheck.generator.networks import SIZES, Discriminator
+from facecheck.generator.images import RealImages, real_records
+from facecheck.generator.networks import Discriminator
+from facecheck.generator.options import GenerateTrainOptions, GeneratorSettings
 from facecheck.generator.pictures import grid, to_pixels
 from facecheck.generator.state import Row, State
 from facecheck.model.device import choose_device
@@ -39,54 +40,6 @@ DEFAULT_STEPS = 10_000
 LOG_EVERY = 100
 #: A sample grid has so many images in a row, and so many rows of each kind.
 _ACROSS, _ROWS = 8, 4
-
-
-@dataclass(frozen=True)
-class GeneratorSettings:
-    """How a generator is trained; the same for as long as its training is gone on with.
-
-    Attributes:
-        kind: what to learn, or ``all`` for every kind of the records.
-        sources: kinds, sources or ``kind/source`` pairs to learn from; empty for all.
-        size: side of the images in pixels, 64 or 128.
-        width: channels of the networks' narrowest layers; a step's time grows with its square.
-        latent: length of the noise vector.
-        batch_size: real images, and generated ones, in a step.
-        lr_generator: learning rate of the generator.
-        lr_discriminator: of the discriminator, higher (Heusel et al. 2017, "GANs trained by a two
-            time-scale update rule").
-        ema: how much of the average of the generator's weights each step keeps, below 1.
-        seed: of all chance, 0 or above.
-    """
-
-    kind: str = ALL
-    sources: tuple[str, ...] = ()
-    size: int = 64
-    width: int = 16
-    latent: int = 128
-    batch_size: int = 32
-    lr_generator: float = 2e-4
-    lr_discriminator: float = 4e-4
-    ema: float = 0.998
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        problems = {
-            "size": self.size not in SIZES,
-            "width": self.width < 1,
-            "latent": self.latent < 1,
-            "batch_size": self.batch_size < 2,  # one image alone breaks batch normalisation
-            "lr_generator": not 0 < self.lr_generator < 1,
-            "lr_discriminator": not 0 < self.lr_discriminator < 1,
-            "ema": not 0 <= self.ema < 1,
-            "seed": self.seed < 0,
-        }
-        for name, is_bad in problems.items():
-            if is_bad:
-                raise UsageError(
-                    f"{name.replace('_', '-')} cannot be {getattr(self, name)}: see `facecheck "
-                    "generate train --help`"
-                )
 
 
 @dataclass(frozen=True)
@@ -142,15 +95,8 @@ def read_run(run: Path) -> tuple[Path, GeneratorSettings]:
 def generate_train(
     manifest: Path,
     settings: GeneratorSettings,
+    options: GenerateTrainOptions = GenerateTrainOptions(),
     *,
-    steps: int | None = None,
-    minutes: float | None = None,
-    name: str | None = None,
-    runs: Path = RUNS,
-    resume: Path | None = None,
-    device: str = "auto",
-    grid_every: int = 500,
-    save_every: float = 300.0,
     progress: Progress = silent,
     on_row: Callable[[Row], None] = _ignore_row,
 ) -> GenerateTrainResult:
@@ -165,15 +111,8 @@ def generate_train(
     Args:
         manifest: a manifest by ``split``.
         settings: how to train.
-        steps: to stop after, in all; with neither steps nor minutes, 10,000.
-        minutes: of training to stop after, in all.
-        name: of the run folder; None takes ``generate-`` and the kind.
-        runs: the folder that run folders are made in.
-        resume: a run folder to go on with; manifest and settings must be its own
-            (:func:`read_run`).
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        grid_every: steps between two sample grids, 1 or more.
-        save_every: seconds between two savings of the state.
+        options: how long, and where the run goes, or which one is resumed (manifest and settings
+            must then be its own: :func:`read_run`).
         progress: told steps done and to do, or seconds where only minutes are given.
         on_row: told each row of the log.
 
@@ -183,10 +122,11 @@ def generate_train(
         CheckpointError: a checkpoint cannot be written, or a run cannot be gone on with.
         TrainingError: too little data, a file that turns bad, or a loss that is not finite.
     """
-    if steps is None and minutes is None:
+    steps, resume = options.steps, options.resume
+    if steps is None and options.minutes is None:
         steps = DEFAULT_STEPS
-    seconds = math.inf if minutes is None else 60 * minutes
-    target = choose_device(device)
+    seconds = math.inf if options.minutes is None else 60 * options.minutes
+    target = choose_device(options.device)
     records = real_records(manifest, ["train"], kind=settings.kind, sources=settings.sources)
     found = set(records.frame["kind"])
     kinds = tuple(kind for kind in KINDS if kind in found)
@@ -206,7 +146,7 @@ def generate_train(
         run = resume
         state.load(run / STATE, identity, target)
     else:
-        run = new_run_folder(name or f"generate-{settings.kind}", runs)
+        run = new_run_folder(options.name or f"generate-{settings.kind}", options.runs)
         _write_run(run, manifest, settings, header, target)
         _keep(state, run, header, identity)
     shown = _shown(header, settings.seed, target)
@@ -224,9 +164,9 @@ def generate_train(
         state.figures.append([*figures, float(len(batch))])
         if state.step % LOG_EVERY == 0:
             on_row(_add_row(state))
-        if state.step % grid_every == 0:
+        if state.step % options.grid_every == 0:
             _draw(state, shown, run / f"grid-{state.step:06}.png")
-        if now - saved_at > save_every:
+        if now - saved_at > options.save_every:
             _keep(state, run, header, identity)
             saved_at = now
         progress(*((state.step, steps) if steps else (int(state.seconds), int(seconds))))

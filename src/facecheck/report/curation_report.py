@@ -23,6 +23,7 @@ from facecheck.data.duplicates.dedup import CONFLICT, DUPLICATE
 from facecheck.data.duplicates.groups import companion, duplicates_of
 from facecheck.data.leaks import prove
 from facecheck.report.curation_plots import plot_contamination, plot_shortcuts, plot_sizes
+from facecheck.report.options import CurationReportOptions
 from facecheck.report.page import INDEX, number_text, report_folder, write_page
 from facecheck.report.thumbs import numbered
 
@@ -80,10 +81,9 @@ class CurationReport:
 def curation_report(
     manifest: Path,
     out: Path,
+    options: CurationReportOptions = CurationReportOptions(),
     *,
-    overwrite: bool = False,
     limit: int = 300,
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> CurationReport:
     """Write a page of a manifest, and of what index, dedup, split and audit left beside it.
@@ -95,10 +95,9 @@ def curation_report(
     Args:
         manifest: a manifest.
         out: the folder.
-        overwrite: replace a report that is at ``out``.
+        options: whether a report that is at ``out`` is replaced, and by how many threads.
         limit: show so many pairs of duplicates, and so many pictures in conflict: those between
             sources first, then the least alike.
-        workers: decoding threads; None takes one per core.
         progress: told thumbnails done and in all.
 
     Raises:
@@ -118,8 +117,10 @@ def curation_report(
     disputes = _disputes(conflicts, limit)
     wanted = _files_of(shown, disputes)
     leaks = _leaks(manifest, frame)
-    with report_folder(out, overwrite=overwrite) as folder:
-        made = _write_thumbnails(wanted, folder / "thumbs", workers or cpu_count(), progress)
+    with report_folder(out, overwrite=options.overwrite) as folder:
+        made = _write_thumbnails(
+            wanted, folder / "thumbs", options.workers or cpu_count(), progress
+        )
         sources, sizes = _by_source(frame), _sizes(frame)
         by_sources = None if pairs is None else _between_sources(pairs)
         guesses = [] if audit is None else _guesses(audit)

@@ -24,6 +24,7 @@ from facecheck.evaluation.robustness import TABLE
 from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import Figure
 from facecheck.model.outputs import predict_split
+from facecheck.report.options import RunReportOptions
 from facecheck.report.page import number_text, percent_text, report_folder, write_page
 from facecheck.report.robustness import read_benchmark
 from facecheck.report.run_parts import (
@@ -85,16 +86,8 @@ _CONTENTS = {
 def run_report(
     run_or_checkpoint: Path | None,
     out: Path,
+    options: RunReportOptions = RunReportOptions(),
     *,
-    manifest: Path | None = None,
-    split: str = "test",
-    per_source: int = 0,
-    benchmark: Path | None = None,
-    audit: Path | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
-    batch_size: int = 32,
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> RunReport:
     """Judge a run's best checkpoint, or one alone, on one split, and show all there is to see.
@@ -103,42 +96,34 @@ def run_report(
         run_or_checkpoint: a run folder, a checkpoint, its ``.onnx`` export, or ``builtin``; None
             takes the newest run.
         out: the folder to make.
-        manifest: a manifest by ``split``; None takes the run's own, or the workspace's.
-        split: ``train``, ``val`` or ``test``.
-        per_source: judge at most so many images of each source, drawn by their hashes; 0 for all.
-        benchmark: the folder of a ``benchmark-model``, or its table; None takes ``benchmark`` in
-            the run folder, if there is one.
-        audit: the manifest's audit; None takes, or makes, the one beside it, as ``evaluate`` does.
-        overwrite: replace an earlier report.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        batch_size: images a step, 1 or more.
-        workers: decoding threads; None takes one per core.
+        options: what it is evaluated on. Without an audit, the manifest's own is read, or made, as
+            ``evaluate`` does.
         progress: told images judged, and to judge.
 
     Raises:
-        UsageError: an argument cannot be, or a file is not there.
+        UsageError: a file is not there, or ``out`` is no report that may be replaced.
         CheckpointError: the checkpoint cannot be used.
         ManifestError: the manifest cannot be read.
         FacecheckError: as ``evaluate``.
     """
     checkpoint = find_checkpoint(run_or_checkpoint)
     run = checkpoint.parent if (checkpoint.parent / "log.jsonl").is_file() else None
-    chosen = find_manifest(manifest or _manifest_of(run))
-    table = _benchmark(benchmark, run)
-    with report_folder(out, overwrite=overwrite) as folder:
-        predictor = load_predictor(checkpoint, device, features=True)
+    chosen = find_manifest(options.manifest or _manifest_of(run))
+    table = _benchmark(options.benchmark, run)
+    with report_folder(out, overwrite=options.overwrite) as folder:
+        predictor = load_predictor(checkpoint, options.device, features=True)
         found = predict_split(
-            *(predictor, checkpoint, chosen, split, ()),
-            batch_size=batch_size,
-            workers=workers,
+            *(predictor, checkpoint, chosen, options.split, ()),
+            batch_size=options.batch_size,
+            workers=options.workers,
             progress=progress,
-            per_source=per_source,
+            per_source=options.per_source,
         )
         result = evaluated(
-            *(found, predictor.header, checkpoint, chosen, split),
-            baseline=metadata_baseline(chosen, report=audit, workers=workers),
+            *(found, predictor.header, checkpoint, chosen, options.split),
+            baseline=metadata_baseline(chosen, report=options.audit, workers=options.workers),
         )
-        given = Given(folder, run, predictor, found, result, workers)
+        given = Given(folder, run, predictor, found, result, options.workers)
         map_part, points = face_map(given)
         parts = {
             "kinds": kinds_part(given),
@@ -155,7 +140,7 @@ def run_report(
         context = {
             "title": _title(checkpoint, run),
             "contents": _CONTENTS,
-            "lead": _lead(result, per_source),
+            "lead": _lead(result, options.per_source),
             "tiles": _tiles(result),
             "facts": _facts(predictor.header, result, run),
             "warnings": _warnings(predictor.header, result),

@@ -19,6 +19,7 @@ from facecheck.core.errors import FacecheckError
 from facecheck.core.files import name_text, path_text, sha256_file, write_json
 from facecheck.core.labels import KINDS, Status, Verdict
 from facecheck.core.parallel import Progress, silent
+from facecheck.report.options import ScanReportOptions
 from facecheck.report.page import number_text, report_folder, write_page
 from facecheck.report.plots import plot_scores
 from facecheck.report.thumbs import numbered, write_thumbnails
@@ -79,12 +80,9 @@ class ScanReport:
 def scan_report(
     results: Path,
     out: Path,
+    options: ScanReportOptions = ScanReportOptions(),
     *,
-    thumbnails: int = 100_000,
-    heat_maps: int = 0,
     draw_heat: HeatMaps | None = None,
-    overwrite: bool = False,
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> ScanReport:
     """Write a page of the results of a scan to the folder ``out``.
@@ -97,13 +95,8 @@ def scan_report(
         results: as ``scan`` writes them. Names in them that are relative are of the current
             folder, as for the scan.
         out: the folder.
-        thumbnails: make them for so many rows, the first ones; the others show their names. One
-            takes about 3 kB.
-        heat_maps: draw so many of the rows that are surest to be artificial, and as many of the
-            most uncertain ones.
+        options: how many thumbnails and heat maps; a thumbnail takes about 3 kB.
         draw_heat: draws them; None draws none.
-        overwrite: replace a report that is at ``out``.
-        workers: decoding threads; None: one per core.
         progress: told thumbnails done, and how many there will be.
 
     Raises:
@@ -114,17 +107,17 @@ def scan_report(
     if not rows:
         raise FacecheckError(f"{path_text(results)}: no rows: there is nothing to show")
     tally = Counter(tuple(str(row[name]) for name in ("status", "verdict", "kind")) for row in rows)
-    with report_folder(out, overwrite=overwrite) as folder:
-        wanted = min(thumbnails, len(rows))
+    with report_folder(out, overwrite=options.overwrite) as folder:
+        wanted = min(options.thumbnails, len(rows))
         made = list(
             write_thumbnails(
                 islice(rows, wanted),
                 folder / "thumbs",
-                workers=workers,
+                workers=options.workers,
                 progress=lambda done, _: progress(done, wanted),
             )
         )
-        heated = _write_heat(rows, folder / "heat", heat_maps, draw_heat)
+        heated = _write_heat(rows, folder / "heat", options.heat_maps, draw_heat)
         edges, scores = _scores(rows)
         dark = plot_scores(edges, scores, folder / "scores.png").name
         _write_tables(folder, edges, scores, tally)

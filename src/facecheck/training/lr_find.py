@@ -19,7 +19,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import nn
 
-from facecheck.core.errors import TrainingError, UsageError
+from facecheck.core.errors import TrainingError
 from facecheck.core.files import atomic_path, refuse_to_overwrite
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.model.backbones import check_arch
@@ -28,6 +28,7 @@ from facecheck.model.transforms import Transform
 from facecheck.training.dataset import Batch, epoch_batches, epoch_loader, training_images
 from facecheck.training.distributed import Ranks
 from facecheck.training.optim import set_rate, train_mode
+from facecheck.training.options import LrFindOptions
 from facecheck.training.recipe import Recipe
 from facecheck.training.step import first_state, learn, make_ready
 from facecheck.training.training_data import TrainingData, training_data
@@ -36,8 +37,6 @@ from facecheck.training.training_data import TrainingData, training_data
 SMOOTHING = 0.9
 #: The loss has diverged when its average is so many times the lowest.
 DIVERGED = 4.0
-#: Fewer steps draw no curve.
-FEWEST = 20
 
 
 @dataclass(frozen=True)
@@ -73,14 +72,9 @@ class LrFindResult:
 def lr_find(
     manifest: Path,
     recipe: Recipe,
+    options: LrFindOptions = LrFindOptions(),
     *,
-    lowest: float = 1e-7,
-    highest: float = 1.0,
-    steps: int = 100,
     table: Path | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
-    workers: int | None = None,
     progress: Progress = silent,
 ) -> LrFindResult:
     """Try learning rates on a manifest's ``train`` split, one a step, by a recipe's training.
@@ -92,41 +86,33 @@ def lr_find(
     Args:
         manifest: a manifest by ``split``.
         recipe: how to train.
-        lowest: the first rate, above 0: so low that nothing is learned.
-        highest: the last rate, if the loss does not diverge before.
-        steps: rates from the one to the other, 20 or more.
+        options: which rates, and on what.
         table: write the curve here, as CSV.
-        overwrite: replace ``table`` if it exists.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        workers: decoding threads; None takes one per core, 0 decodes in this one.
         progress: told steps done, and to do.
 
     Raises:
-        UsageError: rates or steps are out of range, ``table`` exists, or what ``train`` raises.
+        UsageError: ``table`` exists, or what ``train`` raises.
         ManifestError: as ``train``.
         CheckpointError: as ``train``.
         TrainingError: as ``train``, or the loss never fell.
     """
-    if not 0 < lowest < highest:
-        raise UsageError(f"rates from {lowest:g} to {highest:g}: must be above 0 and rising")
-    if steps < FEWEST:
-        raise UsageError(f"{steps} steps: must be {FEWEST} or more")
     if table is not None:
-        refuse_to_overwrite(table, overwrite=overwrite)
+        refuse_to_overwrite(table, overwrite=options.overwrite)
     check_arch(recipe.arch)
-    target = choose_device(device)
+    target = choose_device(options.device)
     data = training_data(manifest, recipe)
     ready = make_ready(recipe, data.kinds, target, Ranks())
     recipe, network, transform = ready.recipe, ready.network, ready.transform
     state = first_state(ready)
     train_mode(network, frozen=recipe.freeze)
-    batches = _endless(data, recipe, transform, cpu_count() if workers is None else workers)
+    workers = cpu_count() if options.workers is None else options.workers
+    batches = _endless(data, recipe, transform, workers)
 
     def step() -> float:
         batch = next(batches)
         return float(learn(network, state, batch, float(batch[2].sum()), ready))
 
-    rates = np.geomspace(lowest, highest, steps).tolist()
+    rates = np.geomspace(options.lowest, options.highest, options.steps).tolist()
     losses = sweep(
         network,
         state.optimiser,
@@ -150,7 +136,7 @@ def lr_find(
         smoothed=tuple(smoothed),
         steep=steep,
         tenth=at_lowest / 10,
-        diverged=len(rates) < steps,
+        diverged=len(rates) < options.steps,
         table=table,
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import psutil
@@ -24,7 +24,7 @@ from facecheck.core.install import extra_hint
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.version import VERSION
-from facecheck.core.workspace import BEST, LAST, RUNS, STATE, new_run_folder
+from facecheck.core.workspace import BEST, LAST, STATE, new_run_folder
 from facecheck.model.backbones import check_arch
 from facecheck.model.checkpoint import Checkpoint, Header, save_checkpoint
 from facecheck.model.device import choose_device
@@ -34,13 +34,12 @@ from facecheck.model.torch_predictor import TorchPredictor
 from facecheck.training.dataset import epoch_batches, epoch_loader, training_images
 from facecheck.training.distributed import Ranks, join_ranks
 from facecheck.training.optim import rate_factor, set_rate, train_mode
+from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe, load_recipe
 from facecheck.training.state import Epoch, Tally, TrainingState, best_of
 from facecheck.training.step import Ready, first_state, for_computing, learn, make_ready
 from facecheck.training.training_data import TrainingData, training_data
 
-#: Seconds between two savings of the state within an epoch.
-SAVE_EVERY = 300.0
 #: On a GPU a loss is looked at every so many steps: each look waits for the GPU.
 LOOK_EVERY = 20
 #: Share of the free memory that decoded images may take.
@@ -112,17 +111,8 @@ def _precision_of(run: Path, device: torch.device) -> Name | None:
 def train(  # noqa: PLR0912
     manifest: Path,
     recipe: Recipe,
+    options: TrainOptions = TrainOptions(),
     *,
-    name: str | None = None,
-    runs: Path = RUNS,
-    resume: Path | None = None,
-    device: str = "auto",
-    workers: int | None = None,
-    cache: bool = True,
-    compile_model: Literal["auto", "yes", "no"] = "auto",
-    log_test: bool = False,
-    tensorboard: bool = False,
-    save_every: float = SAVE_EVERY,
     progress: Progress = silent,
     on_epoch: Callable[[Epoch], None] = _ignore_epoch,
 ) -> TrainResult:
@@ -135,16 +125,8 @@ def train(  # noqa: PLR0912
     Args:
         manifest: a manifest by ``split``.
         recipe: how to train.
-        name: of the run folder; None takes the architecture's name.
-        runs: the folder that run folders are made in.
-        resume: a run folder to go on with; manifest and recipe must be its own (:func:`read_run`).
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        workers: decoding threads; None takes one per core, 0 decodes in this one.
-        cache: keep decoded images in half of the free memory, so that later epochs only compute.
-        compile_model: ``auto``, ``yes`` or ``no``: torch.compile where it is faster.
-        log_test: log top-1 and top-5 on the test split as well; nothing is chosen by them.
-        tensorboard: write TensorBoard events to the run folder (extra ``tensorboard``).
-        save_every: seconds after which the state is saved within an epoch.
+        options: where the run goes, or which one is resumed (manifest and recipe must then be its
+            own: :func:`read_run`), and on what it is trained.
         progress: told images trained on and to train on, over all epochs.
         on_epoch: told each finished epoch.
 
@@ -157,9 +139,10 @@ def train(  # noqa: PLR0912
             bad, a loss that is not finite, or a batch that the device has no memory for.
     """
     check_arch(recipe.arch)
-    if tensorboard and find_spec("tensorboard") is None:
+    if options.tensorboard and find_spec("tensorboard") is None:
         raise TrainingError(extra_hint("--tensorboard", "tensorboard"))
-    target = choose_device(device)
+    workers = cpu_count() if options.workers is None else options.workers
+    target, resume = choose_device(options.device), options.resume
     repeatable = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
     with repeatable, join_ranks(target) as ranks:
         if target.type == "cuda" and ranks.world > 1:
@@ -182,7 +165,7 @@ def train(  # noqa: PLR0912
             manifest_sha256=sha256_file(manifest),
         )
         images = training_images(
-            data, transform, recipe, memory=_cache_memory(ranks) if cache else 0
+            data, transform, recipe, memory=_cache_memory(ranks) if options.cache else 0
         )
         state = first_state(ready)
         identity = {
@@ -194,13 +177,13 @@ def train(  # noqa: PLR0912
         total = recipe.epochs * len(images)
         steps_per_epoch = len(epoch_batches(len(images), batch_size, recipe.seed, 1))
         steps = max(2, recipe.epochs * steps_per_epoch)
-        judge_on = {"val": data.val, **({"test": data.test} if log_test else {})}
-        computing = for_computing(ready, ranks, compile_model, steps)
+        judge_on = {"val": data.val, **({"test": data.test} if options.log_test else {})}
+        computing = for_computing(ready, ranks, options.compile_model, steps)
         if resume is not None:
             run = resume
             state.load(run / STATE, identity, target)
         else:
-            run = Path(ranks.share(str(_new_run(ranks, name or recipe.arch, runs))))
+            run = Path(ranks.share(str(_new_run(ranks, options.name or recipe.arch, options.runs))))
             if ranks.is_first:
                 _write_run(run, header, manifest, ready, computing, ranks)
                 state.save(run / STATE, identity)
@@ -217,9 +200,7 @@ def train(  # noqa: PLR0912
             mine = [batch[ranks.rank :: ranks.world] for batch in batches[first_step:]]
             train_mode(network, frozen=recipe.freeze)
             unseen: list[torch.Tensor] = []
-            for batch in epoch_loader(
-                images, mine, state.epoch, workers=cpu_count() if workers is None else workers
-            ):
+            for batch in epoch_loader(images, mine, state.epoch, workers=workers):
                 # Dropout and the like draw by the step's number, so that a resumed training draws
                 # what an unbroken one would.
                 torch.manual_seed(_step_seed(recipe.seed, state.updates, ranks.rank))
@@ -233,7 +214,9 @@ def train(  # noqa: PLR0912
                     _require_finite(unseen, state, len(batches), recipe, run)
                     unseen.clear()
                 progress((state.epoch - 1) * len(images) + state.seen.count * ranks.world, total)
-                is_due = not is_last and not unseen and time.monotonic() - saved_at > save_every
+                is_due = (
+                    not is_last and not unseen and time.monotonic() - saved_at > options.save_every
+                )
                 if _agreed(is_due, state, ranks):
                     _save_state(state, run, identity, ranks)
                     saved_at = time.monotonic()
@@ -242,7 +225,7 @@ def train(  # noqa: PLR0912
             header = replace(header, epoch=state.epoch)
             checkpoint = Checkpoint(state.judged, header)
             judged = {
-                split: _judge(checkpoint, records, data, target, workers, ranks)
+                split: _judge(checkpoint, records, data, target, options.workers, ranks)
                 for split, records in judge_on.items()
             }
             row = _epoch_row(
@@ -261,7 +244,7 @@ def train(  # noqa: PLR0912
                 if best_of(state.log) == row.epoch:
                     save_checkpoint(state.judged, header, run / BEST)
                 _write_log(run, state.log)
-                if tensorboard:
+                if options.tensorboard:
                     _tell_tensorboard(run, row)
                 state.save(run / STATE, identity)
                 on_epoch(row)

@@ -13,6 +13,7 @@ from scipy import stats
 
 from facecheck.core.errors import ConfigError, FacecheckError, UsageError
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
+from facecheck.evaluation.options import StudyOptions
 from facecheck.evaluation.studies.runs import Run
 from facecheck.evaluation.studies.spec import load_study, study_names
 from facecheck.evaluation.studies.study import StudyResult, study
@@ -64,7 +65,7 @@ def finished(
     folder = tmp_path_factory.mktemp("study")
     (folder / "spec.yaml").write_text(yaml.safe_dump(SPEC, sort_keys=False))
     spec = load_study(folder / "spec.yaml")
-    return folder, study(spec, trained[0], folder / "out", device="cpu", workers=0)
+    return folder, study(spec, trained[0], folder / "out", StudyOptions(device="cpu", workers=0))
 
 
 def test_each_run_is_kept_with_its_figures(finished: tuple[Path, StudyResult]) -> None:
@@ -135,7 +136,12 @@ def test_finished_runs_lose_their_checkpoints_unless_asked(
     assert not list(runs.rglob("*.safetensors"))
     assert len(list(runs.rglob("recipe.yaml"))) == 4
     spec = load_study(write(variants={"only": {}}, seeds=[0], paper=None))
-    study(spec, trained[0], tmp_path / "o", keep_checkpoints=True, device="cpu", workers=0)
+    study(
+        spec,
+        trained[0],
+        tmp_path / "o",
+        StudyOptions(keep_checkpoints=True, device="cpu", workers=0),
+    )
     assert len(list((tmp_path / "o").rglob("*.safetensors"))) == 2
 
 
@@ -148,12 +154,12 @@ def test_an_interrupted_study_goes_on_to_the_same_table(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        study(spec, trained[0], out, device="cpu", workers=0, on_run=interrupt)
+        study(spec, trained[0], out, StudyOptions(device="cpu", workers=0), on_run=interrupt)
     assert not (out / "table.csv").exists()
     (out / "runs" / "fast-seed1").mkdir()  # as a kill in the second run leaves it
     (out / "runs" / "fast-seed1" / "last.safetensors").write_text("half")
     told: list[Run] = []
-    result = study(spec, trained[0], out, device="cpu", workers=0, on_run=told.append)
+    result = study(spec, trained[0], out, StudyOptions(device="cpu", workers=0), on_run=told.append)
     assert [(run.variant, run.seed) for run in told] == [("fast", 1)]
     assert result.trained == 1
     resumed, straight = (
@@ -170,7 +176,9 @@ def test_a_finished_study_trains_nothing_and_takes_further_columns(
 
     out = tmp_path / "out"
     shutil.copytree(finished[1].out, out)
-    result = study(load_study(write(judge=["photo"])), trained[0], out, device="cpu", workers=0)
+    result = study(
+        load_study(write(judge=["photo"])), trained[0], out, StudyOptions(device="cpu", workers=0)
+    )
     assert result.trained == 0
     assert [row.judge for row in result.variants] == [
         {"photo": row.by_kind["photo"]} for row in finished[1].variants
@@ -184,11 +192,11 @@ def test_runs_of_another_recipe_or_manifest_are_refused(
     before = (out / "results.jsonl").read_bytes()
     other = load_study(write(base={**BASE, "epochs": 2}))
     with pytest.raises(UsageError, match=r"run slow \| steady with seed 0 .* another epochs"):
-        study(other, trained[0], out, device="cpu")
+        study(other, trained[0], out, StudyOptions(device="cpu"))
     moved = tmp_path / "m.csv"
     write_manifest(Manifest(read_manifest(trained[0]).frame[1:]), moved, {})
     with pytest.raises(UsageError, match="another manifest"):
-        study(load_study(write()), moved, out, device="cpu")
+        study(load_study(write()), moved, out, StudyOptions(device="cpu"))
     assert (out / "results.jsonl").read_bytes() == before
 
 
@@ -200,11 +208,11 @@ def test_another_folder_is_never_taken_over(
     mine.mkdir()
     (mine / "study.yaml").write_text("mine")
     with pytest.raises(UsageError, match="is no study's folder"):
-        study(spec, trained[0], mine, device="cpu")
+        study(spec, trained[0], mine, StudyOptions(device="cpu"))
     assert [path.name for path in mine.iterdir()] == ["study.yaml"]
     (mine / "results.jsonl").write_text('{"mine": 1}\n')
     with pytest.raises(UsageError, match="not the results of a study"):
-        study(spec, trained[0], mine, device="cpu")
+        study(spec, trained[0], mine, StudyOptions(device="cpu"))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +227,9 @@ def test_what_would_stop_a_later_run_is_told_before_the_first(
     trained: tuple[Path, Path], write: Write, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        study(load_study(write(**changes)), trained[0], tmp_path / "out", device="cpu")
+        study(
+            load_study(write(**changes)), trained[0], tmp_path / "out", StudyOptions(device="cpu")
+        )
     assert not (tmp_path / "out").exists()
 
 
@@ -228,7 +238,7 @@ def test_a_run_that_fails_is_named(
 ) -> None:
     spec = load_study(write(base={**BASE, "weights": str(tmp_path / "gone.safetensors")}))
     with pytest.raises(FacecheckError, match=r"^run slow-steady-seed0: .*gone\.safetensors"):
-        study(spec, trained[0], tmp_path / "out", device="cpu", workers=0)
+        study(spec, trained[0], tmp_path / "out", StudyOptions(device="cpu", workers=0))
 
 
 def test_a_grid_is_every_combination(write: Write) -> None:

@@ -15,6 +15,7 @@ from facecheck.core.files import sha256_file, write_text
 from facecheck.core.manifest import read_manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.evaluation.evaluate import EvaluateResult, evaluate
+from facecheck.evaluation.options import EvaluateOptions, StudyOptions
 from facecheck.evaluation.studies.runs import (
     Run,
     journal,
@@ -26,6 +27,7 @@ from facecheck.evaluation.studies.spec import Study, Variant, judged_names
 from facecheck.evaluation.studies.summary import VariantRow, summarise_variant, write_summary
 from facecheck.model.backbones import check_arch
 from facecheck.model.device import choose_device
+from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe
 from facecheck.training.train import TrainResult, train
 
@@ -63,10 +65,8 @@ def study(
     spec: Study,
     manifest: Path,
     out: Path,
+    options: StudyOptions = StudyOptions(),
     *,
-    keep_checkpoints: bool = False,
-    device: str = "auto",
-    workers: int | None = None,
     progress: Progress = silent,
     on_run: Callable[[Run], None] = _ignore_run,
 ) -> StudyResult:
@@ -81,9 +81,7 @@ def study(
         spec: by :func:`facecheck.evaluation.studies.spec.load_study`.
         manifest: a manifest by ``split``.
         out: the study's folder; new, empty, or this study's own.
-        keep_checkpoints: keep each run's checkpoints; otherwise they go once it has been judged.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        workers: decoding processes of the training; None takes one per core, 0 none.
+        options: on what to train, and whether checkpoints stay.
         progress: told runs finished and runs in all.
         on_run: told each run that was trained now.
 
@@ -92,7 +90,7 @@ def study(
             not, or ``out`` holds something else, or a run of another recipe or manifest.
         FacecheckError: a run fails as ``train`` or ``evaluate`` do; the message names it.
     """
-    _check(spec, manifest, device)
+    _check(spec, manifest, options.device)
     sha256 = sha256_file(manifest)
     planned = [
         (variant, replace(variant.recipe, seed=seed))
@@ -110,9 +108,7 @@ def study(
         progress(number, len(planned))
         if (variant.name, recipe.seed) in done:
             continue
-        run = _run(
-            spec, variant, recipe, manifest, out / "runs", sha256, keep_checkpoints, device, workers
-        )
+        run = _run(spec, variant, recipe, manifest, out / "runs", sha256, options)
         done[variant.name, recipe.seed] = run
         with journal(out) as results:
             results.append(asdict(run), sync=True)
@@ -159,9 +155,7 @@ def _run(
     manifest: Path,
     runs: Path,
     sha256: str,
-    keep_checkpoints: bool,
-    device: str,
-    workers: int | None,
+    options: StudyOptions,
 ) -> Run:
     """Train and judge one run."""
     name = f"{variant.folder}-seed{recipe.seed}"
@@ -169,19 +163,24 @@ def _run(
         shutil.rmtree(runs / name)
     start = time.perf_counter()
     try:
-        trained = train(manifest, recipe, name=name, runs=runs, device=device, workers=workers)
+        training = TrainOptions(
+            name=name, runs=runs, device=options.device, workers=options.workers
+        )
+        trained = train(manifest, recipe, training)
         seconds = time.perf_counter() - start
         judged = evaluate(
             trained.best,
             manifest,
-            sources=recipe.sources,
-            baseline=False,
-            device=device,
-            workers=workers or None,
+            EvaluateOptions(
+                sources=recipe.sources,
+                baseline=False,
+                device=options.device,
+                workers=options.workers or None,
+            ),
         )
     except FacecheckError as error:
         raise type(error)(f"run {name}: {error}") from None
-    if not keep_checkpoints:
+    if not options.keep_checkpoints:
         for file in trained.run.glob("*.safetensors"):
             file.unlink()
     return _figures(variant, recipe, trained, judged, seconds, sha256, spec.judge)
