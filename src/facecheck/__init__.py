@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from facecheck.report.options import CurationReportOptions as CurationReportOptions
     from facecheck.report.options import RunReportOptions as RunReportOptions
     from facecheck.report.options import ScanReportOptions as ScanReportOptions
-    from facecheck.report.run_report import run_report as run_report
+    from facecheck.report.run.report import run_report as run_report
     from facecheck.report.scan_report import scan_report as scan_report
     from facecheck.scanner.checker import Checker as Checker
     from facecheck.scanner.job import scan as scan
@@ -124,7 +124,7 @@ _HOMES = {
     "place": "scanner.results.place",
     "explain": "report.explain",
     "scan_report": "report.scan_report",
-    "run_report": "report.run_report",
+    "run_report": "report.run.report",
     "curation_report": "report.curation_report",
 }
 

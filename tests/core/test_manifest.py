@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from facecheck.core.errors import ManifestError, UsageError
 from facecheck.core.labels import KINDS
-from facecheck.core.manifest import COLUMNS, Manifest, Record, read_manifest, write_manifest
+from facecheck.core.manifest import (
+    COLUMNS,
+    Manifest,
+    Record,
+    read_manifest,
+    write_manifest,
+    write_table,
+)
 
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_characters="/\0"),
@@ -137,3 +144,15 @@ def test_excluded_records_are_in_no_split(tmp_path: Path) -> None:
     )
     assert manifest.in_split("train").frame.filter(pl.col("excluded") != "").height == 0
     assert len(manifest.in_split("train")) == 1
+
+
+def test_a_table_in_csv_keeps_numbers_too_small_for_six_decimals(tmp_path: Path) -> None:
+    rates = [1e-7, 3.3e-4, 1.0]
+    frame = pl.DataFrame({"rate": rates, "share": [0.25, 1 / 3, 0.0], "gone": [None, 0.5, None]})
+    write_table(frame, tmp_path / "t.csv")
+    table = pl.read_csv(tmp_path / "t.csv")
+    assert table["rate"].to_list() == rates
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert [line.split(",")[1:] for line in lines[1:]] == [
+        ["0.250000", ""], ["0.333333", "0.500000"], ["0.000000", ""],
+    ]  # fmt: skip

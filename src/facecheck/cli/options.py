@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facecheck.core.jsonable import plain
+from facecheck.core.jsonable import jsonable
 from facecheck.core.options import Options, option
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.text import printable, printable_json
@@ -73,7 +73,7 @@ def show(
 ) -> None:
     """Print one result on stdout: as JSON, as a table, or not at all."""
     if as_json:
-        text = json.dumps(plain(result), indent=2, ensure_ascii=False)
+        text = json.dumps(jsonable(result), indent=2, ensure_ascii=False)
         sys.stdout.write(printable_json(text) + "\n")
     elif not quiet:
         from rich.console import Console

@@ -152,7 +152,7 @@ def _scan(
 
 
 def _run(run: Path, out: Path, options: ReportOptions, bars: Bars) -> Reported:
-    from facecheck.report.run_report import run_report
+    from facecheck.report.run.report import run_report
     from facecheck.report.terminal.pages import render_run_report
 
     result = run_report(run, out, options, progress=bars.counter("evaluating"))

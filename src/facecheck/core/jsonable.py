@@ -10,15 +10,15 @@ from typing import Any
 from facecheck.core.files import path_text
 
 
-def plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Return a result as JSON values; keys of several parts are joined by ``/``."""
     if is_dataclass(value):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
         return {
-            "/".join(key) if isinstance(key, tuple) else str(key): plain(item)
+            "/".join(key) if isinstance(key, tuple) else str(key): jsonable(item)
             for key, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [jsonable(item) for item in value]
     return path_text(value) if isinstance(value, Path) else value

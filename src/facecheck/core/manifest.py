@@ -283,15 +283,27 @@ def input_meta(path: Path) -> dict[str, str]:
 def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write any table atomically as ``.csv`` or ``.parquet``, by the suffix of ``path``.
 
+    In CSV numbers have six decimals, but for columns with numbers that these would move by more
+    than a hundredth, such as a learning rate of 1e-7: those are written in full.
+
     Raises:
         UsageError: the suffix is neither.
     """
     check_table_suffix(path)
     with atomic_path(path) as temporary:
         if path.suffix.lower() == ".csv":
+            small = [column.name for column in frame if _needs_all_digits(column)]
+            frame = frame.with_columns(pl.col(small).cast(pl.String))
             frame.write_csv(temporary, float_precision=6, float_scientific=False)
         else:
             frame.write_parquet(temporary)
+
+
+def _needs_all_digits(column: pl.Series) -> bool:
+    if not column.dtype.is_float():
+        return False
+    numbers = column.filter(column.is_finite())
+    return bool(((numbers.round(6) - numbers).abs() > numbers.abs() / 100).any())
 
 
 def check_table_suffix(path: Path) -> None:

@@ -16,6 +16,7 @@ from facecheck.report.palette import OKABE_ITO, VERDICT_COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from facecheck.evaluation.studies.study import StudyResult
     from facecheck.evaluation.studies.summary import VariantRow
@@ -42,6 +43,15 @@ _DARK: Any = {
     "grid.color": "#2B323B",
 }
 _TOP1 = "top-1 on the test split, %"
+
+
+def plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis with plain numbers at its powers, and with none between them.
+
+    Matplotlib's own labels are mathematical text, which these plots do not parse.
+    """
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter("")
 
 
 def plot_themes(
@@ -171,6 +181,7 @@ def _draw_lines(axes: Axes, result: StudyResult) -> None:
     axes.scatter(across, down, s=18, color="#777777", label="one run", zorder=3)
     axes.set_xscale("log", base=2)
     values = sorted({row.at for row in result.variants if row.at is not None})
+    plain_numbers(axes.xaxis)
     axes.set_xticks(values, [f"{value:g}" for value in values])
     axes.set_xlabel((result.axis or "").replace("_", " "))
     axes.set_ylabel(_TOP1)
@@ -231,8 +242,8 @@ def draw_lr_find(figure: Figure, result: LrFindResult) -> None:
     ):
         axes.axvline(rate, color=colour, linestyle=dashes, label=f"{name}: {rate:.1e}")
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:.0e}")  # the usual one needs parse_math
-    axes.xaxis.set_minor_formatter("")
+    plain_numbers(axes.xaxis)
+    axes.xaxis.set_major_formatter("{x:.0e}")
     # A diverging end would press the fall flat.
     low, high = (
         min(*result.losses, *result.smoothed),

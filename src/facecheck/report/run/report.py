@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from facecheck.core.files import path_text, sha256_file, write_json
-from facecheck.core.jsonable import plain
+from facecheck.core.jsonable import jsonable
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.workspace import BUILTIN, BUILTIN_NAME, find_checkpoint, find_manifest
 from facecheck.engines.load import load_predictor
@@ -26,21 +26,12 @@ from facecheck.model.metrics import Figure
 from facecheck.model.outputs import predict_split
 from facecheck.report.options import RunReportOptions
 from facecheck.report.page import number_text, percent_text, report_folder, write_page
-from facecheck.report.robustness import read_benchmark
-from facecheck.report.run_parts import (
-    Given,
-    augmentation_part,
-    error_cards,
-    face_map,
-    kinds_part,
-    network_part,
-    robustness_part,
-    run_facts,
-    scores_part,
-    source_table,
-    sources_part,
-    training_part,
-)
+from facecheck.report.run.context import ReportContext, Section, run_facts
+from facecheck.report.run.images import error_cards, face_map
+from facecheck.report.run.network import network_section
+from facecheck.report.run.robustness import read_benchmark, robustness_section
+from facecheck.report.run.scores import kinds_section, scores_section, source_table, sources_section
+from facecheck.report.run.training import augmentation_section, training_section
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,7 @@ class RunReport:
         folder: the report.
         page: its ``index.html``.
         result: what ``evaluate`` says of the same images; all of it is in ``evaluation.json``.
-        images: images judged.
+        images: images tested.
         points: faces on the map.
         figures: the figures' PNG files, in the page's order.
         tables: the files with their numbers.
@@ -90,15 +81,15 @@ def run_report(
     *,
     progress: Progress = silent,
 ) -> RunReport:
-    """Judge a run's best checkpoint, or one alone, on one split, and show all there is to see.
+    """Test a run's best checkpoint, or one alone, on one split, and show all there is to see.
 
     Args:
-        run_or_checkpoint: a run folder, a checkpoint, its ``.onnx`` export, or ``builtin``; None
+        run_or_checkpoint: a run folder, a checkpoint, an export of one, or ``builtin``; None
             takes the newest run.
         out: the folder to make.
         options: what it is evaluated on. Without an audit, the manifest's own is read, or made, as
             ``evaluate`` does.
-        progress: told images judged, and to judge.
+        progress: called with images done, and in all.
 
     Raises:
         UsageError: a file is not there, or ``out`` is no report that may be replaced.
@@ -123,36 +114,11 @@ def run_report(
             *(found, predictor.header, checkpoint, chosen, options.split),
             baseline=metadata_baseline(chosen, report=options.audit, workers=options.workers),
         )
-        given = Given(folder, run, predictor, found, result, options.workers)
-        map_part, points = face_map(given)
-        parts = {
-            "kinds": kinds_part(given),
-            "sources": sources_part(given),
-            "scores": scores_part(given),
-            "robustness": robustness_part(given, table),
-            "map": map_part,
-            "training": training_part(given),
-            "augmentation": augmentation_part(given),
-            "network": network_part(given),
-        }
-        errors = error_cards(given)
-        write_json(folder / "evaluation.json", plain(result))
-        context = {
-            "title": _title(checkpoint, run),
-            "contents": _CONTENTS,
-            "lead": _lead(result, options.per_source),
-            "tiles": _tiles(result),
-            "facts": _facts(predictor.header, result, run),
-            "warnings": _warnings(predictor.header, result),
-            "parts": parts,
-            "kind_rows": [{"kind": kind, **plain(part)} for kind, part in result.by_kind.items()],
-            "source_rows": source_table(result).to_dicts(),
-            "result": result,
-            "wrong": result.overall.count - round(result.overall.top1 * result.overall.count),
-            "errors": errors,
-            "points": points,
-        }
-        write_page(folder, "run.html.j2", context, data=points or {})
+        context = ReportContext(folder, run, predictor, found, result, options.workers)
+        sections, points = _sections(context, table)
+        write_json(folder / "evaluation.json", jsonable(result))
+        page = _page(context, sections, points, options.per_source)
+        write_page(folder, "run.html.j2", page, data=points or {})
         names = sorted(path.name for path in folder.iterdir() if path.is_file())
     return RunReport(
         folder=out,
@@ -160,14 +126,56 @@ def run_report(
         result=result,
         images=result.overall.count,
         points=len(points["names"]) if points else 0,
-        figures=tuple(f"{plot.name}.png" for part in parts.values() for plot in part.plots),
+        figures=tuple(f"{plot.name}.png" for part in sections.values() for plot in part.plots),
         tables=tuple(name for name in names if name.endswith((".csv", ".json", ".npy"))),
-        left_out=tuple((name, told) for name, part in parts.items() for told in part.left_out),
+        left_out=tuple((name, why) for name, part in sections.items() for why in part.left_out),
     )
 
 
+def _sections(
+    context: ReportContext, benchmark: pl.DataFrame | None
+) -> tuple[dict[str, Section], dict[str, Any] | None]:
+    """Draw every section; return them by name, and the data of the map of faces."""
+    map_section, points = face_map(context)
+    return {
+        "kinds": kinds_section(context),
+        "sources": sources_section(context),
+        "scores": scores_section(context),
+        "robustness": robustness_section(context, benchmark),
+        "map": map_section,
+        "training": training_section(context),
+        "augmentation": augmentation_section(context),
+        "network": network_section(context),
+    }, points
+
+
+def _page(
+    context: ReportContext,
+    sections: Mapping[str, Section],
+    points: dict[str, Any] | None,
+    per_source: int,
+) -> dict[str, Any]:
+    """Return what the page's template needs; writes the tables of predictions and of errors."""
+    result, header = context.result, context.predictor.header
+    return {
+        "title": _title(result.checkpoint, context.run),
+        "contents": _CONTENTS,
+        "lead": _lead(result, per_source),
+        "tiles": _tiles(result),
+        "facts": _facts(context),
+        "warnings": _warnings(header, result),
+        "sections": sections,
+        "kind_rows": [{"kind": kind, **jsonable(part)} for kind, part in result.by_kind.items()],
+        "source_rows": source_table(result).to_dicts(),
+        "result": result,
+        "wrong": result.overall.count - round(result.overall.top1 * result.overall.count),
+        "errors": error_cards(context),
+        "points": points,
+    }
+
+
 def _manifest_of(run: Path | None) -> Path | None:
-    """Return the manifest a run was trained on, where it was or beside the folder of runs."""
+    """Return the manifest a run was trained on, where it was, or next to the folder of runs."""
     named = run_facts(run).get("manifest", {}).get("path")
     if run is None or not named:
         return None
@@ -190,7 +198,7 @@ def _title(checkpoint: Path, run: Path | None) -> str:
 
 def _lead(result: EvaluateResult, per_source: int) -> str:
     part = f"at most {per_source:,} images of each source in " if per_source else ""
-    return f"Judged on {part}the {result.split} split of {path_text(result.manifest)}."
+    return f"Tested on {part}the {result.split} split of {path_text(result.manifest)}."
 
 
 def _tiles(result: EvaluateResult) -> list[tuple[str, str]]:
@@ -213,45 +221,47 @@ def figure_text(figure: Figure, digits: int = 2) -> str:
     return f"{percent_text(figure.value, digits)} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def _facts(header: Header, result: EvaluateResult, run: Path | None) -> dict[str, Any]:
+def _facts(context: ReportContext) -> dict[str, Any]:
+    header, result, run = context.predictor.header, context.result, context.facts
     low, high = header.thresholds
-    transform, told = header.transform, run_facts(run)
+    transform = header.transform
     name = BUILTIN_NAME if result.checkpoint == BUILTIN else path_text(result.checkpoint)
-    facts: Mapping[str, Any] = {
+    return {
         "checkpoint": name,
         "architecture": header.arch,
         "kinds": ", ".join(header.kinds),
         "input": f"{transform.image_size} px of {transform.resize}, {transform.crops} crop"
         + "s" * (transform.crops > 1),
         "epoch kept": f"{header.epoch:,}",
-        "began from": told.get("weights", "-"),
-        "trained on": told.get("gpu") or told.get("device", "-"),
+        "initial weights": run.get("weights", "-"),
+        "trained on": run.get("gpu") or run.get("device", "-"),
         "temperature": f"{header.temperature:.3f}",
         "thresholds": f"{low:.4f} and {high:.4f}" if low < high else f"{low:.4f}",
-        "guard": "none" if header.guard is None else f"distance {header.guard.limit:.4f}",
+        "out-of-distribution guard": "none"
+        if header.guard is None
+        else f"limit {header.guard.limit:.4f}",
         "manifest": path_text(result.manifest),
         "its sha256": sha256_file(result.manifest),
         "made by": f"facecheck {header.facecheck}",
     }
-    return dict(facts)
 
 
 def _warnings(header: Header, result: EvaluateResult) -> list[str]:
-    told = []
+    warnings = []
     if header.manifest_sha256 and header.manifest_sha256 != sha256_file(result.manifest):
-        told.append(
+        warnings.append(
             "The manifest is not the one that the model was trained on, or has changed since: "
-            "images judged here may have been trained on."
+            "images tested here may have been trained on."
         )
     if result.split != "test":
-        told.append(
+        warnings.append(
             f"These are figures of the {result.split} split: the model was "
             + ("trained on it." if result.split == "train" else "chosen and calibrated by it.")
         )
     if not header.calibration:
-        told.append(
+        warnings.append(
             "The checkpoint is not calibrated: `facecheck calibrate` makes scores probabilities."
         )
     if result.errors:
-        told.append(f"{len(result.errors):,} files could not be read, and count nowhere.")
-    return told
+        warnings.append(f"{len(result.errors):,} files could not be read, and are not counted.")
+    return warnings

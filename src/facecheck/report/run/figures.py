@@ -16,6 +16,7 @@ from matplotlib.ticker import PercentFormatter
 
 from facecheck.model.metrics import Bin, Floats, RankingCurve
 from facecheck.report.palette import KIND_COLOURS, OKABE_ITO
+from facecheck.report.plots import plain_numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,9 +105,9 @@ def draw_confusion(figure: Figure, kinds: Sequence[str], counts: Floats) -> None
     axes.imshow(np.sqrt(shares), cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for row, column in np.ndindex(counts.shape):
         if counts[row].sum():
-            told = f"{counts[row, column]:,.0f}\n{100 * shares[row, column]:.1f} %"
+            label = f"{counts[row, column]:,.0f}\n{100 * shares[row, column]:.1f} %"
             ink = "black" if shares[row, column] > 0.3 else "white"
-            axes.text(column, row, told, ha="center", va="center", color=ink, fontsize=10)
+            axes.text(column, row, label, ha="center", va="center", color=ink, fontsize=10)
     axes.set_xticks(range(len(kinds)), list(kinds))
     axes.set_yticks(range(len(kinds)), list(kinds))
     axes.set_xlabel("predicted kind")
@@ -119,7 +120,7 @@ def draw_sources(figure: Figure, table: pl.DataFrame) -> None:
 
     Args:
         figure: an empty one.
-        table: by :func:`facecheck.report.run_report.source_table`.
+        table: by :func:`facecheck.report.run.scores.source_table`.
     """
     kind, side = figure.subplots(1, 2, sharey=True)
     names = [short_name(*row) for row in table.select("kind", "source").iter_rows()]
@@ -161,7 +162,7 @@ def draw_reliability(figure: Figure, kind: Sequence[Bin], score: Sequence[Bin]) 
         right = np.array([item.right.value for item in filled], dtype=np.float64)
         bounds = np.array([item.right.interval for item in filled], dtype=np.float64).T
         upper, lower = rows[0, column], rows[1, column]
-        upper.plot([0, 1], [0, 1], "--", color=_GREY, label="taken at its word")
+        upper.plot([0, 1], [0, 1], "--", color=_GREY, label="perfectly calibrated")
         upper.errorbar(
             [item.confidence for item in filled], right,
             yerr=np.maximum([right - bounds[0], bounds[1] - right], 0),
@@ -173,7 +174,7 @@ def draw_reliability(figure: Figure, kind: Sequence[Bin], score: Sequence[Bin]) 
         edges = [item.low for item in bins]
         lower.bar(edges, counts, width=1 / len(bins), align="edge", color=OKABE_ITO[4])
         lower.set_yscale("log")
-        lower.yaxis.set_major_formatter("{x:g}")
+        plain_numbers(lower.yaxis)
         lower.set_ylim(bottom=0.7)
         lower.set_ylabel("images")
         lower.set_xlabel(across)
@@ -188,6 +189,7 @@ def draw_ranking(figure: Figure, curve: RankingCurve, result: EvaluateResult) ->
     roc.step(np.maximum(curve.fpr, least / 2), curve.tpr, where="post", color=OKABE_ITO[0])
     roc.set_xscale("log")
     roc.set_xlim(least / 2, 1)
+    plain_numbers(roc.xaxis)
     roc.xaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
     roc.axvline(0.01, color=_GREY, linestyle=":", linewidth=1.5)
     roc.set_xlabel("false alarms: real faces called artificial")
@@ -207,7 +209,7 @@ def draw_ranking(figure: Figure, curve: RankingCurve, result: EvaluateResult) ->
 def draw_scores(
     figure: Figure, real: Floats, artificial: Floats, thresholds: tuple[float, float]
 ) -> None:
-    """Draw how the scores of either side are spread, and where verdicts change."""
+    """Draw the distribution of scores of real and artificial faces, and where verdicts change."""
     axes = figure.add_subplot()
     edges = np.linspace(0, 1, 41).tolist()
     sides = ((real, _REAL, "photographs"), (artificial, _ARTIFICIAL, "artificial faces"))
@@ -220,9 +222,9 @@ def draw_scores(
     low, high = thresholds
     if low < high:
         axes.axvspan(low, high, color=_GREY, alpha=0.25, label="uncertain")
-    axes.axvline(high, color=_GREY, linestyle="--", label="artificial from here")
+    axes.axvline(high, color=_GREY, linestyle="--", label="threshold of artificial")
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter("{x:g}")
+    plain_numbers(axes.yaxis)
     axes.set_xlim(0, 1)
     axes.set_xlabel("score: probability of being artificial")
     axes.set_ylabel("images")
@@ -242,11 +244,11 @@ def draw_risk(figure: Figure, result: EvaluateResult) -> None:
 
 
 def draw_changes(figure: Figure, sides: pl.DataFrame) -> None:
-    """Draw how either side stands every change, and every size of a face.
+    """Draw how many real and artificial faces are right after every change, and at every size.
 
     Args:
         figure: an empty one.
-        sides: by :func:`facecheck.report.robustness.by_side`.
+        sides: by :func:`facecheck.report.run.robustness.by_class`.
     """
     changes, sizes = figure.subplots(1, 2, width_ratios=(3, 2))
     is_size = pl.col("case").str.ends_with(" px")
@@ -267,6 +269,7 @@ def draw_changes(figure: Figure, sides: pl.DataFrame) -> None:
     _percent(changes, "x")
     sizes.set_xscale("log", base=2)
     at = sorted({int(case.removesuffix(" px")) for case in sides.filter(is_size)["case"]})
+    plain_numbers(sizes.xaxis)
     sizes.set_xticks(at, [str(side) for side in at])
     sizes.set_xlabel("short side, px")
     sizes.set_title("right when shrunk to", loc="left")
@@ -321,7 +324,7 @@ def draw_lines(figure: Figure, by_source: pl.DataFrame) -> None:
 
 
 def draw_filters(figure: Figure, filters: Floats) -> None:
-    """Draw kernels as pictures, each scaled by its own largest weight, nought grey.
+    """Draw kernels as pictures, each scaled by its own largest weight, zero grey.
 
     Args:
         figure: an empty one.
@@ -333,7 +336,7 @@ def draw_filters(figure: Figure, filters: Floats) -> None:
     axes.set_axis_off()
 
 
-#: Filters beside one another.
+#: Filters in one row.
 FILTER_COLUMNS = 16
 
 

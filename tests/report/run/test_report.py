@@ -18,7 +18,7 @@ from facecheck.engines.export import export_checkpoint
 from facecheck.evaluation.evaluate import evaluate
 from facecheck.evaluation.options import EvaluateOptions
 from facecheck.report.options import RunReportOptions
-from facecheck.report.run_report import RunReport, run_report
+from facecheck.report.run.report import RunReport, run_report
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -90,6 +90,8 @@ def test_its_numbers_are_those_of_evaluate(reported: RunReport, workspace: Path)
     top1 = {(kind, source): share for kind, source, share in
             sources.select("kind", "source", "top1").iter_rows()}  # fmt: skip
     assert top1 == {key: pytest.approx(part.top1) for key, part in judged.by_source.items()}
+    rates = pl.read_csv(reported.folder / "lr_find.csv")["rate"].to_list()
+    assert rates == pytest.approx(np.geomspace(1e-7, 1, 100).tolist())
     ranked = pl.read_csv(reported.folder / "ranking.csv", infer_schema_length=None)
     area = np.trapezoid(ranked["true_positive_rate"], ranked["false_positive_rate"])
     assert area == pytest.approx(judged.ranking.auc.value, abs=1e-4)

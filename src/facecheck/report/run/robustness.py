@@ -1,7 +1,8 @@
-"""What ``benchmark-model`` wrote, read again for a report."""
+"""The section on robustness: what ``benchmark-model`` wrote, read again and drawn."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,8 @@ from facecheck.core.labels import Kind
 from facecheck.core.manifest import read_table
 from facecheck.evaluation.robustness import TABLE
 from facecheck.model.metrics import wilson
+from facecheck.report.run import figures
+from facecheck.report.run.context import Plot, ReportContext, Section, join_sections, plotted
 
 _NUMBERS = {"images": pl.Int64, **dict.fromkeys(("right", "low", "high", "uncertain"), pl.Float64)}
 
@@ -45,8 +48,8 @@ def read_benchmark(path: Path) -> pl.DataFrame:
         ) from None
 
 
-def by_side(table: pl.DataFrame) -> pl.DataFrame:
-    """Return how photographs, and all other images, stand each case.
+def by_class(table: pl.DataFrame) -> pl.DataFrame:
+    """Return how many photographs, and how many artificial images, are right in each case.
 
     The same figures as in ``benchmark.json``: each source weighs as many images as it has, and the
     interval is Wilson's.
@@ -65,3 +68,48 @@ def by_side(table: pl.DataFrame) -> pl.DataFrame:
     bounds = [wilson(round(right * n), n) for n, right in found.select("images", "right").rows()]
     low, high = (pl.Series([pair[end] for pair in bounds], dtype=pl.Float64) for end in (0, 1))
     return found.with_columns(low=low, high=high)
+
+
+def robustness_section(context: ReportContext, table: pl.DataFrame | None) -> Section:
+    """Draw what a benchmark found, if there is one."""
+    if table is None:
+        return Section(
+            left_out=(
+                "There is no benchmark: `facecheck benchmark-model --out DIR` makes one, and "
+                "--benchmark DIR shows it.",
+            )
+        )
+    sides = by_class(table)
+    cases = sides["case"].n_unique()
+    changes = Plot(
+        "robustness",
+        "Share of photographs and of artificial faces right after each change.",
+        "How many photographs and artificial faces are still right when images are re-encoded, "
+        "scaled, blurred or uploaded again, and when they are shrunk to a short side of so many "
+        "pixels.",
+        "robustness.csv",
+    )
+    sources = table.select("kind", "source").unique().height
+    lines = Plot(
+        "robustness_lines",
+        "Each source from clean over web to hard.",
+        "Clean: the files as they are. Web: JPEG 95, 75 and 60, WebP 60, scaled by 0.5 and 2, "
+        "uploaded again. Hard: JPEG 40, scaled by 0.25, blurred. Colours are kinds.",
+        "robustness_sources.csv",
+    )
+    return join_sections(
+        plotted(
+            context,
+            changes,
+            partial(figures.draw_changes, sides=sides),
+            (10, 1.6 + 0.2 * cases),
+            sides,
+        ),
+        plotted(
+            context,
+            lines,
+            partial(figures.draw_lines, by_source=table),
+            (10, max(4.2, 1 + 0.28 * sources)),
+            table,
+        ),
+    )
