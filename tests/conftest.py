@@ -160,7 +160,7 @@ def bad_files(tmp_path: Path, drawn: Path) -> dict[str, str]:
     shutil.copy(folder / "whole.jpg", folder / "png_inside.webp")
     return {
         "whole.jpg": "",
-        "truncated.jpg": "damaged",
+        "truncated.jpg": "truncated",
         "text.jpg": "not an image",
         "empty.jpg": "empty",
         "sixteen.png": "",

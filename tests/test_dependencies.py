@@ -24,8 +24,8 @@ EXTRAS = {
     if name not in FOR_MAINTAINERS
 }
 #: Packages whose modules are called otherwise.
-PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "sklearn": "scikit-learn",
-            "yaml": "pyyaml"}  # fmt: skip
+PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "pillow_jxl": "pillow-jxl-plugin",
+            "sklearn": "scikit-learn", "yaml": "pyyaml"}  # fmt: skip
 #: Opened by fsspec, by the beginning of an address.
 LOADED_BY_FSSPEC = {"adlfs", "gcsfs", "s3fs"}
 #: Imported by the name that a table holds.

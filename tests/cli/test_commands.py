@@ -240,7 +240,11 @@ def test_an_evaluation_with_vanished_files_ends_with_three(
         (["split", "--check", "m.csv"], 2, "nothing to check"),
         (["dedup", "m.csv", "--level", "pixel"], 2, "did you mean 'pixels'"),
         (["dedup", "m.csv", "--apply", "symlink"], 2, "--apply and --to go together"),
-        (["dedup", "--explain", "texts/a.jpg", "m.csv"], 1, "texts/a.jpg: not an image"),
+        (
+            ["dedup", "--explain", "texts/a.jpg", "m.csv"],
+            1,
+            "texts/a.jpg: a text file, not an image",
+        ),
         (["split"], 2, "run `facecheck fetch`"),
         (["split", "short.csv"], 1, "no column 'kind'"),
         (["train"], 2, "run `facecheck fetch`"),

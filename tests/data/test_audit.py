@@ -158,7 +158,7 @@ def test_vanished_and_broken_files_are_told_and_left_out(manifest: Path) -> None
     assert result.images == 118
     assert {Path(path).name: reason for path, reason in result.errors} == {
         "a-0.img": "No such file or directory",
-        "b-0.img": "not an image in a known format",
+        "b-0.img": "a text file, not an image",
     }
 
 

@@ -126,7 +126,7 @@ def test_what_cannot_be_read_is_listed(trained: tuple[Path, Path], tmp_path: Pat
     result = benchmark_model(checkpoint, tmp_path / "m.csv", BenchmarkOptions(device="cpu"))
     assert result.images == 1
     assert [reason for _, reason in result.errors] == [
-        "not an image in a known format", "No such file or directory",
+        "a text file, not an image", "No such file or directory",
     ]  # fmt: skip
     Path(paths[2]).unlink()
     with pytest.raises(FacecheckError, match="none of 3 images could be read"):

@@ -64,7 +64,7 @@ def test_the_page_shows_what_was_found(
     assert shown.locator("#pairs > li").count() == 4
     assert shown.locator("#pairs > li").first.inner_text().startswith("same bytes kinds at odds")
     assert shown.locator("#conflicts figure").count() == 2
-    assert "not an image in a known format" in shown.inner_text("#rejects")
+    assert "a text file, not an image" in shown.inner_text("#rejects")
     assert "No group and no duplicate crosses the split." in shown.inner_text("#overview")
     shown.locator("img").last.scroll_into_view_if_needed()
     for image in shown.locator("img").all():

@@ -105,7 +105,7 @@ def test_what_cannot_be_judged_is_said(
     options = ("--checkpoint", trained[1], "--faces", "off")
     bad = command("explain", "text.jpg", *options)
     assert bad.code == 3
-    assert "error: The file cannot be read: not an image in a known format." in bad.out
+    assert "error: The file cannot be read: a text file, not an image." in bad.out
     assert not list(tmp_path.glob("*.explained.png"))
 
 

@@ -114,3 +114,16 @@ def test_processes_that_were_started_ahead_are_taken_or_end_quietly(
     isolate._waiting.clear()
     assert waiting[0].end() == 0
     assert capfd.readouterr().err == ""
+
+
+def shout(number: int) -> int:
+    os.write(2, b"LZWDecode: not enough data\n")
+    return number
+
+
+def test_native_messages_of_a_worker_do_not_reach_the_terminal(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with Isolated(shout, timeout=60) as isolated:
+        assert isolated(4) == 4
+    assert capfd.readouterr().err == ""

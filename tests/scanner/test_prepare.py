@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import pickle
 import subprocess
 import sys
@@ -185,7 +186,7 @@ def test_a_file_damaged_where_only_a_closer_look_goes_is_an_error(
         ),
     )
     prepared = prepare(item_of(path), TRANSFORM, detector)
-    assert (prepared.status, prepared.message) == ("error", "not an image in a known format")
+    assert (prepared.status, prepared.message) == ("error", "a text file, not an image")
 
 
 def test_what_is_prepared_travels_between_processes(detector: Path, portraits: list[Path]) -> None:
@@ -286,3 +287,19 @@ def test_a_row_is_about_the_most_artificial_face() -> None:
     assert [(row.verdict, row.face) for row in rows] == list(zip(verdicts, faces, strict=True))
     with pytest.raises(ValueError, match=r"zip\(\)"):
         settle(prepared, verdicts[:2])
+
+
+def test_what_was_repaired_and_which_frame_was_taken_is_in_the_message() -> None:
+    whole = jpeg(Image.new("RGB", (300, 200), "teal"))
+    several = [Image.new("RGB", (20, 24), colour) for colour in ("red", "blue")]
+    stream = io.BytesIO()
+    several[0].save(stream, "GIF", save_all=True, append_images=several[1:])
+    for content, status, message in (
+        (whole, "ok", ""),
+        (whole[:-2], "ok", "repaired: no end marker"),
+        (stream.getvalue(), "ok", "frame 1 of 2"),
+    ):
+        prepared = prepare(item_of(content), TRANSFORM, None)
+        assert (prepared.status, prepared.message) == (status, message)
+        (said,) = settle(prepared, [answer(Verdict.REAL, 0.1)])
+        assert row_of(said)["message"] == message

@@ -166,6 +166,8 @@ def _show_warning(
 def main() -> None:
     """Run the command line; what the user can fix is one line on stderr."""
     warnings.showwarning = partial(_show_warning, warnings.showwarning)
+    # Pillow warns of odd tags; what counts is said of the file, in its row.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         app(prog_name="facecheck")
     except FacecheckError as error:

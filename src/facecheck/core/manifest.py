@@ -35,7 +35,7 @@ class Record:
         source: the dataset it comes from.
         kind: what it shows, one of :data:`facecheck.core.labels.KINDS`.
         sha256: hex digest of the file's bytes.
-        pixel_hash: hex digest of mode, size and pixels once decoded.
+        pixel_hash: hex digest of the picture once decoded: pixels, transparency and frames.
         phash: 64-bit perceptual hash, 16 hex digits.
         width: pixels across once upright.
         height: pixels down once upright.

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from facecheck.core.errors import ImageError, reason
-from facecheck.core.image import DECODE_POLICY, decode, perceptual_hash, pixel_hash
+from facecheck.core.image import DECODE_POLICY, frames, perceptual_hash, picture_hash
 from facecheck.core.journal import Journal
 from facecheck.core.parallel import chunked, map_ordered
 
@@ -24,7 +24,7 @@ from facecheck.core.parallel import chunked, map_ordered
 #: no less than twice this. It is part of the policy, since it can move a hash by a bit or two.
 HASH_SIDE = 128
 #: Files measured under another policy are measured again.
-POLICY = f"decode {DECODE_POLICY}, side {HASH_SIDE}, phash 2"
+POLICY = f"decode {DECODE_POLICY}, side {HASH_SIDE}, picture 3"
 
 
 #: The largest integer a table holds; in nanoseconds it is in the year 2262.
@@ -53,7 +53,7 @@ class Measured:
         mtime_ns: when it was last changed, in nanoseconds.
         policy: the policy it was measured under.
         sha256: of the file's bytes.
-        pixel_hash: see :func:`facecheck.core.image.pixel_hash`.
+        pixel_hash: see :func:`facecheck.core.image.picture_hash`.
         phash: see :func:`facecheck.core.image.perceptual_hash`.
         width: of the whole image once upright.
         height: likewise.
@@ -99,13 +99,14 @@ def measure(file: Stamp, known_sha256: str = "") -> Measured | None:
     if digest == known_sha256:
         return None
     try:
-        decoded = decode(content, short_side=HASH_SIDE)
+        further = frames(content, short_side=HASH_SIDE)
+        decoded = next(further)
     except ImageError as error:
         return Measured(**asdict(file), sha256=digest, reason=str(error))
     return Measured(
         **asdict(file),
         sha256=digest,
-        pixel_hash=pixel_hash(decoded.image),
+        pixel_hash=picture_hash(decoded, further, content),
         phash=perceptual_hash(decoded.image),
         width=decoded.width,
         height=decoded.height,

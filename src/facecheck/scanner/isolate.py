@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -198,6 +199,7 @@ def serve(descriptor: int) -> None:
         return
     os.chdir(folder)
     function = pickle.loads(pickled)  # noqa: S301, from the process that started us
+    _quiet_decoders()
     connection.send_bytes(b"ready")
     while True:
         try:
@@ -212,3 +214,16 @@ def serve(descriptor: int) -> None:
             connection.send(answer)
         except ConnectionError:
             return
+
+
+def _quiet_decoders() -> None:
+    """Keep what decoders write to standard error off the terminal: it names no file.
+
+    Python's own words still go there.
+    """
+    # Pillow warns of odd tags; what counts is said in the file's row.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)

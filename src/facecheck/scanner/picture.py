@@ -18,13 +18,14 @@ class Picture:
     less than 2n, or to all that the file holds.
 
     Args:
-        source: as :func:`facecheck.core.image.decode` takes it.
+        source: as :func:`facecheck.core.image.decoding` takes it.
         short_side: the side in pixels that the whole image will be scaled to.
 
     Attributes:
         whole: the whole image for that, RGB and upright: what evaluation decodes.
         width: pixels across of the image in full.
         height: pixels down.
+        notes: what a user should know of the file, as of :class:`~facecheck.core.image.Decoded`.
 
     Raises:
         ImageError: the file cannot be decoded.
@@ -35,6 +36,7 @@ class Picture:
         decoded = decode(source, short_side=short_side)
         self.whole: Image.Image = decoded.image
         self.width, self.height = decoded.width, decoded.height
+        self.notes = decoded.notes
         self._finest = self.whole
 
     def at(self, scale: float) -> Image.Image:

@@ -47,7 +47,8 @@ class Prepared:
     Attributes:
         item: what it was made of.
         status: ``ok``, ``too_small`` or ``error``; ``ok`` may yet become ``no_face``.
-        message: why there is an error, or how small the faces are; else empty.
+        message: why there is an error, or how small the faces are; and what was repaired, or which
+            frame of several was taken.
         view: ``face`` or ``whole``; empty when there is nothing to judge.
         crops: what to judge: a face each, or one whole image.
         faces: how many were found, those included that are too small or too many to be judged;
@@ -102,13 +103,15 @@ def _prepared(
     largest = found[0] if found else None
     shown = Prepared(
         item,
+        message="; ".join(picture.notes),
         faces=None if found is None else len(found),
         largest=largest,
         width=width,
         height=height,
     )
-    message = "" if found is None else _too_small(found, width, height)
-    if message:
+    too_small = "" if found is None else _too_small(found, width, height)
+    if too_small:
+        message = "; ".join((too_small, *picture.notes))
         return replace(shown, status=Status.TOO_SMALL, message=message)
     if largest is None or is_close_up(largest, width, height):
         own = to_input(picture.whole, transform)

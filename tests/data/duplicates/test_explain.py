@@ -76,7 +76,7 @@ def test_it_agrees_with_dedup(copies: Path) -> None:
 
 def test_what_cannot_be_compared_is_named(copies: Path) -> None:
     (copies / "text.png").write_text("text")
-    with pytest.raises(ImageError, match=r"text.png: not an image"):
+    with pytest.raises(ImageError, match=r"text.png: a text file, not an image"):
         explain(copies / "face.png", copies / "text.png")
     with pytest.raises(UsageError, match="did you mean"):
         DedupOptions(level="byte")  # type: ignore[arg-type]

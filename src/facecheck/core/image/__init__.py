@@ -1,0 +1,37 @@
+"""Files as pixels, and what tells one picture from another."""
+
+from facecheck.core.image.decoding import (
+    DECODE_POLICY,
+    MAX_BYTES,
+    Decoded,
+    decode,
+    frames,
+    image_errors,
+    open_image,
+)
+from facecheck.core.image.formats import FORMATS, SUFFIXES, is_image_name
+from facecheck.core.image.hashes import (
+    flat_hash,
+    is_layered,
+    perceptual_hash,
+    picture_hash,
+    pixel_hash,
+)
+
+__all__ = [
+    "DECODE_POLICY",
+    "FORMATS",
+    "MAX_BYTES",
+    "SUFFIXES",
+    "Decoded",
+    "decode",
+    "flat_hash",
+    "frames",
+    "image_errors",
+    "is_image_name",
+    "is_layered",
+    "open_image",
+    "perceptual_hash",
+    "picture_hash",
+    "pixel_hash",
+]
