@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from itertools import islice
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import example, given
@@ -13,6 +14,7 @@ from facecheck.core.files import (
     is_utf8,
     name_text,
     named_path,
+    numbered,
     open_regular,
     path_text,
     refuse_to_overwrite,
@@ -88,3 +90,12 @@ def test_only_regular_files_are_opened_and_nothing_is_waited_for(tmp_path: Path)
         open_regular(tmp_path / "nothing")
     with pytest.raises(FileNotFoundError):
         open_regular("a\0b")
+
+
+def test_a_free_name_has_a_number_and_is_no_longer_than_names_may_be() -> None:
+    names = [path.name for path in islice(numbered(Path("a") / "b.tar.gz"), 3)]
+    assert names == ["b.tar.gz", "b.tar~2.gz", "b.tar~3.gz"]
+    long = PurePosixPath(f"{'é' * 125}.jpeg")
+    second = list(islice(numbered(long), 2))[1]
+    assert second.name == f"{'é' * 124}~2.jpeg"
+    assert len(second.name.encode()) <= 255

@@ -39,9 +39,9 @@ def test_a_reason_is_one_line_without_the_files_name() -> None:
         "No such file or directory"
     )
     assert reason(OSError("cannot identify")) == "cannot identify"
-    assert reason(ValueError("\n  first\x1b \nsecond")) == r"first\x1b"
+    assert reason(ValueError("\n  first\x1b \nsecond")) == r"first\x1b second"
     assert reason(RuntimeError()) == "RuntimeError"
-    assert reason(FacecheckError("x" * 300)) == "x" * 200
+    assert reason(FacecheckError("x" * 301)) == "x" * 299 + "…"
 
 
 def test_a_share_is_shown_in_percent() -> None:

@@ -36,10 +36,10 @@ def study(
     command again to train the missing runs. The package's studies: augmentation, doubling, freeze,
     loss, optimiser, pretrained, sources.
     """
+    from facecheck.core.text import percent
     from facecheck.evaluation.studies.spec import load_study
     from facecheck.evaluation.studies.study import study as job
     from facecheck.report.study_page import study_page
-    from facecheck.report.terminal.tables import percent
     from facecheck.report.terminal.training import render_study
 
     spec = load_study(name)

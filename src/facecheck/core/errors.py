@@ -62,14 +62,14 @@ class FacecheckWarning(UserWarning):
 
 
 def reason(error: BaseException) -> str:
-    """Return why ``error`` was raised, as one printable line of at most 200 characters.
+    """Return why ``error`` was raised, as one printable line of at most 300 characters.
 
-    It is the operating system's reason without the file's name, or the first line of the message;
-    of an error without a message the name of its type.
+    It is the operating system's reason without the file's name, or the message with its lines
+    joined; of an error without a message the name of its type.
     """
     told = error.strerror if isinstance(error, OSError) else None
-    lines = (line.strip() for line in str(told or error).splitlines())
-    return printable(next(filter(None, lines), type(error).__name__))[:200]
+    line = " ".join(str(told or error).split()) or type(error).__name__
+    return printable(line if len(line) <= 300 else f"{line[:299]}…")
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:

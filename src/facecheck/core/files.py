@@ -12,11 +12,16 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO
+from itertools import count
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, TypeVar
 
 from facecheck.core.errors import FacecheckError, UsageError
 
+AnyPath = TypeVar("AnyPath", bound=PurePath)
+
+# In bytes, on every common file system.
+_LONGEST_NAME = 255
 # A cell that begins with one of these is run as a formula by spreadsheets, and "-" is read as an
 # option by shells.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -27,7 +32,7 @@ _LOOKS_ESCAPED = re.compile(rb"\\(?=x[0-9a-f]{2})")
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that replaces it when the block ends without error.
+    """Yield a temporary path next to ``path`` that replaces it when the block ends without error.
 
     A crash or a full disk leaves the old file whole. The parent folder is made if needed.
     """
@@ -103,6 +108,19 @@ def safe_cell(name: str) -> str:
     return f"./{name}" if name.startswith(_FORMULA_STARTS) else name
 
 
+def numbered(path: AnyPath) -> Iterator[AnyPath]:
+    """Yield ``path``, then ``name~2.jpg``, ``name~3.jpg`` and so on, none longer than names may be.
+
+    Whoever looks for a free name takes the first that is not taken.
+    """
+    yield path
+    for number in count(2):
+        stem, ending = path.stem, f"~{number}{path.suffix}"
+        while len(os.fsencode(stem + ending)) > _LONGEST_NAME:
+            stem = stem[:-1]
+        yield path.with_name(stem + ending)
+
+
 def open_regular(path: Path | str) -> BinaryIO:
     """Open a regular file to read its bytes; never wait for a pipe, never touch a device.
 
@@ -147,10 +165,10 @@ def refuse_to_overwrite(path: Path, *, overwrite: bool) -> None:
 
 def require_space(folder: Path, needed: int, purpose: str) -> None:
     """Raise :class:`FacecheckError` unless ``needed`` bytes are free where ``folder`` lies."""
-    place = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    free = shutil.disk_usage(place).free
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
     if needed > free:
         raise FacecheckError(
-            f"{path_text(place)}: {purpose} needs {needed / 1e9:,.2f} GB and {free / 1e9:,.2f} GB "
+            f"{path_text(there)}: {purpose} needs {needed / 1e9:,.2f} GB and {free / 1e9:,.2f} GB "
             "are free: make room, or choose another folder"
         )

@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean
+from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean, reason
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
 from facecheck.core.labels import KINDS
 from facecheck.core.version import VERSION
@@ -216,7 +216,7 @@ def read_manifest(path: Path) -> Manifest:
             *extra,
         )
     except pl.exceptions.PolarsError as error:
-        raise ManifestError(f"{path_text(path)}: {_first_line(error)}") from None
+        raise ManifestError(f"{path_text(path)}: {reason(error)}") from None
     _check_values(frame, path)
     # As text: a million path objects take longer than everything else.
     base = str(path.absolute().parent)
@@ -327,10 +327,4 @@ def read_table(path: Path) -> pl.DataFrame:
             return pl.read_csv(path, infer_schema=False)
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError, FacecheckError) as error:
-        raise ManifestError(
-            f"{path_text(path)}: not a readable table: {_first_line(error)}"
-        ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        raise ManifestError(f"{path_text(path)}: not a readable table: {reason(error)}") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from facecheck.core.errors import ConfigError, did_you_mean
+from facecheck.core.errors import ConfigError, did_you_mean, reason
 from facecheck.core.files import path_text
 
 #: The project file's name; it is looked for in the current folder.
@@ -39,7 +39,7 @@ def read_settings(path: Path, known: Mapping[str, frozenset[str]]) -> dict[str, 
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{name}: not readable YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{name}: not readable YAML: {reason(error)}") from None
     if not isinstance(stored, dict):
         raise ConfigError(f"{name}: must map commands to options, such as `train: {{epochs: 5}}`")
     catalog = stored.pop(CATALOG, None)

@@ -37,6 +37,6 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def percent(share: float | None, digits: int = 2) -> str:
+def percent(share: float | None, digits: int = 2, *, unit: str = " %") -> str:
     """Return a share from 0 to 1 as text such as ``93.42 %``, or a dash for None."""
-    return "-" if share is None else f"{100 * share:.{digits}f} %"
+    return "-" if share is None else f"{100 * share:.{digits}f}{unit}"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 import yaml
 
-from facecheck.core.errors import FacecheckError, ImageError, UsageError
+from facecheck.core.errors import FacecheckError, ImageError, UsageError, reason
 from facecheck.core.files import (
     path_text,
     refuse_to_overwrite,
@@ -235,10 +235,8 @@ def _read(
     def look(path: str) -> tuple[Cues, Cues | None] | str:
         try:
             return read_cues(Path(path), fix)
-        except ImageError as error:
-            return str(error)
-        except OSError as error:
-            return error.strerror or str(error)
+        except (ImageError, OSError) as error:
+            return reason(error)
 
     read, errors = {}, []
     for position, found in enumerate(map_ordered(look, paths, workers=workers)):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from facecheck.core.errors import FacecheckError, SourceError, UsageError
+from facecheck.core.errors import FacecheckError, SourceError, UsageError, reason
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.workspace import cache_folder
 from facecheck.data.sources.catalog import Source
@@ -67,7 +67,7 @@ def find_face_detector(
         if not kept.is_file() or sha256_file(kept) != source.sha256[0]:
             _download(source, kept, transfer)
     except OSError as error:
-        why = f"cannot be kept there: {error.strerror or error}"
+        why = f"cannot be kept there: {reason(error)}"
     except SourceError as error:
         why = f"cannot be downloaded: {error}"
     else:

@@ -30,7 +30,7 @@ from urllib.parse import quote, unquote
 
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, ManifestError, UsageError
+from facecheck.core.errors import FacecheckError, ManifestError, UsageError, reason
 from facecheck.core.files import path_text, refuse_to_overwrite, write_json, write_text
 from facecheck.core.image import is_image_name
 from facecheck.core.labels import KINDS, check_kind
@@ -224,7 +224,7 @@ def _link(file: Path, place: Path, link: str) -> None:
         LINKS[link](file, place)
     except OSError as error:
         raise FacecheckError(
-            f"cannot {link} {path_text(file)}: {error.strerror or error}: try another --link "
+            f"cannot {link} {path_text(file)}: {reason(error)}: try another --link "
             f"({', '.join(LINKS)})"
         ) from None
 

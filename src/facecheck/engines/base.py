@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from facecheck.core.errors import CheckpointError, UsageError
+from facecheck.core.errors import CheckpointError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.parallel import cpu_count
 from facecheck.model.checkpoint import Header, header_text, parse_header
@@ -117,13 +117,12 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"{path_text(path)}: cannot be read ({error})") from None
+        raise CheckpointError(f"{path_text(path)}: cannot be read ({reason(error)})") from None
 
 
 def damaged(path: Path, what: str, error: Exception) -> CheckpointError:
     """Return the error of a file that an engine refuses, with its reason on one line."""
-    reason = " ".join(str(error).split())[:200]
-    return CheckpointError(f"{path_text(path)}: not a whole {what} file ({reason})")
+    return CheckpointError(f"{path_text(path)}: not a whole {what} file ({reason(error)})")
 
 
 @contextlib.contextmanager

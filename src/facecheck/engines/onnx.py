@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime  # type: ignore[import-untyped]
 
-from facecheck.core.errors import CheckpointError
+from facecheck.core.errors import CheckpointError, reason
 from facecheck.core.files import path_text
 from facecheck.core.install import extra_hint
 from facecheck.engines.base import (
@@ -84,8 +84,9 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
         )
     # ONNX Runtime raises classes of its own, which have no common parent but Exception.
     except Exception as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path_text(path)}: not a whole ONNX file ({reason})") from None
+        raise CheckpointError(
+            f"{path_text(path)}: not a whole ONNX file ({reason(error)})"
+        ) from None
 
 
 def _need_exporter() -> None:

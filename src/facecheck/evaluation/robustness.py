@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, ImageError
+from facecheck.core.errors import FacecheckError, ImageError, reason
 from facecheck.core.files import path_text, refuse_to_overwrite, write_json
 from facecheck.core.image import decode
 from facecheck.core.labels import KINDS, Kind, Verdict
@@ -239,10 +239,8 @@ def _changed(
             name: load_input(changed, transform)
             for name, changed in _files(data, record.kind, reals)
         }
-    except ImageError as error:
-        return str(error)
-    except OSError as error:
-        return error.strerror or str(error)
+    except (ImageError, OSError) as error:
+        return reason(error)
 
 
 def _files(data: bytes, kind: str, reals: Sequence[FileFormat]) -> Iterator[tuple[str, bytes]]:

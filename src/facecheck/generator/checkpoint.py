@@ -9,7 +9,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from facecheck.core.errors import CheckpointError, UsageError
+from facecheck.core.errors import CheckpointError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.labels import KINDS
 from facecheck.core.version import VERSION
@@ -95,8 +95,7 @@ def load_generator(path: Path) -> tuple[Generator, Header]:
         network = header.build()
         network.load_state_dict(state)
     except (RuntimeError, UsageError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise CheckpointError(f"{name}: weights do not fit the header ({reason})") from None
+        raise CheckpointError(f"{name}: weights do not fit the header ({reason(error)})") from None
     return network.eval(), header
 
 

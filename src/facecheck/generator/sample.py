@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text, sha256_file
 from facecheck.core.labels import check_kind
 from facecheck.core.parallel import Progress, chunked, silent
@@ -166,7 +166,7 @@ def _writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:  # a full disk, a folder that may not be written to, a name too long
         raise FacecheckError(
-            f"{path_text(out)}: cannot be written ({error.strerror or error}): pass another --out, "
+            f"{path_text(out)}: cannot be written ({reason(error)}): pass another --out, "
             "or free some space and pass --overwrite"
         ) from None
 

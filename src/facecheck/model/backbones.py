@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from facecheck.core.errors import CheckpointError, UsageError, did_you_mean
+from facecheck.core.errors import CheckpointError, UsageError, did_you_mean, reason
 from facecheck.core.files import path_text
 
 #: The pretrained weights taken where timm's default for a name is another set: the RandAugment
@@ -140,10 +140,9 @@ def _create_pretrained(name: str, classes: int) -> nn.Module:
         model: nn.Module = timm.create_model(name, num_classes=classes, pretrained=True)
     # The hub's client raises whatever its transport does, from OSError to its own classes.
     except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise CheckpointError(
-            f"pretrained weights of {name} cannot be fetched ({reason}): pass --weights FILE "
-            "with a local copy, or --no-pretrained"
+            f"pretrained weights of {name} cannot be fetched ({reason(error)}): pass --weights "
+            "FILE with a local copy, or --no-pretrained"
         ) from None
     finally:
         hub_log.setLevel(level)
@@ -209,8 +208,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
             "plain state dict, best as .safetensors"
         ) from None
     except (SafetensorError, OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{name}: damaged, or no weights ({reason[:120]})") from None
+        raise CheckpointError(f"{name}: damaged, or no weights ({reason(error)})") from None
     for key in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from facecheck.core.errors import CheckpointError, FacecheckError
+from facecheck.core.errors import CheckpointError, FacecheckError, reason
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.labels import KINDS, Kind
@@ -211,9 +211,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         model.load_state_dict(state)
     except (SafetensorError, RuntimeError, OSError, FacecheckError) as error:
-        reason = " ".join(str(error).split())[:200]
         raise CheckpointError(
             f"{path_text(path)}: weights do not fit field 'arch' {header.arch!r} with "
-            f"{len(header.kinds)} kinds ({reason})"
+            f"{len(header.kinds)} kinds ({reason(error)})"
         ) from None
     return Checkpoint(model.eval(), header)

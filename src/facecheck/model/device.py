@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from facecheck.core.errors import UsageError
+from facecheck.core.errors import UsageError, reason
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -22,8 +22,8 @@ def choose_device(name: str = "auto") -> torch.device:
         torch.empty(1, device=device)
     # Torch reports a missing device by any of these, according to the backend and its build.
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = (str(error).splitlines() or ["not there"])[0]
         raise UsageError(
-            f"device {name!r} cannot be used ({reason}): pass --device auto, cuda, mps or cpu"
+            f"device {name!r} cannot be used ({reason(error)}): pass --device auto, cuda, mps "
+            "or cpu"
         ) from None
     return device

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facecheck.core.errors import UsageError
+from facecheck.core.errors import UsageError, reason
 
 Name = Literal["fp32", "fp16", "bf16"]
 
@@ -153,7 +153,7 @@ def _probe(device: torch.device, dtype: torch.dtype | None, *, patience: float =
                 break
     # Each backend has its own way to say that it lacks an operation.
     except (RuntimeError, NotImplementedError, TypeError, AssertionError) as error:
-        return _Probe(float("inf"), None, (str(error).splitlines() or [type(error).__name__])[0])
+        return _Probe(float("inf"), None, reason(error))
     # The fastest: what else runs on the machine only ever adds.
     return _Probe(min(seconds), gradient)
 
@@ -237,8 +237,7 @@ def compile_if_faster(
             eager, compiled = _step_seconds((model, faster), inputs, precision)
     # Compilers raise whatever their backends do: no C++ compiler, an operation they do not know.
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [""])[0][:160]
-        return Compiled(model, None, f"not compiled: {type(error).__name__}: {reason}")
+        return Compiled(model, None, f"not compiled: {type(error).__name__}: {reason(error)}")
     ratio = eager / compiled
     told = f"a compiled step is {ratio:.2f} times as fast as eager"
     if ratio < 1.05:

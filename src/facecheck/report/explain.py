@@ -16,7 +16,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
 from facecheck.core.image import decode
 from facecheck.core.labels import Status, Verdict
@@ -221,8 +221,7 @@ def _write(
             _figure(item, prepared, status, panels).savefig(temporary, format="png", dpi=110)
     except OSError as error:
         raise FacecheckError(
-            f"{path_text(path)}: cannot be written ({error.strerror or error}): name another "
-            "place with --out"
+            f"{path_text(path)}: cannot be written ({reason(error)}): name another place with --out"
         ) from None
 
 

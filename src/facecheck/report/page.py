@@ -19,7 +19,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from markupsafe import Markup
 
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text, write_text
+from facecheck.core.text import percent
 from facecheck.core.version import VERSION
 from facecheck.report.palette import KIND_COLOURS, VERDICT_COLOURS
 
@@ -142,7 +143,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"path": path_text, "number": number_text, "percent": percent_text}
+    environment.filters |= {
+        "path": path_text,
+        "number": number_text,
+        "percent": partial(percent, digits=1),
+    }
     environment.globals |= {
         "asset": _asset,
         "colours": _colours,
@@ -157,11 +162,6 @@ def number_text(value: float | None, digits: int = 4) -> str:
     if value is None:
         return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}"
-
-
-def percent_text(share: float | None, digits: int = 1) -> str:
-    """Return a share of 1 as ``12.3 %``; ``-`` where there is none."""
-    return "-" if share is None else f"{100 * share:.{digits}f} %"
 
 
 @cache

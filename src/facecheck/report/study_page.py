@@ -12,6 +12,7 @@ import torch
 
 from facecheck.core.files import path_text, write_text
 from facecheck.core.parallel import cpu_count
+from facecheck.core.text import percent
 from facecheck.core.version import VERSION
 from facecheck.evaluation.studies.spec import Study
 from facecheck.evaluation.studies.study import StudyResult
@@ -43,24 +44,20 @@ def table_text(rows: Sequence[VariantRow]) -> tuple[list[str], list[list[str]]]:
     columns: dict[str, list[str]] = {
         "variant": [row.variant for row in rows],
         "runs": [str(row.runs) for row in rows],
-        "top-1": [_percent(row.top1) for row in rows],
+        "top-1": [percent(row.top1, unit="") for row in rows],
     }
     if any(row.deviation is not None for row in rows):
-        columns["sd"] = [_percent(row.deviation) for row in rows]
+        columns["sd"] = [percent(row.deviation, unit="") for row in rows]
         columns["95 % over seeds"] = [_between(row.interval) for row in rows]
     columns["95 % Wilson, pooled"] = [_between(row.pooled) for row in rows]
     for kind in kinds_of(rows):
-        columns[kind] = [_percent(row.by_kind.get(kind)) for row in rows]
+        columns[kind] = [percent(row.by_kind.get(kind), unit="") for row in rows]
     for column in rows[0].judge:
-        columns[column] = [_percent(row.judge[column]) for row in rows]
+        columns[column] = [percent(row.judge[column], unit="") for row in rows]
     columns["seconds"] = [f"{row.seconds:.0f}" for row in rows]
     if any(row.paper is not None for row in rows):
-        columns["paper"] = [_percent(row.paper) for row in rows]
+        columns["paper"] = [percent(row.paper, unit="") for row in rows]
     return list(columns), [list(cells) for cells in zip(*columns.values(), strict=True)]
-
-
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f}"
 
 
 def _between(interval: tuple[float, float] | None) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from facecheck.core.errors import CheckpointError, FacecheckError, ImageError
+from facecheck.core.errors import CheckpointError, FacecheckError, ImageError, reason
 from facecheck.core.files import path_text
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _detect(picture: Picture, model: Path | bytes, size: int) -> list[Face]:
     try:
         rows = network.detect(canvas)[1]
     except cv2.error as error:
-        raise ImageError(f"the face detector failed: {' '.join(str(error).split())}") from None
+        raise ImageError(f"the face detector failed: {reason(error)}") from None
     found = [] if rows is None else rows
     return [face for row in found if (face := _face(row, scale, picture.width, picture.height))]
 
@@ -230,12 +230,11 @@ def _load(model: Path | bytes, size: int) -> Any:
         )
         network.detect(np.zeros((size, size, 3), np.uint8))  # only now is it known to be YuNet
     except (OSError, cv2.error) as error:
-        why = error.strerror if isinstance(error, OSError) else error.err
+        why = reason(error) if isinstance(error, OSError) else " ".join(error.err.split())
         which = "the face detector" if isinstance(model, bytes) else path_text(model)
         raise CheckpointError(
             f"{which}: not a YuNet face detector that OpenCV {cv2.__version__} can "
-            f"read ({' '.join(str(why).split())}): name another with --face-detector, or pass "
-            "--faces off"
+            f"read ({why}): name another with --face-detector, or pass --faces off"
         ) from None
     finally:
         cv2.utils.logging.setLogLevel(level)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from facecheck.core.errors import UsageError
+from facecheck.core.errors import UsageError, reason
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,9 @@ def join_ranks(device: torch.device) -> Iterator[Ranks]:
         )
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     except (KeyError, ValueError, RuntimeError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(
-            f"cannot join the other processes ({reason}): start with `torchrun --nproc-per-node N "
-            "-m facecheck train …`, or unset WORLD_SIZE"
+            f"cannot join the other processes ({reason(error)}): start with `torchrun "
+            "--nproc-per-node N -m facecheck train …`, or unset WORLD_SIZE"
         ) from None
     try:
         yield ranks

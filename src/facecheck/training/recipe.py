@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from facecheck.core.errors import ConfigError, did_you_mean
+from facecheck.core.errors import ConfigError, did_you_mean, reason
 from facecheck.core.files import path_text
 
 #: The recipes that come with the package, by name.
@@ -253,8 +253,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path_text(path)}: not readable YAML: {reason}") from None
+        raise ConfigError(f"{path_text(path)}: not readable YAML: {reason(error)}") from None
     if not isinstance(stored, dict | None):
         raise ConfigError(f"{path_text(path)}: must map fields to values, such as `epochs: 5`")
     return stored or {}

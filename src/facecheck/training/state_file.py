@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from facecheck.core.errors import CheckpointError
+from facecheck.core.errors import CheckpointError, reason
 from facecheck.core.files import atomic_path, path_text
 
 
@@ -31,7 +31,7 @@ def write_state(path: Path, identity: Mapping[str, Any], stored: Mapping[str, An
     # Torch reports a full disk by RuntimeError.
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
-            f"{path_text(path)}: cannot be written ({_first_line(error)}): free some space, "
+            f"{path_text(path)}: cannot be written ({reason(error)}): free some space, "
             f"then go on with --resume {path_text(path.parent)}"
         ) from None
 
@@ -64,8 +64,4 @@ def read_state(
     except pickle.UnpicklingError:
         raise CheckpointError(f"{name}: refused: reading it could run code") from None
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{name}: damaged ({_first_line(error)})") from None
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:160]
+        raise CheckpointError(f"{name}: damaged ({reason(error)})") from None

@@ -11,7 +11,7 @@ from typing import get_args
 
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, ManifestError, UsageError
+from facecheck.core.errors import FacecheckError, ManifestError, UsageError, reason
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.manifest import (
     Manifest,
@@ -162,5 +162,5 @@ def _put(path: Path, place: Path, how: str) -> None:
             path.unlink()
     except OSError as error:
         raise FacecheckError(
-            f"{path_text(place)}: cannot {how} {path_text(path)} there: {error.strerror or error}"
+            f"{path_text(place)}: cannot {how} {path_text(path)} there: {reason(error)}"
         ) from None

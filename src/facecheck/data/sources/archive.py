@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from facecheck.core.errors import SourceError
-from facecheck.core.files import path_text, require_space
+from facecheck.core.errors import SourceError, reason
+from facecheck.core.files import numbered, path_text, require_space
 
 MAX_FILES = 2_000_000
 MAX_BYTES = 500 * 2**30
@@ -118,7 +118,7 @@ def unpack(archive: Path, folder: Path, *, tick: Callable[[], None] = nothing) -
                         out.write(block)
     except DAMAGE as error:
         raise DamagedArchiveError(
-            f"{path_text(archive)}: damaged or encrypted ({_words(error)}): get it again"
+            f"{path_text(archive)}: damaged or encrypted ({reason(error)}): get it again"
         ) from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise SourceError(
@@ -129,13 +129,9 @@ def unpack(archive: Path, folder: Path, *, tick: Callable[[], None] = nothing) -
         # gzip and bz2 report damage so, without a number; a full disk has one
         kind = SourceError if error.errno else DamagedArchiveError
         raise kind(
-            f"{path_text(archive)}: cannot be unpacked to {path_text(folder)}: {_words(error)}"
+            f"{path_text(archive)}: cannot be unpacked to {path_text(folder)}: {reason(error)}"
         ) from None
     return Unpacked(len(names.taken), total, tuple(names.renamed))
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 class SafeNames:
@@ -160,11 +156,8 @@ class SafeNames:
         """
         parts = self._parts(name)
         path = PurePosixPath(*(_portable(part) for part in parts))
-        number = 1
-        while (key := _key(path)) in self.taken:
-            number += 1
-            path = path.with_name(f"{_stem(path)}~{number}{path.suffix}")
-        self.taken.add(key)
+        path = next(free for free in numbered(path) if _key(free) not in self.taken)
+        self.taken.add(_key(path))
         if len(self.taken) > MAX_FILES:
             raise SourceError(f"{self.holder}: holds over {MAX_FILES:,} files")
         if path.parts != parts:
@@ -179,10 +172,6 @@ class SafeNames:
                 f"{self.holder}: unsafe member name {_shown(name)!r}: nothing was kept"
             )
         return path.parts
-
-
-def _stem(path: PurePosixPath) -> str:
-    return re.sub(r"~\d+$", "", path.stem)
 
 
 def _key(path: PurePosixPath) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from facecheck.core.errors import ConfigError, UsageError, did_you_mean
+from facecheck.core.errors import ConfigError, UsageError, did_you_mean, reason
 from facecheck.core.files import path_text
 from facecheck.core.labels import KINDS
 from facecheck.core.manifest import COLUMNS
@@ -137,7 +137,7 @@ def _parse(text: str, where: str) -> dict[str, Source]:
     try:
         stored = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not readable YAML: {' '.join(str(error).split())}") from None
+        raise ConfigError(f"{where}: not readable YAML: {reason(error)}") from None
     if isinstance(stored, dict) and isinstance(stored.get("catalog"), dict):
         stored = stored["catalog"]
     if not isinstance(stored, dict):

@@ -25,7 +25,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, SourceError, UsageError
+from facecheck.core.errors import FacecheckError, SourceError, UsageError, reason
 from facecheck.core.files import path_text, require_space
 from facecheck.core.labels import check_kind
 from facecheck.core.lock import only_one
@@ -338,8 +338,7 @@ def _outcome(task: _Task, settings: _Settings) -> Fetched | FacecheckError:
     except OSError as error:  # the disk, as a rule: full, or not ours to write
         place = f" {path_text(Path(error.filename))}" if isinstance(error.filename, str) else ""
         return SourceError(
-            f"{task.label}: {error.strerror or error}{place}: mend that, and run the same command "
-            "again"
+            f"{task.label}: {reason(error)}{place}: mend that, and run the same command again"
         )
 
 

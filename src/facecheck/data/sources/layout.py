@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from facecheck.core.errors import SourceError
-from facecheck.core.files import path_text, sha256_file
+from facecheck.core.files import numbered, path_text, sha256_file
 from facecheck.core.labels import KINDS
 from facecheck.core.tree import walk_files
 from facecheck.data.sources.archive import (
@@ -105,7 +105,8 @@ def arrange(
     size = 0
     for item, target in targets.placed:
         tick()
-        destination = _free(ready / target)
+        # Nothing is overwritten.
+        destination = next(free for free in numbered(ready / target) if not os.path.lexists(free))
         destination.parent.mkdir(parents=True, exist_ok=True)
         if item.ours:
             item.path.rename(destination)
@@ -125,16 +126,6 @@ def arrange(
         renamed=tuple(renamed),
         notes=targets.notes,
     )
-
-
-def _free(path: Path) -> Path:
-    """Return ``path``, or its like with a number when that is taken: nothing is overwritten."""
-    number = 2
-    free = path
-    while os.path.lexists(free):
-        free = path.with_name(f"{path.stem}~{number}{path.suffix}")
-        number += 1
-    return free
 
 
 @dataclass(frozen=True)

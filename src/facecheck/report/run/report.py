@@ -17,6 +17,7 @@ import polars as pl
 from facecheck.core.files import path_text, sha256_file, write_json
 from facecheck.core.jsonable import jsonable
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.text import percent
 from facecheck.core.workspace import BUILTIN, BUILTIN_NAME, find_checkpoint, find_manifest
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.evaluate import EvaluateResult, evaluated, metadata_baseline
@@ -25,7 +26,7 @@ from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import Figure
 from facecheck.model.outputs import predict_split
 from facecheck.report.options import RunReportOptions
-from facecheck.report.page import number_text, percent_text, report_folder, write_page
+from facecheck.report.page import number_text, report_folder, write_page
 from facecheck.report.run.context import ReportContext, Section, run_facts
 from facecheck.report.run.images import error_cards, face_map
 from facecheck.report.run.network import network_section
@@ -205,10 +206,10 @@ def _tiles(result: EvaluateResult) -> list[tuple[str, str]]:
     verdicts = result.verdicts
     return [
         ("images", number_text(result.overall.count)),
-        ("kinds right (top-1)", percent_text(result.overall.top1)),
+        ("kinds right (top-1)", percent(result.overall.top1, 1)),
         ("AUC, real against artificial", number_text(result.ranking.auc.value)),
-        ("verdicts right, of those given", percent_text(verdicts.accuracy.value)),
-        ("images with a verdict", percent_text(verdicts.coverage.value)),
+        ("verdicts right, of those given", percent(verdicts.accuracy.value, 1)),
+        ("images with a verdict", percent(verdicts.coverage.value, 1)),
         ("ECE of the score", number_text(result.calibration.score_ece.value, 3)),
     ]
 
@@ -218,7 +219,7 @@ def figure_text(figure: Figure, digits: int = 2) -> str:
     if figure.value is None or figure.interval is None:
         return "-"
     low, high = (100 * bound for bound in figure.interval)
-    return f"{percent_text(figure.value, digits)} ({low:.{digits}f} to {high:.{digits}f})"
+    return f"{percent(figure.value, digits)} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def _facts(context: ReportContext) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from facecheck.core.errors import UsageError
+from facecheck.core.errors import UsageError, reason
 from facecheck.core.files import path_text
 from facecheck.core.labels import Kind
 from facecheck.core.manifest import read_table
@@ -41,10 +41,9 @@ def read_benchmark(path: Path) -> pl.DataFrame:
         numbers = [pl.col(column).cast(kind) for column, kind in _NUMBERS.items()]
         return read_table(file).select(*texts, *numbers)
     except pl.exceptions.PolarsError as error:
-        reason = (str(error).splitlines() or [""])[0]
         raise UsageError(
-            f"{name}: not the table of a benchmark ({reason}): pass the folder that `facecheck "
-            "benchmark-model --out` made"
+            f"{name}: not the table of a benchmark ({reason(error)}): pass the folder that "
+            "`facecheck benchmark-model --out` made"
         ) from None
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from facecheck.core.errors import FacecheckError, ImageError
+from facecheck.core.errors import FacecheckError, ImageError, reason
 from facecheck.core.files import path_text
 from facecheck.core.labels import KINDS
 from facecheck.core.manifest import read_manifest
@@ -74,8 +74,7 @@ def _lr_find(context: ReportContext) -> Section:
             table=file,
         )
     except (pl.exceptions.PolarsError, FacecheckError, OSError, TypeError, IndexError) as error:
-        reason = (str(error).splitlines() or [""])[0]
-        return Section(left_out=(f"Learning-rate finder: {path_text(file)}: {reason}.",))
+        return Section(left_out=(f"Learning-rate finder: {path_text(file)}: {reason(error)}.",))
     plot = Plot(
         "lr_find",
         "Loss over a learning rate that rises at every step.",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from facecheck.core.text import percent
 from facecheck.report.terminal.tables import (
     count_table,
     make_table,
-    percent,
     tally_errors,
     text_line,
 )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from facecheck.core.files import path_text
-from facecheck.report.terminal.tables import percent, text_line
+from facecheck.core.text import percent
+from facecheck.report.terminal.tables import text_line
 
 if TYPE_CHECKING:
     from facecheck.report.curation_report import CurationReport

@@ -8,11 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from facecheck.core.text import percent
 from facecheck.report.terminal.tables import (
     count_table,
     interval_text,
     make_table,
-    percent,
     tally_errors,
     text_line,
 )

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from facecheck.core.files import path_text
 from facecheck.core.labels import Status, Verdict
+from facecheck.core.text import percent, printable
 from facecheck.core.workspace import BUILTIN
-from facecheck.report.terminal.tables import make_table, percent, text_line, visible
+from facecheck.report.terminal.tables import make_table, text_line
 
 if TYPE_CHECKING:
     from facecheck.report.explain import ExplainedFace, ExplainResult
@@ -44,7 +45,7 @@ def render_explained(result: ExplainResult) -> RenderableType:
     found = {None: "", 0: ", no face found", 1: ", 1 face"}.get(
         result.faces, f", {result.faces} faces"
     )
-    parts: list[RenderableType] = [text_line(f"{visible(result.image)}{size}{found}", "bold")]
+    parts: list[RenderableType] = [text_line(f"{printable(result.image)}{size}{found}", "bold")]
     if result.status == Status.OK:
         for number, face in enumerate(result.explained, 1):
             of_several = f"face {number}: " if len(result.explained) > 1 else ""
@@ -52,9 +53,9 @@ def render_explained(result: ExplainResult) -> RenderableType:
     else:
         from facecheck.report.explain import status_sentence
 
-        said = visible(status_sentence(result))
+        said = printable(status_sentence(result))
         parts.append(text_line(f"{result.status}: {said}", "magenta"))
-    where = "" if result.out is None else f"{visible(path_text(result.out))}; "
+    where = "" if result.out is None else f"{printable(path_text(result.out))}; "
     parts.append(text_line(f"{where}{_model(result.checkpoint)}"))
     return Group(*parts)
 

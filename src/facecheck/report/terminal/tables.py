@@ -39,11 +39,6 @@ def count_table(heading: str, counts: Mapping[str, int]) -> Table:
     return table
 
 
-def percent(share: float | None) -> str:
-    """Return a share from 0 to 1 as text such as ``93.42 %``, or a dash for None."""
-    return "-" if share is None else f"{100 * share:.2f} %"
-
-
 def interval_text(interval: tuple[float, float]) -> str:
     """Return an interval of shares as text such as ``91.0 to 95.1``, in %."""
     low, high = interval
@@ -53,11 +48,3 @@ def interval_text(interval: tuple[float, float]) -> str:
 def tally_errors(errors: tuple[tuple[str, str], ...]) -> dict[str, int]:
     """Return (path, reason) pairs as counts, as :func:`count_table` takes them."""
     return {f"{path}: {reason}": 1 for path, reason in errors}
-
-
-def visible(name: str) -> str:
-    """Return a name on one line: what a terminal would obey is escaped."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in name
-    )

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from facecheck.report.terminal.tables import make_table, percent, text_line
+from facecheck.core.text import percent
+from facecheck.report.terminal.tables import make_table, text_line
 
 if TYPE_CHECKING:
     from facecheck.engines.export import ExportResult

@@ -14,7 +14,7 @@ from functools import lru_cache, partial
 from io import BufferedIOBase
 from typing import IO, cast
 
-from facecheck.core.errors import ImageError
+from facecheck.core.errors import ImageError, reason
 from facecheck.core.files import open_regular
 from facecheck.core.image import image_errors
 from facecheck.data.sources.archive import DAMAGE, MAX_RATIO, zip_name
@@ -78,8 +78,7 @@ def _reasons() -> Iterator[None]:
         with image_errors():
             yield
     except DAMAGE as error:
-        words = " ".join(str(error).split()) or type(error).__name__
-        raise ImageError(f"the archive is damaged or encrypted: {words}") from None
+        raise ImageError(f"the archive is damaged or encrypted: {reason(error)}") from None
 
 
 def _opened(place: str) -> IO[bytes]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, cast
 
-from facecheck.core.errors import FacecheckError, ImageError, UsageError, did_you_mean
+from facecheck.core.errors import FacecheckError, ImageError, UsageError, did_you_mean, reason
 from facecheck.core.image import image_errors
 from facecheck.core.install import extra_hint
 
@@ -156,7 +156,7 @@ def _reasons(address: str) -> Iterator[None]:
             near = did_you_mean(scheme, _schemes()) or ": fsspec knows s3, gs, az, hf and others"
             raise UsageError(f"{address}: no store is called {scheme!r}{near}") from None
         raise FacecheckError(
-            f"{address}: {_words(error)}: check the address and the store's own credentials"
+            f"{address}: {reason(error)}: check the address and the store's own credentials"
         ) from None
 
 
@@ -168,7 +168,7 @@ def _image_reasons() -> Iterator[None]:
     except ImageError:
         raise
     except Exception as error:  # as above
-        raise ImageError(f"cannot be fetched: {_words(error)}") from None
+        raise ImageError(f"cannot be fetched: {reason(error)}") from None
 
 
 def _schemes() -> list[str]:
@@ -179,10 +179,6 @@ def _schemes() -> list[str]:
 
 def _is_known(scheme: str) -> bool:
     return scheme in _schemes()
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _described(address: str, info: dict[str, Any]) -> RemoteFile:

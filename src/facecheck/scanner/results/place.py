@@ -18,12 +18,12 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain, count, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from facecheck.core.errors import FacecheckError, ImageError, UsageError, reason
-from facecheck.core.files import name_text, named_path, path_text, sha256_file
+from facecheck.core.files import name_text, named_path, numbered, path_text, sha256_file
 from facecheck.core.journal import Journal
 from facecheck.core.labels import Verdict
 from facecheck.core.lock import only_one
@@ -270,9 +270,7 @@ def _place_one(file: _File, plan: _Plan, *, move: bool) -> tuple[str, str]:
 
 def _free(file: _File, *, move: bool) -> Path:
     """Return the first of a file's possible places that is not taken by another file."""
-    wanted = file.place()
-    places = chain([wanted], (_numbered(wanted, number) for number in count(2)))
-    return next(place for place in places if _is_free(place, file, move=move))
+    return next(place for place in numbered(file.place()) if _is_free(place, file, move=move))
 
 
 def _is_free(place: Path, file: _File, *, move: bool) -> bool:
@@ -280,12 +278,6 @@ def _is_free(place: Path, file: _File, *, move: bool) -> bool:
         return True
     # A copy is as good as another. A file to be moved is not: one of two would be gone.
     return not move and _same(file.content(), place)
-
-
-def _numbered(path: Path, number: int) -> Path:
-    """Return ``path`` with a number before its ending, no longer than a name may be."""
-    ending = os.fsencode(f"~{number}{path.suffix}")
-    return path.with_name(os.fsdecode(os.fsencode(path.stem)[: 255 - len(ending)] + ending))
 
 
 def _is_in_place(file: _File, place: Path) -> bool:

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import path_text, safe_cell
 
 if TYPE_CHECKING:
@@ -129,11 +129,11 @@ def read_rows(path: Path, columns: Columns, file_format: str | None = None) -> I
         yield from reader[file_format or format_of(path)](path, columns)
     except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise FacecheckError(
-            f"{path_text(path)}: not results of scan ({error}): make them anew"
+            f"{path_text(path)}: not results of scan ({reason(error)}): make them anew"
         ) from None
     except OSError as error:
         raise FacecheckError(
-            f"{path_text(path)}: cannot be read ({error.strerror or error}): check the path"
+            f"{path_text(path)}: cannot be read ({reason(error)}): check the path"
         ) from None
 
 
@@ -152,9 +152,8 @@ def read_columns(path: Path) -> Columns:
                 return dict.fromkeys(next(csv.reader(stream), ()), str)
             return dict.fromkeys(json.loads(stream.readline() or "{}"), str)
     except (OSError, ValueError, csv.Error) as error:
-        told = error.strerror if isinstance(error, OSError) else error
         raise FacecheckError(
-            f"{path_text(path)}: cannot be read ({told}): check the path"
+            f"{path_text(path)}: cannot be read ({reason(error)}): check the path"
         ) from None
 
 
@@ -192,7 +191,7 @@ def _read_parquet(path: Path, columns: Columns) -> Iterator[Row]:
         for start in range(0, height, _GROUP):
             yield from table.slice(start, _GROUP).collect().iter_rows(named=True)
     except pl.exceptions.PolarsError as error:
-        raise ValueError(str(error).splitlines()[0]) from None
+        raise ValueError(reason(error)) from None
 
 
 def _parquet_columns(path: Path) -> Columns:
@@ -202,7 +201,7 @@ def _parquet_columns(path: Path) -> Columns:
     try:
         schema = pl.scan_parquet(path).collect_schema()
     except pl.exceptions.PolarsError as error:
-        raise ValueError(str(error).splitlines()[0]) from None
+        raise ValueError(reason(error)) from None
     return {name: kinds.get(kind, str) for name, kind in schema.items()}
 
 
@@ -269,4 +268,4 @@ def _write_parquet(path: Path, rows: _Counted, columns: Columns) -> None:
     except pl.exceptions.PolarsError as error:
         if rows.error is not None:  # of the rows, wrapped by polars
             raise rows.error from None
-        raise OSError(str(error).splitlines()[0]) from None
+        raise OSError(reason(error)) from None

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from facecheck.core.errors import FacecheckError, SourceError
+from facecheck.core.errors import FacecheckError, SourceError, reason
 from facecheck.core.files import require_space
 from facecheck.core.install import extra_hint
 from facecheck.data.sources.catalog import Source
@@ -44,7 +44,7 @@ def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]
             raise
         except Exception as error:  # each store has a tree of errors of its own
             raise SourceError(
-                f"{handle}: {' '.join(str(error).split()) or type(error).__name__}: check the "
+                f"{handle}: {reason(error)}: check the "
                 "address and the store's own credentials, then run the same command again"
             ) from None
 

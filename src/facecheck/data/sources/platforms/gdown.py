@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from facecheck.core.errors import SourceError
+from facecheck.core.errors import SourceError, reason
 from facecheck.core.files import require_space
 from facecheck.data.sources.catalog import Source
 from facecheck.data.sources.platforms import Download, Interrupted, Transfer, one_by_one
@@ -140,7 +140,7 @@ def _asked(call: Callable[[], Any], what: str) -> Any:
     except DownloadCancelled:
         raise Interrupted from None
     except DownloadError as error:
-        text = " ".join(str(error).split())
+        text = reason(error)
         if "byte range" in text or "multiple temporary files" in text:
             raise _StalePartError(f"{what}: {text}") from None
         raise SourceError(_explained(what, text)) from None
