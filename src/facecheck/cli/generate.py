@@ -11,6 +11,7 @@ import typer
 from facecheck.cli.flags import takes_options
 from facecheck.cli.options import Display, ManifestOption, finish, progress_bar
 from facecheck.core.errors import UsageError
+from facecheck.core.parallel import silent
 from facecheck.core.workspace import find_manifest
 from facecheck.generator.options import (
     GenerateQualityOptions,
@@ -63,13 +64,9 @@ def train(
             settings,
             options,
             progress=progress,
-            on_row=_ignore if display.quiet or sys.stderr.isatty() else _tell,
+            on_row=silent if display.quiet or sys.stderr.isatty() else _tell,
         )
     finish(result, render_generate_train, display)
-
-
-def _ignore(row: Row) -> None:
-    """Leave a row to the bar, or to silence."""
 
 
 def _tell(row: Row) -> None:

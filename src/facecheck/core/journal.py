@@ -84,8 +84,8 @@ class Journal(Generic[Value]):
         return [entry.value for entry in self.entries()]
 
     def replace(self, values: Iterable[Any]) -> None:
-        """Write the file afresh with these JSON values, one a line, atomically."""
-        write_text(self.path, "".join(map(_line, values)))
+        """Write the file from scratch with these JSON values, one a line, atomically."""
+        write_json_lines(self.path, values)
 
     def append(self, *values: Any, sync: bool = False) -> None:
         """Add JSON values, one a line; a kill of this process cannot lose them any more.
@@ -133,6 +133,11 @@ class Journal(Generic[Value]):
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def write_json_lines(path: Path, values: Iterable[Any]) -> None:
+    """Write JSON values, one a line, to ``path`` atomically."""
+    write_text(path, "".join(map(_line, values)))
 
 
 def _whole_lines(path: Path, start: int) -> Generator[tuple[bytes, int]]:

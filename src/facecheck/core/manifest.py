@@ -18,7 +18,14 @@ from typing import Any
 
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean, reason
+from facecheck.core.errors import (
+    FacecheckError,
+    ManifestError,
+    TrainingError,
+    UsageError,
+    did_you_mean,
+    reason,
+)
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
 from facecheck.core.labels import KINDS
 from facecheck.core.version import VERSION
@@ -229,6 +236,21 @@ def read_manifest(path: Path) -> Manifest:
             "but one of its rows"
         )
     return Manifest(frame)
+
+
+def read_split_manifest(path: Path) -> Manifest:
+    """Read a manifest whose records are split.
+
+    Raises:
+        UsageError, ManifestError: as :func:`read_manifest`.
+        TrainingError: no record has a split.
+    """
+    manifest = read_manifest(path)
+    if not (manifest.frame["split"] != "").any():
+        raise TrainingError(
+            f"{path_text(path)}: no record has a split: run `facecheck split` first"
+        )
+    return manifest
 
 
 def _check_values(frame: pl.DataFrame, path: Path) -> None:

@@ -17,8 +17,8 @@ Result = TypeVar("Result")
 Progress = Callable[[int, int | None], None]
 
 
-def silent(done: int, total: int | None) -> None:
-    """Ignore progress: the default of every job."""
+def silent(*_: object) -> None:
+    """Ignore what a job reports: the default of every job's ``progress`` and the like."""
 
 
 def cpu_count() -> int:

@@ -103,10 +103,6 @@ class LeaveOneOutResult:
     skipped: tuple[tuple[str, str], ...]
 
 
-def _ignore(source: str, epoch: Epoch) -> None:
-    """Ignore an epoch: the default of ``leave_one_out``."""
-
-
 def leave_one_out(
     manifest: Path,
     recipe: Recipe,
@@ -114,7 +110,7 @@ def leave_one_out(
     options: LeaveOneOutOptions = LeaveOneOutOptions(),
     *,
     progress: Progress = silent,
-    on_epoch: Callable[[str, Epoch], None] = _ignore,
+    on_epoch: Callable[[str, Epoch], None] = silent,
 ) -> LeaveOneOutResult:
     """Train once without each source, and decide each model on the source it never saw.
 

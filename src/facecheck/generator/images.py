@@ -13,7 +13,7 @@ import psutil
 from facecheck.core.errors import TrainingError
 from facecheck.core.files import path_text
 from facecheck.core.labels import check_kind
-from facecheck.core.manifest import Manifest, read_manifest
+from facecheck.core.manifest import Manifest, read_split_manifest
 from facecheck.generator.options import ALL
 from facecheck.generator.pictures import Pixels
 from facecheck.model.transforms import Transform
@@ -42,9 +42,7 @@ def real_records(
         TrainingError: it has no splits, or fewer than two such records.
     """
     name = path_text(manifest)
-    data = read_manifest(manifest)
-    if not (data.frame["split"] != "").any():
-        raise TrainingError(f"{name}: no record has a split: run `facecheck split` first")
+    data = read_split_manifest(manifest)
     data = data.of_sources(sources)
     if kind != ALL:
         data.of_sources([check_kind(kind, "--kind")])  # raises where there is none

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_text
+from facecheck.core.journal import write_json_lines
 from facecheck.core.labels import KINDS
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, silent
@@ -70,10 +71,6 @@ class GenerateTrainResult:
     log: tuple[Row, ...]
 
 
-def _ignore_row(row: Row) -> None:
-    """Ignore a row of the log: the default of ``generate_train``."""
-
-
 def read_run(run: Path) -> tuple[Path, GeneratorSettings]:
     """Return the manifest and the settings of a run folder, to go on with it.
 
@@ -98,7 +95,7 @@ def generate_train(
     options: GenerateTrainOptions = GenerateTrainOptions(),
     *,
     progress: Progress = silent,
-    on_row: Callable[[Row], None] = _ignore_row,
+    on_row: Callable[[Row], None] = silent,
 ) -> GenerateTrainResult:
     """Train a class-conditional GAN on a manifest's ``train`` split, excluded records left out.
 
@@ -294,8 +291,7 @@ def _add_row(state: State) -> Row:
 
 def _keep(state: State, run: Path, header: Header, identity: Mapping[str, Any]) -> None:
     save_generator(state.ema.module, replace(header, steps=state.step), run / GENERATOR)
-    lines = [json.dumps(asdict(row)) + "\n" for row in state.log]
-    write_text(run / "log.jsonl", "".join(lines))
+    write_json_lines(run / "log.jsonl", map(asdict, state.log))
     state.save(run / STATE, identity)
 
 

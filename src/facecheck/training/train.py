@@ -21,6 +21,7 @@ import yaml
 from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import path_text, sha256_file, write_text
 from facecheck.core.install import extra_hint
+from facecheck.core.journal import write_json_lines
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.version import VERSION
@@ -77,10 +78,6 @@ class TrainResult:
     stopped_early: bool
 
 
-def _ignore_epoch(epoch: Epoch) -> None:
-    """Ignore an epoch: the default of ``train``."""
-
-
 def read_run(run: Path) -> tuple[Path, Recipe]:
     """Return the manifest and the recipe of a run folder, to go on with it.
 
@@ -114,7 +111,7 @@ def train(  # noqa: PLR0912
     options: TrainOptions = TrainOptions(),
     *,
     progress: Progress = silent,
-    on_epoch: Callable[[Epoch], None] = _ignore_epoch,
+    on_epoch: Callable[[Epoch], None] = silent,
 ) -> TrainResult:
     """Train a classifier of kinds on a manifest's ``train`` split, judging by its ``val`` split.
 
@@ -381,7 +378,7 @@ def _figures(row: Epoch) -> dict[str, float]:
 
 
 def _write_log(run: Path, log: Sequence[Epoch]) -> None:
-    write_text(run / "log.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in log))
+    write_json_lines(run / "log.jsonl", map(asdict, log))
 
 
 def _tell_tensorboard(run: Path, row: Epoch) -> None:

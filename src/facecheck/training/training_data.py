@@ -14,7 +14,7 @@ import polars as pl
 from facecheck.core.errors import TrainingError
 from facecheck.core.files import path_text
 from facecheck.core.labels import KINDS, Kind
-from facecheck.core.manifest import Manifest, read_manifest
+from facecheck.core.manifest import Manifest, read_split_manifest
 from facecheck.training.recipe import Recipe
 
 #: Fewer images of a kind than this teach nothing, and one alone is not even a contrast.
@@ -58,9 +58,7 @@ def training_data(manifest: Path, recipe: Recipe) -> TrainingData:
         TrainingError: it has no splits, or too little to learn from.
     """
     name = path_text(manifest)
-    data = read_manifest(manifest)
-    if not (data.frame["split"] != "").any():
-        raise TrainingError(f"{name}: no record has a split: run `facecheck split` first")
+    data = read_split_manifest(manifest)
     weights_of, shares_of = (
         _by_source(data, values) for values in (recipe.source_weight, recipe.source_share)
     )

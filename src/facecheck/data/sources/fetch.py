@@ -61,10 +61,6 @@ DownloadProgress = Callable[[str, int, int | None], None]
 ASSUMED_SPEED = 6_250_000
 
 
-def unheard(name: str, done: int, total: int | None) -> None:
-    """Ignore the progress of downloads: the default."""
-
-
 @dataclass(frozen=True)
 class Fetched:
     """What became of one source.
@@ -186,7 +182,7 @@ def fetch(
     lock: Path = LOCK,
     retry: Retry | None = None,
     progress: Progress = silent,
-    download_progress: DownloadProgress = unheard,
+    download_progress: DownloadProgress = silent,
 ) -> FetchResult:
     """Bring sources to ``root``; then index and deduplicate all that lies there.
 

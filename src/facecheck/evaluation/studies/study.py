@@ -57,10 +57,6 @@ class StudyResult:
     trained: int
 
 
-def _ignore_run(run: Run) -> None:
-    """Ignore a run: the default of ``study``."""
-
-
 def study(
     spec: Study,
     manifest: Path,
@@ -68,7 +64,7 @@ def study(
     options: StudyOptions = StudyOptions(),
     *,
     progress: Progress = silent,
-    on_run: Callable[[Run], None] = _ignore_run,
+    on_run: Callable[[Run], None] = silent,
 ) -> StudyResult:
     """Train every variant with every seed, test each on the ``test`` split, and compare them.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from PIL import Image
 
 from facecheck.core.errors import FacecheckError, ImageError, reason
 from facecheck.core.files import path_text
+from facecheck.core.journal import Journal
 from facecheck.core.labels import KINDS
 from facecheck.core.manifest import read_manifest
 from facecheck.model.transforms import Transform, crop_corners, load_resized
@@ -37,7 +37,7 @@ def training_section(context: ReportContext) -> Section:
 def read_log(path: Path) -> pl.DataFrame | None:
     """Return a run's log, a row for each epoch; None where it cannot be read."""
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = Journal(path, dict).values()
         numbers = {name: pl.Float64 for row in rows for name in row if name != "epoch"}
         log = pl.DataFrame(rows, schema_overrides=numbers)
     except (OSError, ValueError, TypeError, AttributeError, pl.exceptions.PolarsError):
