@@ -342,7 +342,7 @@ def mutated(content: bytes, other: bytes, chance: random.Random) -> bytes:
         case 3:
             data[piece] = other[piece]
         case way:
-            most = 64 if way == 4 else len(data)
+            most = min(64, len(data)) if way == 4 else len(data)
             for _ in range(chance.choice([1, 1, 2, 8, 32])):
                 data[chance.randrange(most)] = chance.randrange(256)
     return bytes(data)

@@ -34,7 +34,7 @@ _MOST = 200
 #: Columns of the duplicates table, and what stands for one that an older ``dedup`` did not write.
 _PAIR_DEFAULTS: Mapping[str, str] = {
     "why": "same picture", "distance": "", "correlation": "", "detail": "", "difference": "",
-    "view": "whole", "conflict": "false", "dropped_kind": "", "keeper_kind": "",
+    "view": "whole", "kept": "false", "conflict": "false", "dropped_kind": "", "keeper_kind": "",
     "dropped_source": "", "keeper_source": "",
 }  # fmt: skip
 
@@ -238,7 +238,7 @@ def _table(manifest: Path, name: str, columns: Sequence[str]) -> pl.DataFrame | 
 def _pairs(manifest: Path, frame: pl.DataFrame) -> pl.DataFrame | None:
     """Return the duplicates table with all its columns; kinds and sources as the manifest has them.
 
-    Numbers stay text where they are not known.
+    Pairs of which both are kept are left out. Numbers stay text where they are not known.
     """
     path, absolute = duplicates_of(manifest)
     if path is None:
@@ -251,6 +251,7 @@ def _pairs(manifest: Path, frame: pl.DataFrame) -> pl.DataFrame | None:
         for name, default in _PAIR_DEFAULTS.items()
     }
     found = pl.DataFrame({"dropped": absolute["one"], "keeper": absolute["two"], **known})
+    found = found.filter(pl.col("kept") != "true").drop("kept")
     records = frame.select("path", "kind", "source")
     for side in ("dropped", "keeper"):
         found = found.join(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import os
+import random
 import subprocess
 import sys
 import warnings
@@ -17,6 +19,7 @@ from tests.conftest import png_header
 from tests.odd_images import odd_images
 from tests.odd_images.common import Odd, encoded, exif_of, picture, rgb_of
 from tests.odd_images.png import chunk
+from tests.scanner.test_faults import mutated
 
 ODD = odd_images()
 
@@ -280,3 +283,26 @@ def test_jpeg_xl_is_read_where_the_extra_is_installed(monkeypatch: pytest.Monkey
     for start in (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"):
         with pytest.raises(ImageError, match=r"JPEG XL needs the extra jxl: .*facecheck\[jxl\]"):
             decode(start + bytes(40))
+
+
+@pytest.mark.filterwarnings("ignore:::PIL")
+def test_mutations_of_odd_files_are_read_or_refused() -> None:
+    """FACECHECK_FUZZ=20000 makes more of them."""
+    chance = random.Random(3)
+    contents = [odd.content for odd in ODD if 100 < len(odd.content) < 100_000]
+    read = refused = 0
+    for _ in range(int(os.environ.get("FACECHECK_FUZZ", "600"))):
+        content, other = chance.sample(contents, 2)
+        changed = mutated(content, other, chance)
+        try:
+            further = frames(changed, short_side=chance.choice([None, 20]))
+            first = next(further)
+            picture_hash(first, further, changed)
+            read += 1
+            assert first.image.mode == "RGB"
+            assert first.alpha is None or first.alpha.size == first.image.size
+        except ImageError as error:
+            assert "\n" not in str(error)
+            assert str(error) != "not an image in a known format" or changed[:3] != content[:3]
+            refused += 1
+    assert min(read, refused) > 50

@@ -24,7 +24,7 @@ from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.data.duplicates.apply import ApplyResult
 from facecheck.data.duplicates.apply import apply as lay_out
 from facecheck.data.duplicates.groups import connected
-from facecheck.data.duplicates.keepers import Match, find_keepers
+from facecheck.data.duplicates.keepers import APART, Match, find_keepers
 from facecheck.data.options import DedupOptions
 
 #: Values that dedup itself writes to the ``excluded`` column, and so takes back when run again.
@@ -37,15 +37,18 @@ class Duplicate:
     """One record that holds the same picture as another, and why we say so.
 
     Attributes:
-        dropped: the record that is excluded.
+        dropped: the record that is excluded, unless it is ``kept``.
         keeper: the record that stands for it.
         why: ``same bytes``, ``same pixels``, ``same picture`` (re-encoded or resized) or ``edited
-            picture`` (cropped, mirrored or recoloured).
+            picture`` (cropped, mirrored or recoloured); ``other transparency or frames`` of two
+            pictures that are ``kept``.
         distance: bits between the two pHashes, of the views under which they met.
         correlation: of the grey thumbnails, aligned; 1 for the same pixels.
         detail: of their details.
         difference: mean RGB difference of the thumbnails, 0 to 255, not aligned.
         view: how one had to be looked at: ``whole``, ``mirrored`` or ``cropped``.
+        kept: whether both are kept: they show one picture only to a program that knows neither
+            transparency nor frames.
         conflict: whether files of this picture carry different kinds, so that the keeper is
             excluded too until someone decides.
         dropped_kind: the kind of the dropped record.
@@ -62,6 +65,7 @@ class Duplicate:
     detail: float
     difference: float
     view: str
+    kept: bool
     conflict: bool
     dropped_kind: str
     keeper_kind: str
@@ -86,6 +90,8 @@ class DedupResult:
         conflicts: records excluded because files of one picture carry different kinds.
         groups: groups among the records that are left.
         candidates: pairs that the hash proposed and thumbnails decided.
+        apart: records that are kept, though their first frame over white is another's picture:
+            they differ from it in transparency or frames.
         by_sources: confirmed pairs by (source, source), names in order.
         by_kinds: records in conflict by the kinds that their picture carries, joined by `` / ``.
         applied: the clean tree, if one was asked for.
@@ -101,6 +107,7 @@ class DedupResult:
     conflicts: int
     groups: int
     candidates: int
+    apart: int
     by_sources: Mapping[tuple[str, str], int]
     by_kinds: Mapping[str, int]
     applied: ApplyResult | None
@@ -141,7 +148,7 @@ def dedup(
     # What the user excluded for reasons of their own must not stand for anything else.
     ours = [i for i, record in enumerate(records) if record.excluded in {"", DUPLICATE, CONFLICT}]
     try:
-        keepers, candidates = find_keepers(
+        found = find_keepers(
             *(records, ours),
             level=options.level,
             radius=options.radius,
@@ -152,14 +159,19 @@ def dedup(
         raise ManifestError(
             f"{path_text(manifest)}: {error}: run `facecheck index` again"
         ) from None
+    keepers = found.matches
     disputed = _disputed(records, keepers)
     duplicates = [
         _duplicate(records[index], records[match.keeper], match, match.keeper in disputed)
         for index, match in sorted(keepers.items())
     ]
+    apart = [
+        _duplicate(records[index], records[match.keeper], match, conflict=False)
+        for index, match in sorted(found.apart.items())
+    ]
     by_sources = Counter(
         (min(pair), max(pair))
-        for pair in ((found.dropped_source, found.keeper_source) for found in duplicates)
+        for pair in ((each.dropped_source, each.keeper_source) for each in duplicates)
     )
     conflicts = _conflicts(records, keepers, disputed)
     names = {
@@ -167,11 +179,12 @@ def dedup(
         for name in (f"duplicates{target.suffix}", "contamination.csv", "conflicts.csv")
     }
     duplicates_path, contamination_path, conflicts_path = names.values()
-    _write_duplicates(duplicates, duplicates_path)
+    _write_duplicates([*duplicates, *apart], duplicates_path)
     write_table(_contamination(by_sources), contamination_path)
     write_table(conflicts, conflicts_path)
     result = table.with_columns(
-        group=_groups(records, keepers), excluded=_exclusions(records, keepers, disputed)
+        group=_groups(records, found.apart | keepers),
+        excluded=_exclusions(records, keepers, disputed),
     )
     made_by = {
         "command": "dedup",
@@ -192,7 +205,8 @@ def dedup(
         dropped=Counter(pair.why for pair in duplicates if not pair.conflict),
         conflicts=conflicts.height,
         groups=left["group"].n_unique(),
-        candidates=candidates,
+        candidates=found.candidates,
+        apart=len(apart),
         by_sources=dict(sorted(by_sources.items())),
         by_kinds=Counter(conflicts.select("picture").join(kinds, on="picture")["kind"].to_list()),
         applied=(
@@ -255,6 +269,7 @@ def _duplicate(dropped: Record, keeper: Record, match: Match, conflict: bool) ->
         detail=round(alike.detail, 4) if alike else 1.0,
         difference=round(alike.difference, 2) if alike else 0.0,
         view=alike.view.name if alike else "whole",
+        kept=match.why == APART,
         conflict=conflict,
         dropped_kind=dropped.kind,
         keeper_kind=keeper.kind,

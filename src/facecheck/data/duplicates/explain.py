@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facecheck.core.errors import ImageError
 from facecheck.core.files import path_text, sha256_file
-from facecheck.core.image import decode, perceptual_hash, pixel_hash
+from facecheck.core.image import decode, flat_hash, frames, perceptual_hash, picture_hash
 from facecheck.data.duplicates.compare import (
     EDITED_CORRELATION,
     EDITED_DETAIL,
@@ -22,10 +22,11 @@ from facecheck.data.duplicates.compare import (
     View,
     align,
     edit_hashes,
+    layers_agree,
     likeness,
-    look,
+    look_at_all,
 )
-from facecheck.data.duplicates.keepers import LEVELS, WHY
+from facecheck.data.duplicates.keepers import APART, LEVELS, WHY
 from facecheck.data.options import DedupOptions
 
 
@@ -93,18 +94,28 @@ def explain(first: Path, second: Path, options: DedupOptions = DedupOptions()) -
     # What dedup may not look at is measured all the same: the reader wants to know how far off.
     reached = [start for start in starts if start[0] <= radius] or starts
     reached.sort(key=lambda start: start[0])
-    aligned = max(
-        (align(viewed, other, view) for _, viewed, other, view in reached[:2]),
-        key=lambda alike: (alike.same_edited, alike.detail),
+    aligned, *pair = max(
+        ((align(viewed, other, view), viewed, other) for _, viewed, other, view in reached[:2]),
+        key=lambda tried: (tried[0].same_edited, tried[0].detail),
     )
     proposed = min(distance, edited_distance) <= radius
-    passed = {
+    as_they_are = distance <= radius and whole.same_picture
+    alike = {
         "bytes": same_bytes,
         "pixels": one_pixels == two_pixels,
-        "picture": distance <= radius and whole.same_picture,
+        "picture": as_they_are,
         "edited": proposed and (whole.same_picture or aligned.same_edited),
     }
+    agree = layers_agree(one, two, WHOLE)
+    passed = alike | {
+        "picture": as_they_are and agree,
+        "edited": proposed
+        and ((whole.same_picture and agree) or (aligned.same_edited and _agree(pair, aligned))),
+    }
     found = next((name for name in LEVELS if passed[name]), None)
+    apart = found is None and (
+        any(alike.values()) or flat_hash(one_pixels) == flat_hash(two_pixels)
+    )
     flat = one.flat or two.flat
     return Explanation(
         first=first,
@@ -121,17 +132,29 @@ def explain(first: Path, second: Path, options: DedupOptions = DedupOptions()) -
         edited_view=edited_view.name,
         whole=whole,
         aligned=aligned,
-        why=_reasons(found, level, radius, flat, min(distance, edited_distance), whole, aligned),
+        why=(f"{APART}: two pictures, though they look alike without",)
+        if apart
+        else _reasons(found, level, radius, flat, min(distance, edited_distance), whole, aligned),
     )
+
+
+def _agree(pair: list[Look], aligned: Likeness) -> bool:
+    return layers_agree(pair[0], pair[1], aligned.view)
 
 
 def _read(path: Path) -> tuple[Look, str, int]:
     try:
-        image = decode(path).image
-        small = decode(path, short_side=GREY_SIDE).image
+        image = decode(path)
+        content = path.read_bytes()
+        small = frames(content, short_side=GREY_SIDE)
+        first = next(small)
+        seen = look_at_all(first, small)
+        further = frames(content)
+        next(further)
+        identity = picture_hash(image, further, content)
     except ImageError as error:
         raise ImageError(f"{path_text(path)}: {error}") from None
-    return look(small), pixel_hash(image), int(perceptual_hash(image), 16)
+    return seen, identity, int(perceptual_hash(image.image), 16)
 
 
 def _met(viewed: Look, other: Look, other_hash: int) -> list[tuple[int, Look, Look, View]]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from facecheck.core.errors import ImageError, ManifestError
 from facecheck.core.files import path_text
-from facecheck.core.image import decode
+from facecheck.core.image import flat_hash, frames
 from facecheck.core.manifest import Record
 from facecheck.core.parallel import Progress, map_ordered, silent
 from facecheck.data.duplicates.compare import (
@@ -34,8 +34,9 @@ from facecheck.data.duplicates.compare import (
     align,
     colour_difference,
     edit_hashes,
+    layers_agree,
     likeness,
-    look,
+    look_at_all,
 )
 from facecheck.data.duplicates.groups import connected
 from facecheck.data.duplicates.hamming import pairs_between, pairs_within
@@ -48,6 +49,9 @@ WHY = {
     "edited": "edited picture",
 }
 LEVELS = tuple(WHY)
+#: What dedup says of two files that show the same picture in their first frame, over white, but are
+#: two pictures all the same. Both are kept; they stay in one group.
+APART = "other transparency or frames"
 #: pHashes of pictures of one colour: they say nothing, and nothing is looked for by them.
 _BLANK = np.array([0, 1 << 63], np.uint64)
 #: How many of a pair's proposals (views under which their hashes meet) are aligned.
@@ -63,7 +67,7 @@ class Match:
 
     Attributes:
         keeper: index of the keeper.
-        why: one of the values of :data:`WHY`.
+        why: one of the values of :data:`WHY`, or :data:`APART`.
         distance: least bits between the hashes, under the view they met.
         alike: what the thumbnails say; None for equal bytes or pixels.
     """
@@ -79,6 +83,22 @@ def preference(record: Record) -> tuple[int, int, str, str]:
     return (-record.width * record.height, -record.bytes, record.sha256, record.path)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What the search found.
+
+    Attributes:
+        matches: the match of every dropped index.
+        apart: the match of every index that is kept, though its first frame over white shows the
+            picture of another: they differ in transparency or frames.
+        candidates: pairs that a hash proposed and thumbnails decided.
+    """
+
+    matches: dict[int, Match]
+    apart: dict[int, Match]
+    candidates: int
+
+
 def find_keepers(
     records: Sequence[Record],
     among: Sequence[int],
@@ -87,8 +107,8 @@ def find_keepers(
     radius: int,
     workers: int,
     progress: Progress = silent,
-) -> tuple[dict[int, Match], int]:
-    """Return the match of every dropped index, and how many pairs thumbnails decided.
+) -> Found:
+    """Return which records hold the picture of a better one.
 
     Args:
         records: the whole manifest.
@@ -104,15 +124,39 @@ def find_keepers(
     """
     preferred = sorted(among, key=lambda index: preference(records[index]))
     exact, unique = _exact_matches(records, preferred, level)
+    apart = {} if level == "bytes" else _same_when_flat(records, unique)
     if level in {"bytes", "pixels"}:
-        return exact, 0
+        return Found(exact, apart, 0)
     search = _NearSearch(records, unique, level == "edited", radius, workers, progress)
     near = {unique[place]: match for place, match in search.run()}
     for index, match in exact.items():
         # Its keeper among equal pixels may itself hold the picture of a larger file.
         if match.keeper in near:
             exact[index] = near[match.keeper]
-    return exact | near, search.decided
+    matches = exact | near
+    apart = {unique[place]: match for place, match in search.apart.items()} | apart
+    return Found(matches, _between_kept(apart, matches), search.decided)
+
+
+def _same_when_flat(records: Sequence[Record], unique: list[int]) -> dict[int, Match]:
+    """Match pictures whose first frames over white are of the same pixels, with the first."""
+    first: dict[str, int] = {}
+    apart = {}
+    for index in unique:
+        keeper = first.setdefault(flat_hash(records[index].pixel_hash), index)
+        if keeper != index:
+            apart[index] = Match(keeper, APART)
+    return apart
+
+
+def _between_kept(apart: dict[int, Match], matches: Mapping[int, Match]) -> dict[int, Match]:
+    """Return the matches of records that are kept, each with a record that is kept."""
+    kept = {}
+    for index, match in apart.items():
+        keeper = matches[match.keeper].keeper if match.keeper in matches else match.keeper
+        if index not in matches and keeper != index:
+            kept[index] = replace(match, keeper=keeper)
+    return kept
 
 
 def _exact_matches(
@@ -172,6 +216,7 @@ class _NearSearch:
         progress: Progress,
     ) -> None:
         self.decided = 0
+        self.apart: dict[int, Match] = {}
         self._records = records
         self._unique = unique
         self._edited = edited
@@ -219,9 +264,11 @@ class _NearSearch:
         return None if seen.flat else edit_hashes(seen)
 
     def _look(self, place: int) -> Look:
-        path = Path(self._records[self._unique[place]].path)
+        record = self._records[self._unique[place]]
+        path = Path(record.path)
         try:
-            return look(decode(path, short_side=GREY_SIDE).image)
+            several = frames(path, short_side=GREY_SIDE)
+            return look_at_all(next(several), several)
         except ImageError as error:
             raise ImageError(f"{path_text(path)}: {error}") from None
 
@@ -260,30 +307,41 @@ class _NearSearch:
                 self._viewers_at[number].append((place, view))
 
     def _match(self, place: int, seen: Look) -> Match | None:
-        """Return the match with the keeper most like the picture at ``place``, if any is."""
-        best: tuple[tuple[bool, float, int], Match] | None = None
+        """Return the match with the keeper most like the picture at ``place``, if any is.
+
+        Of keepers that are like its first frame alone, the one most like it is noted.
+        """
+        best: dict[bool, tuple[tuple[bool, float, int], Match]] = {}
         for keeper, proposals in self._proposals(place).items():
             self.decided += 1
-            alike = self._alike(seen, self._keepers[keeper], proposals)
-            if alike is None:
+            found = self._alike(seen, self._keepers[keeper], proposals)
+            if found is None:
                 continue
-            why = WHY["picture" if alike.same_picture else "edited"]
+            alike, whole = found
+            why = WHY["picture" if alike.same_picture else "edited"] if whole else APART
             order = (not alike.same_picture, -alike.correlation, keeper)
             match = Match(self._unique[keeper], why, proposals[0].distance, alike)
-            if best is None or order < best[0]:
-                best = order, match
-        return best[1] if best else None
+            if whole not in best or order < best[whole][0]:
+                best[whole] = order, match
+        if True in best:
+            return best[True][1]
+        if False in best:
+            self.apart[place] = best[False][1]
+        return None
 
-    def _alike(self, seen: Look, keeper: Look, proposals: list[_Proposal]) -> Likeness | None:
+    def _alike(
+        self, seen: Look, keeper: Look, proposals: list[_Proposal]
+    ) -> tuple[Likeness, bool] | None:
+        """Return how alike two pictures are that are one, and whether all their layers agree."""
         if colour_difference(seen, keeper) <= PICTURE_DIFFERENCE:  # quick, and rules out most
             alike = likeness(keeper, seen)
             if alike.same_picture:
-                return alike
+                return alike, layers_agree(keeper, seen, alike.view)
         for proposal in proposals[:_MAX_ALIGNED] if self._edited else ():
             pair = (keeper, seen) if proposal.keeper_is_viewed else (seen, keeper)
             alike = align(*pair, EDITS[proposal.view - 1] if proposal.view else WHOLE)
             if alike.same_edited:
-                return alike
+                return alike, layers_agree(*pair, alike.view)
         return None
 
     def _proposals(self, place: int) -> Mapping[int, list[_Proposal]]:

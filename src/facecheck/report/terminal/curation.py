@@ -65,6 +65,13 @@ def render_dedup(result: DedupResult) -> RenderableType:
             f"in {result.manifest}"
         )
     )
+    if result.apart:
+        parts.append(
+            text_line(
+                f"{result.apart:,} kept that look like another file without their transparency or "
+                "further frames: in one group with it"
+            )
+        )
     if result.applied:
         done = result.applied
         parts.append(
