@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     from facecheck.report.scan_report import scan_report as scan_report
     from facecheck.scanner.checker import Checker as Checker
     from facecheck.scanner.job import scan as scan
+    from facecheck.scanner.options import CheckOptions as CheckOptions
+    from facecheck.scanner.options import ExplainOptions as ExplainOptions
+    from facecheck.scanner.options import ScanOptions as ScanOptions
     from facecheck.scanner.results.merge import merge as merge
     from facecheck.scanner.results.place import place as place
     from facecheck.training.lr_find import lr_find as lr_find
@@ -119,6 +122,9 @@ _HOMES = {
     "load_study": "evaluation.studies.spec",
     "study": "evaluation.studies.study",
     "Checker": "scanner.checker",
+    "CheckOptions": "scanner.options",
+    "ExplainOptions": "scanner.options",
+    "ScanOptions": "scanner.options",
     "scan": "scanner.job",
     "merge": "scanner.results.merge",
     "place": "scanner.results.place",

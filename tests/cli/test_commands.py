@@ -187,7 +187,7 @@ def test_without_a_face_detector_one_line_says_how_to_do_without(
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     whole = command("scan", drawn, "--checkpoint", trained[1])
     assert whole.code == 0
-    assert "every image was judged whole: no face detector at" in whole.err
+    assert "every image was classified whole: no face detector at" in whole.err
     with (tmp_path / "results.csv").open(newline="") as stream:
         assert {(row["view"], row["faces"]) for row in csv.DictReader(stream)} == {("whole", "")}
     assert command("scan", drawn, "--checkpoint", trained[1], "--per-face", "--overwrite").code == 1

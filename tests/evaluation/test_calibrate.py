@@ -22,6 +22,7 @@ from facecheck.model.metrics import softmax, summarise
 from facecheck.model.ood import Guard
 from facecheck.scanner.checker import Checker
 from facecheck.scanner.job import scan
+from facecheck.scanner.options import CheckOptions, ScanOptions
 
 
 @pytest.mark.parametrize("wanted", [0.5, 1.0, 3.0])
@@ -124,11 +125,13 @@ def test_the_guard_acts_in_every_command_that_judges(
     save_checkpoint(loaded.model, replace(loaded.header, guard=shut), path)
     assert read_header(path).guard == shut
     face = drawn / "photo" / "drawn-photo" / "000.png"
-    open_verdict = Checker(trained[1], device="cpu").check(face)
-    verdict = Checker(path, device="cpu").check(face)
-    assert open_verdict.verdict != Verdict.UNCERTAIN
-    assert verdict == replace(open_verdict, verdict=Verdict.UNCERTAIN)
-    scanned = scan([drawn / "photo"], tmp_path / "r.csv", path, faces="off", device="cpu")
+    whole = CheckOptions(faces="off", device="cpu")
+    without, answer = (Checker(model, whole).check(face) for model in (trained[1], path))
+    assert without.verdict in {Verdict.REAL, Verdict.ARTIFICIAL}
+    assert answer.verdict == Verdict.UNCERTAIN
+    assert (answer.kind, answer.score) == (without.kind, without.score)
+    options = ScanOptions(faces="off", device="cpu")
+    scanned = scan([drawn / "photo"], tmp_path / "r.csv", path, options)
     assert scanned.verdicts == {"uncertain": 12}
     judged = evaluate(path, trained[0], EvaluateOptions(device="cpu", baseline=False))
     assert judged.verdicts.uncertain == judged.verdicts.count

@@ -17,6 +17,7 @@ from PIL import Image
 from facecheck.engines.load import load_predictor
 from facecheck.report.explain import explain
 from facecheck.scanner.job import scan
+from facecheck.scanner.options import ExplainOptions, ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import read_rows
 from tests.conftest import Outcome
@@ -139,12 +140,11 @@ def test_every_face_is_explained_as_a_scan_judges_it(
     """The pixels are the scan's own: so are the answers."""
     image = tmp_path / "two.jpg"
     pasted((900, 500), [(portraits[0], 50, 50, 300), (portraits[1], 500, 100, 350)]).save(image)
-    result = explain(
-        image, trained[1], out=tmp_path / "two.png", face_detector=detector, device="cpu"
-    )
+    options = ExplainOptions(face_detector=detector, device="cpu")
+    result = explain(image, trained[1], tmp_path / "two.png", options)
     assert (result.status, result.faces) == ("ok", 2)
     table = tmp_path / "rows.csv"
-    scan([image], table, trained[1], face_detector=detector, per_face=True, device="cpu")
+    scan([image], table, trained[1], ScanOptions(face_detector=detector, per_face=True))
     rows = list(read_rows(table, COLUMNS))
     assert [row["face_left"] for row in rows] == [
         one.face.box.left for one in result.explained if one.face
@@ -167,7 +167,7 @@ def test_without_a_face_nothing_is_explained(
     pasted((640, 480), [(portraits[0], 50, 50, 30)]).save(tmp_path / "tiny.png")
     for name, told in (
         ("none", "no_face: No face was found"),
-        ("tiny", "too_small: Too small to be judged: the largest face has"),
+        ("tiny", "too_small: Too small to be classified: the largest face has"),
     ):
         done = command("explain", f"{name}.png", "--face-detector", detector, "--checkpoint",
                        lenient)  # fmt: skip

@@ -10,6 +10,7 @@ from facecheck.engines.load import load_predictor
 from facecheck.model.transforms import load_input
 from facecheck.report.heat_pictures import heat_pictures, overlay
 from facecheck.scanner.job import scan
+from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import read_rows
 from tests.scanner.conftest import pasted
@@ -31,7 +32,7 @@ def test_a_row_without_an_answer_has_no_picture(
     for copy in (gone, changed):
         Image.open(face).save(copy)
     table = tmp_path / "rows.csv"
-    scan([face, tmp_path / "text.png", gone, changed], table, trained[1], faces="off")
+    scan([face, tmp_path / "text.png", gone, changed], table, trained[1], ScanOptions(faces="off"))
     gone.unlink()
     Image.new("RGB", (50, 60)).save(changed)
     rows = list(read_rows(table, COLUMNS))
@@ -48,7 +49,7 @@ def test_each_face_of_an_image_has_its_own(
     image = tmp_path / os.fsdecode(b"caf\xe9.png")
     pasted((900, 500), [(portraits[0], 50, 50, 300), (portraits[1], 500, 100, 350)]).save(image)
     table = tmp_path / "rows.csv"
-    scan([image], table, trained[1], face_detector=detector, per_face=True)
+    scan([image], table, trained[1], ScanOptions(face_detector=detector, per_face=True))
     rows = list(read_rows(table, COLUMNS))
     one, two = heat_pictures(rows, checkpoint=trained[1], face_detector=detector)
     assert one is not None

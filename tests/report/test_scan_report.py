@@ -22,6 +22,7 @@ from facecheck.report.options import ScanReportOptions
 from facecheck.report.scan_report import HeatMaps, ScanReport, heat_rows, scan_report
 from facecheck.report.thumbs import judged_picture, numbered
 from facecheck.scanner.inputs.items import load_named
+from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import CSV, Row, read_rows, tidy, write_rows
 
@@ -55,7 +56,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         inputs = ["faces", "cartoons", "a.zip", FORMULA]
-        facecheck.scan(inputs, Path("results.csv"), BUILTIN, faces="off", workers=1)
+        facecheck.scan(inputs, Path("results.csv"), BUILTIN, ScanOptions(faces="off", workers=1))
         (faces / "002.png").unlink()
         face.resize((5, 5)).save(faces / "003.png")
         scan_report(Path("results.csv"), Path("out"), ScanReportOptions(workers=1))
@@ -413,7 +414,8 @@ def test_real_faces_are_cut_out_and_their_box_is_drawn(
     (tmp_path / "in").mkdir()
     scene.save(tmp_path / "in" / "scene.jpg")
     results = tmp_path / "results.csv"
-    facecheck.scan([tmp_path / "in"], results, BUILTIN, face_detector=detector, workers=1)
+    options = ScanOptions(face_detector=detector, workers=1)
+    facecheck.scan([tmp_path / "in"], results, BUILTIN, options)
     made = scan_report(results, tmp_path / "out")
     with Image.open(made.out / "thumbs" / numbered(0)) as thumbnail:
         assert thumbnail.size == (128, 128)

@@ -6,25 +6,31 @@ import ctypes
 import hashlib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facecheck.core.errors import ImageError
+from facecheck.core.parallel import Progress, silent
+from facecheck.scanner.chunking import Chunk, cut, without_rows
 from facecheck.scanner.inputs.items import Item
+from facecheck.scanner.options import ResultOptions
 from facecheck.scanner.results.rows import Row, Value
-from facecheck.scanner.results.sink import Chunk, Sink
+from facecheck.scanner.results.sink import FileSink
 
 if TYPE_CHECKING:
+    from threading import Event
+
+    from facecheck.scanner.job import ScanResult
     from facecheck.scanner.prepare import Prepared
 
 COLUMNS: dict[str, type] = {
     "path": str, "status": str, "verdict": str, "kind": str, "score": float, "faces": int,
     "message": str,
 }  # fmt: skip
-FACTS = {"facecheck": "0", "checkpoint_sha256": "ab" * 32, "stability": 0}
+FACTS: dict[str, Any] = {"facecheck": "0", "checkpoint_sha256": "ab" * 32, "stability": 0}
 HOSTILE = (
     "a.jpg", 'b "q", x.jpg', "c\nd.jpg", "e\rf.jpg", "=cmd().jpg", "-rf.jpg", "@x.jpg", "\tt.jpg",
     "caf\\xe9.jpg", "back\\x5cx41.jpg", "日本.jpg", "x" * 251 + ".jpg", "z.zip::=in/side.jpg",
@@ -72,13 +78,52 @@ def judged(chunk: Chunk) -> list[list[Row]]:
     return [rows_of(item) for item in chunk.items]
 
 
-def write_some(sink: Sink, items: Sequence[Item], most: int | None = None) -> bool:
-    """Write the rows that are left, at most so many chunks; return whether these were all."""
-    for count, chunk in enumerate(sink.left(items)):
+#: Items in a chunk of these tests.
+SIZE = 4
+
+
+def open_sink(
+    out: Path,
+    *,
+    facts: dict[str, Any] = FACTS,
+    shard: tuple[int, int] | None = None,
+    **options: Any,
+) -> FileSink:
+    return FileSink(out, COLUMNS, facts, ResultOptions(**options), shard=shard)
+
+
+def chunks_of(sink: FileSink, items: Iterable[Item], **options: Any) -> Iterator[Chunk]:
+    """Yield the chunks that have no rows yet, as a scan does."""
+    verify = options.pop("verify", False)
+    chunks = cut(items, SIZE, contents=verify, **options)
+    return without_rows(chunks, sink.journal, verify=verify)
+
+
+def write_some(
+    sink: FileSink, items: Iterable[Item], most: int | None = None, **options: Any
+) -> bool:
+    """Write the rows that are missing, at most so many chunks; return whether these were all."""
+    for count, chunk in enumerate(chunks_of(sink, items, **options)):
         if count == most:
             return False
         sink.write(chunk, judged(chunk))
     return True
+
+
+def scan_with(
+    inputs: Sequence[Path | str],
+    out: Path,
+    model: Path,
+    *,
+    stop: Event | None = None,
+    progress: Progress = silent,
+    **options: Any,
+) -> ScanResult:
+    """Scan with these options."""
+    from facecheck.scanner.job import scan
+    from facecheck.scanner.options import ScanOptions
+
+    return scan(inputs, out, model, ScanOptions(**options), stop=stop, progress=progress)
 
 
 def prepare_or_not(item: Item, **options: Any) -> Prepared:

@@ -23,9 +23,9 @@ from PIL import Image
 
 from facecheck.core.errors import FacecheckError
 from facecheck.engines.export import export_checkpoint
-from facecheck.scanner.job import ScanResult, scan
+from facecheck.scanner.job import ScanResult
 from tests.conftest import SHARED
-from tests.scanner.items import prepare_or_not
+from tests.scanner.items import prepare_or_not, scan_with
 
 #: Mutated files in the fuzz.
 FUZZ = int(os.environ.get("FACECHECK_FUZZ", "300"))
@@ -47,7 +47,7 @@ def judge(model: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ScanRes
 
     def run(inputs: Sequence[Path | str], out: Path, **options: Any) -> ScanResult:
         given = {"faces": "off", "device": "cpu", "batch_size": 4, "workers": 1, **options}
-        return scan(inputs, out, model, **given)
+        return scan_with(inputs, out, model, **given)
 
     return run
 
@@ -74,7 +74,7 @@ def many(model: Path, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     (place / "in").mkdir()
     for number in range(220):
         (place / "in" / f"{number:03}.png").hardlink_to(drawn / "photo/drawn-photo/000.png")
-    scan([place / "in"], place / "whole.csv", model, faces="off", device="cpu", workers=1)
+    scan_with([place / "in"], place / "whole.csv", model, faces="off", device="cpu", workers=1)
     return place / "in", place / "whole.csv"
 
 
@@ -150,7 +150,7 @@ def test_a_tree_of_all_that_is_wrong_gives_a_row_for_each_file(
 def test_a_decoder_that_crashes_or_hangs_costs_one_row(
     judge: Callable[..., ScanResult], faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facecheck.scanner.job.prepare", prepare_or_not)
+    monkeypatch.setattr("facecheck.scanner.classifier.prepare", prepare_or_not)
     (faces / "07.png").rename(faces / "07-crash.png")
     (faces / "12.png").rename(faces / "12-hang.png")
     result = judge([faces], tmp_path / "r.csv", timeout=3)
@@ -232,7 +232,7 @@ def test_a_scan_that_is_ended_keeps_its_rows_and_goes_on(
         wait_for(lambda: partial.exists() and partial.read_bytes().count(b"\n") > 64, process)
         if ending == signal.SIGINT:
             with pytest.raises(FacecheckError, match="being written by process"):
-                scan(names, out, model, faces="off", device="cpu")
+                scan_with(names, out, model, faces="off", device="cpu")
         process.send_signal(ending)
         told = process.stderr.read().decode()
         code = process.wait()
@@ -240,10 +240,10 @@ def test_a_scan_that_is_ended_keeps_its_rows_and_goes_on(
         assert (code, told) == (-9, "")
     else:
         assert code == 128 + ending
-        assert told == "facecheck: interrupted; rows are kept, run the same again to go on\n"
+        assert told == "facecheck: interrupted; rows are kept, run the same again to resume\n"
     assert not out.exists()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(listed)))
-    assert scan(["-"], out, model, faces="off", device="cpu", workers=1).resumed >= 64
+    assert scan_with(["-"], out, model, faces="off", device="cpu", workers=1).resumed >= 64
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("r.")) == [
         "r.csv", "r.csv.meta.json",
@@ -272,8 +272,8 @@ def test_a_folder_is_watched_until_it_is_told_to_end(
     assert "3 files, 3 rows" in told
     shutil.copy(face, folder / "c.png")
     stop = threading.Event()
-    result = scan(
-        [folder], out, model, faces="off", device="cpu", watch=stop,
+    result = scan_with(
+        [folder], out, model, faces="off", device="cpu", watch=True, stop=stop,
         progress=lambda done, total: stop.set(),
     )  # fmt: skip
     assert (result.resumed, result.files) == (3, 4)

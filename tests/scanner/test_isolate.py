@@ -14,8 +14,8 @@ import pytest
 
 from facecheck.core.errors import ImageError
 from facecheck.core.parallel import map_ordered
-from facecheck.scanner import isolate
-from facecheck.scanner.isolate import Failed, Isolated, start_ahead
+from facecheck.scanner.isolate import DECODER, Failed, Isolated, StartedAhead
+from facecheck.scanner.prepare import prepare
 
 
 def double(number: int, *, crash: int = 99, hang: int = 99, leave: int = 99) -> object:
@@ -97,22 +97,23 @@ def folder(_: int) -> str:
     return str(Path.cwd())
 
 
-def test_processes_that_were_started_ahead_are_taken_or_end_quietly(
+def test_processes_that_were_started_ahead_are_taken_first_or_end_quietly(
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(isolate, "_waiting", [])
-    start_ahead(3, "facecheck.core.image")
-    waiting = list(isolate._waiting)
+    started = StartedAhead(3)
+    assert len(psutil.Process().children()) == 3
     monkeypatch.chdir(tmp_path)
-    with Isolated(folder, timeout=60) as isolated:
+    with Isolated(folder, timeout=60, ahead=started) as isolated:
         assert isolated(0) == str(tmp_path)
-    with Isolated(double, timeout=60) as isolated:
+    with Isolated(double, timeout=60, ahead=started) as isolated:
         assert np.all(np.asarray(isolated(21)) == 42)
-        assert isolate._waiting == waiting[:1]  # the other serves
-    isolate._waiting.clear()
-    assert waiting[0].end() == 0
+        assert len(psutil.Process().children()) == 2  # one of them serves
+    started.close()
+    assert psutil.Process().children() == []
+    with Isolated(double, timeout=60, ahead=started) as isolated:
+        assert np.all(np.asarray(isolated(21)) == 42)
     assert capfd.readouterr().err == ""
 
 
@@ -127,3 +128,7 @@ def test_native_messages_of_a_worker_do_not_reach_the_terminal(
     with Isolated(shout, timeout=60) as isolated:
         assert isolated(4) == 4
     assert capfd.readouterr().err == ""
+
+
+def test_what_is_imported_ahead_is_the_decoders_module() -> None:
+    assert prepare.__module__ == DECODER

@@ -6,7 +6,6 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,13 @@ from facecheck.model.stability import flag_unstable, variants
 from facecheck.model.transforms import load_input
 from facecheck.scanner.checker import Checker
 from facecheck.scanner.inputs.items import Item
-from facecheck.scanner.job import ScanResult, scan
+from facecheck.scanner.job import ScanResult
+from facecheck.scanner.options import CheckOptions
 from facecheck.scanner.prepare import Prepared
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.merge import merge
 from tests.scanner.conftest import pasted
+from tests.scanner.items import scan_with
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -37,13 +38,13 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 def whole(folder: Path, out: Path, checkpoint: Path, **options: Any) -> ScanResult:
     """Scan what is drawn, of which no detector made for photographs could tell."""
-    return scan([folder], out, checkpoint, faces="off", device="cpu", **options)
+    return scan_with([folder], out, checkpoint, faces="off", device="cpu", **options)
 
 
 class Here:
     """Stands in for processes, which test_faults.py starts: calls are done in this one."""
 
-    def __init__(self, work: Callable[[Item], Prepared], *, timeout: float) -> None:
+    def __init__(self, work: Callable[[Item], Prepared], *, timeout: float, ahead: object) -> None:
         self.work = work
 
     def __call__(self, item: Item) -> Prepared:
@@ -139,7 +140,7 @@ def test_a_score_is_its_own_files_whatever_surrounds_it(
         if number % 3 == 0:
             (tmp_path / "mixed" / f"{number:02}bad.png").write_text("bad")
     whole(tmp_path / "mixed", tmp_path / "r.csv", checkpoint, batch_size=5)
-    checker = Checker(checkpoint, device="cpu")
+    checker = Checker(checkpoint, CheckOptions(faces="off", device="cpu"))
     rows = rows_of(tmp_path / "r.csv")
     assert len(rows) == 36 + 12
     for row in rows:
@@ -203,7 +204,7 @@ def test_hostile_names_are_one_safe_row_each(
     monkeypatch.chdir(tmp_path)
     # As a shell's glob would hand them over: each file named itself.
     given = [Path(name) for name in sorted(os.listdir(tmp_path))]
-    scan(given, tmp_path / "r.csv", trained[1], faces="off", device="cpu")
+    scan_with(given, tmp_path / "r.csv", trained[1], faces="off", device="cpu")
     rows = rows_of(tmp_path / "r.csv")
     assert len(rows) == 7
     assert {row["status"] for row in rows} == {"ok"}
@@ -216,25 +217,28 @@ def test_inputs_and_outputs_that_cannot_be_are_told(
 ) -> None:
     checkpoint = trained[1]
     with pytest.raises(UsageError, match="nothing to scan at"):
-        scan([tmp_path / "nothing"], tmp_path / "r.csv", checkpoint, faces="off")
+        scan_with([tmp_path / "nothing"], tmp_path / "r.csv", checkpoint, faces="off")
     (tmp_path / "empty").mkdir()
     with pytest.raises(FacecheckError, match="no images"):
-        scan([tmp_path / "empty"], tmp_path / "r.csv", checkpoint, faces="off")
+        scan_with([tmp_path / "empty"], tmp_path / "r.csv", checkpoint, faces="off")
     with pytest.raises(UsageError, match=r"\.csv"):
-        scan([drawn], tmp_path / "r.txt", checkpoint, faces="off")
+        scan_with([drawn], tmp_path / "r.txt", checkpoint, faces="off")
     (tmp_path / "r.csv").write_text("mine")
     with pytest.raises(UsageError, match="--overwrite"):
-        scan([drawn], tmp_path / "r.csv", checkpoint, faces="off")
+        scan_with([drawn], tmp_path / "r.csv", checkpoint, faces="off")
     assert (tmp_path / "r.csv").read_text() == "mine"
     with pytest.raises(FacecheckError, match="cannot be written"):
-        scan([drawn], Path("/proc/facecheck/r.csv"), checkpoint, faces="off")
+        scan_with([drawn], Path("/proc/facecheck/r.csv"), checkpoint, faces="off")
 
 
 def test_a_file_named_twice_has_one_row(
     trained: tuple[Path, Path], drawn: Path, tmp_path: Path
 ) -> None:
     face = drawn / "photo" / "drawn-photo" / "000.png"
-    assert scan([face, face], tmp_path / "r.csv", trained[1], faces="off", device="cpu").files == 1
+    assert (
+        scan_with([face, face], tmp_path / "r.csv", trained[1], faces="off", device="cpu").files
+        == 1
+    )
 
 
 def test_one_threshold_leaves_nothing_between(
@@ -292,7 +296,7 @@ def test_files_are_placed_by_verdict(
     with pytest.raises(UsageError, match="--yes"):
         whole(Path("in"), Path("m.csv"), trained[1], move_to=Path("moved"))
     assert not Path("m.csv").exists()
-    moved = whole(Path("in"), Path("m.csv"), trained[1], move_to=Path("moved"), confirmed=True)
+    moved = whole(Path("in"), Path("m.csv"), trained[1], move_to=Path("moved"), yes=True)
     assert moved.placed is not None
     assert moved.placed.placed == 36
     assert [path.name for path in Path("in").rglob("*.png")] == ["bad.png"]
@@ -302,11 +306,11 @@ def test_what_does_not_go_together_is_told(
     trained: tuple[Path, Path], drawn: Path, tmp_path: Path
 ) -> None:
     for options, message in (
-        ({"copy_to": tmp_path, "move_to": tmp_path, "confirmed": True}, "name one of them"),
-        ({"watch": Event(), "copy_to": tmp_path}, "places no files"),
-        ({"watch": Event(), "part": (1, 2)}, "folders alone"),
-        ({"watch": Event(), "archives": True}, "folders alone"),
-        ({"part": (3, 2)}, "parts count from 1"),
+        ({"copy_to": tmp_path, "move_to": tmp_path, "yes": True}, "name one of them"),
+        ({"watch": True, "copy_to": tmp_path}, "places no files"),
+        ({"watch": True, "shard": (1, 2)}, "for folders"),
+        ({"watch": True, "archives": True}, "for folders"),
+        ({"shard": (3, 2)}, "parts count from 1"),
     ):
         with pytest.raises(UsageError, match=message):
             whole(drawn, tmp_path / "r.csv", trained[1], **options)
@@ -326,7 +330,7 @@ def test_parts_merge_to_the_bytes_of_one_scan_and_may_be_empty(
     whole(few, tmp_path / "whole.csv", trained[1])
     parts = [tmp_path / f"{number}.csv" for number in (1, 2, 3)]
     results = [
-        whole(few, part, trained[1], part=(number, 3)) for number, part in enumerate(parts, 1)
+        whole(few, part, trained[1], shard=(number, 3)) for number, part in enumerate(parts, 1)
     ]
     assert sum(result.files for result in results) == 2
     assert merge(tmp_path / "merged.csv", parts).files == 2
@@ -372,8 +376,8 @@ def test_each_face_of_a_photograph_is_judged(
     group.save(tmp_path / "in" / "group.png")
     pasted((400, 300), []).save(tmp_path / "in" / "nobody.png")
     options: dict[str, Any] = {"face_detector": detector, "device": "cpu"}
-    scan([tmp_path / "in"], tmp_path / "r.csv", trained[1], **options)
-    scan([tmp_path / "in"], tmp_path / "each.csv", trained[1], per_face=True, **options)
+    scan_with([tmp_path / "in"], tmp_path / "r.csv", trained[1], **options)
+    scan_with([tmp_path / "in"], tmp_path / "each.csv", trained[1], per_face=True, **options)
     one, none = rows_of(tmp_path / "r.csv")
     first, second, _ = rows_of(tmp_path / "each.csv")
     assert (one["status"], one["view"], one["faces"]) == ("ok", "face", "2")

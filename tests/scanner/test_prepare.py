@@ -7,28 +7,28 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from facecheck.core.errors import ImageError
+from facecheck.core.files import open_regular
 from facecheck.core.image import decode
 from facecheck.core.labels import Status, Verdict
 from facecheck.model.predict import Prediction
 from facecheck.model.transforms import Transform, load_input, to_input
 from facecheck.scanner import prepare as module
+from facecheck.scanner.answers import to_answer
 from facecheck.scanner.faces import Box, Face, face_square
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.prepare import (
     FACE_VIEW,
     WHOLE_VIEW,
-    Crop,
-    Prepared,
     prepare,
-    settle,
 )
-from facecheck.scanner.results.columns import row_of
+from facecheck.scanner.results.columns import rows_of
 from tests.conftest import RealImages
 from tests.scanner.conftest import pasted
 from tests.scanner.test_faces import jpeg, png
@@ -129,8 +129,10 @@ def test_small_faces_are_counted_and_not_judged(detector: Path, portraits: list[
     only = prepare(item_of(png(pasted((900, 600), [small]))), TRANSFORM, detector)
     assert (only.status, only.faces, only.crops) == (Status.TOO_SMALL, 1, ())
     assert "on its short side, under 32" in only.message
-    (row,) = settle(only, [])
-    assert (row.status, row.verdict, row.face) == (Status.TOO_SMALL, None, only.largest)
+    (row,) = rows_of(to_answer(only, []))
+    assert only.largest is not None
+    assert (row["status"], row.get("verdict")) == (Status.TOO_SMALL, None)
+    assert row["face_left"] == only.largest.box.left
     beside = pasted((900, 600), [small, (portraits[0], 100, 80, 256)])
     both = prepare(item_of(png(beside)), TRANSFORM, detector)
     assert (both.status, both.faces, len(both.crops)) == ("ok", 2, 1)
@@ -161,7 +163,7 @@ def test_bad_files_become_errors(detector: Path, bad_files: dict[str, str], tmp_
         if reason:
             assert prepared.status == "error", name
             assert reason in prepared.message
-            row = row_of(settle(prepared, [])[0])
+            (row,) = rows_of(to_answer(prepared, []))
             assert not any(row.get(name) for name in FACE_CELLS)
         else:
             assert prepared.status in {"ok", Status.TOO_SMALL}, name
@@ -205,7 +207,7 @@ def test_without_faces_neither_detector_nor_opencv_is_needed(portraits: list[Pat
         "from types import SimpleNamespace\n"
         "from facecheck.core.errors import FacecheckError\n"
         "from facecheck.model.transforms import Transform\n"
-        "from facecheck.scanner.prepare import prepare, settle\n"
+        "from facecheck.scanner.prepare import prepare\n"
         "transform = Transform.for_size(32, (0.5,) * 3, (0.5,) * 3)\n"
         f"item = SimpleNamespace(name='a', load=lambda: Path({str(portraits[0])!r}))\n"
         "prepared = prepare(item, transform, None)\n"
@@ -220,75 +222,6 @@ def test_without_faces_neither_detector_nor_opencv_is_needed(portraits: list[Pat
     assert refused.endswith("pip install opencv-python-headless, or pass --faces off")
 
 
-def whole(faces: int | None) -> Prepared:
-    crop = Crop(np.zeros((1, 1, 64, 64, 3), np.uint8))
-    return Prepared(
-        item_of(b""), view=WHOLE_VIEW, crops=(crop,), faces=faces, width=300, height=200
-    )
-
-
-@pytest.mark.parametrize(
-    ("verdict", "kind", "faces", "status"),
-    [
-        (Verdict.ARTIFICIAL, "cartoon", 0, "ok"),  # a drawing that the detector missed
-        (Verdict.ARTIFICIAL, "sculpture", 0, "ok"),
-        (Verdict.ARTIFICIAL, "generated", 0, Status.NO_FACE),  # whose face would have been found
-        (Verdict.ARTIFICIAL, "photo", 0, Status.NO_FACE),  # most probable, yet not half
-        (Verdict.REAL, "photo", 0, Status.NO_FACE),  # a photograph, but of no face
-        (Verdict.UNCERTAIN, "cartoon", 0, Status.NO_FACE),
-        (Verdict.REAL, "photo", None, "ok"),  # nobody looked for faces
-        (Verdict.UNCERTAIN, "cartoon", None, "ok"),
-        (Verdict.ARTIFICIAL, "generated", 1, "ok"),
-    ],
-)
-def test_without_a_face_only_what_is_made_by_hand_is_an_answer(
-    verdict: Verdict, kind: str, faces: int | None, status: str
-) -> None:
-    told = replace(answer(verdict, 0.9 if verdict == Verdict.ARTIFICIAL else 0.1), kind=kind)
-    for per_face in (False, True):
-        (row,) = settle(whole(faces), [told], per_face=per_face)
-        assert row.status == status
-        assert row.verdict == (told if status == "ok" else None)
-        assert row.view == (WHOLE_VIEW if status == "ok" else "")
-        assert row_of(row)["width"] == 300
-
-
-def test_a_row_is_about_the_most_artificial_face() -> None:
-    faces = faces_of(50, 70, 90)
-    prepared = Prepared(
-        item_of(b""),
-        view=FACE_VIEW,
-        crops=tuple(Crop(np.zeros((1, 1, 64, 64, 3), np.uint8), face) for face in faces),
-        faces=4,
-        largest=faces[0],
-        width=1000,
-        height=100,
-    )
-    verdicts = [
-        answer(Verdict.REAL, 0.2),
-        answer(Verdict.ARTIFICIAL, 0.8),
-        answer(Verdict.UNCERTAIN, 0.5),
-    ]
-    (row,) = settle(prepared, verdicts)
-    assert (row.verdict, row.face) == (verdicts[1], faces[1])
-    cells = row_of(row)
-    assert {name: cells[name] for name in FACE_CELLS} == {
-        "view": "face",
-        "faces": 4,
-        "face_left": 700,
-        "face_top": 0,
-        "face_width": 70,
-        "face_height": 70,
-        "face_confidence": 0.9,
-        "width": 1000,
-        "height": 100,
-    }
-    rows = settle(prepared, verdicts, per_face=True)
-    assert [(row.verdict, row.face) for row in rows] == list(zip(verdicts, faces, strict=True))
-    with pytest.raises(ValueError, match=r"zip\(\)"):
-        settle(prepared, verdicts[:2])
-
-
 def test_what_was_repaired_and_which_frame_was_taken_is_in_the_message() -> None:
     whole = jpeg(Image.new("RGB", (300, 200), "teal"))
     several = [Image.new("RGB", (20, 24), colour) for colour in ("red", "blue")]
@@ -301,5 +234,18 @@ def test_what_was_repaired_and_which_frame_was_taken_is_in_the_message() -> None
     ):
         prepared = prepare(item_of(content), TRANSFORM, None)
         assert (prepared.status, prepared.message) == (status, message)
-        (said,) = settle(prepared, [answer(Verdict.REAL, 0.1)])
-        assert row_of(said)["message"] == message
+        prediction = Prediction(Verdict.REAL, "photo", 0.1, {"photo": 0.9})
+        (row,) = rows_of(to_answer(prepared, [prediction]))
+        assert row["message"] == message
+
+
+def test_a_file_is_opened_once(portraits: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Path] = []
+
+    def counted(path: Path) -> BinaryIO:
+        opened.append(path)
+        return open_regular(path)
+
+    monkeypatch.setattr("facecheck.core.image.decoding.open_regular", counted)
+    assert prepare(item_of(portraits[0]), TRANSFORM, None).status == Status.OK
+    assert opened == [portraits[0]]

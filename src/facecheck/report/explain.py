@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +20,16 @@ from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
 from facecheck.core.image import decode
 from facecheck.core.labels import Status, Verdict
-from facecheck.engines.load import load_predictor
 from facecheck.model.attribution import heat_maps, hottest, without_hottest
 from facecheck.model.predict import Prediction, Predictor
 from facecheck.report.heat_pictures import COLOURS, overlay
 from facecheck.report.palette import OKABE_ITO
+from facecheck.scanner.answers import Answer
+from facecheck.scanner.classifier import load_classifier
 from facecheck.scanner.faces import Box, Face
 from facecheck.scanner.inputs.items import Item, find_inputs
-from facecheck.scanner.job import usable_detector
-from facecheck.scanner.prepare import Prepared, prepare, settle
+from facecheck.scanner.options import ExplainOptions
+from facecheck.scanner.prepare import Prepared
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +48,7 @@ class ExplainedFace:
     Attributes:
         verdict: the answer.
         view: what it is about, ``face`` or ``whole``.
-        face: where it was found; None for a whole image in which none was, or was sought.
+        face: where it was found; None for a whole image in which none was found, or searched for.
         hottest: the square of most heat, in pixels of the model's crop.
         hidden_score: the score once the model cannot see that square.
     """
@@ -71,10 +72,10 @@ class ExplainResult:
         message: why there is an error, or how small the faces are; else empty.
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
-        faces: how many were found; None when none were sought, or the image cannot be read.
-        explained: each face that was judged, the largest first, or the whole image; empty unless
-            the status is ``ok``.
-        no_detector: why the image was judged whole although faces were to be found; else empty.
+        faces: how many were found; None when none were searched for, or the image cannot be read.
+        explained: each face that was classified, the largest first, or the whole image; empty
+            unless the status is ``ok``.
+        no_detector: why the image was classified whole although faces were to be found; else empty.
     """
 
     image: str
@@ -101,24 +102,17 @@ class _Panel:
 def explain(
     image: Path,
     checkpoint: Path,
-    *,
     out: Path | None = None,
-    faces: Literal["auto", "off"] = "auto",
-    face_detector: Path | None = None,
-    overwrite: bool = False,
-    device: str = "auto",
+    options: ExplainOptions = ExplainOptions(),
 ) -> ExplainResult:
-    """Judge one image as a scan does, and draw what moved the score of each of its faces.
+    """Classify one image as a scan does, and draw what moved the score of each of its faces.
 
     Args:
         image: one file.
-        checkpoint: a checkpoint by ``train``, or its ONNX export.
+        checkpoint: a checkpoint by ``train``, or an export of one.
         out: the picture, a PNG; None writes ``<stem of the image>.explained.png`` to the current
             folder.
-        faces: ``auto`` or ``off``, as for a scan.
-        face_detector: YuNet's file; None takes the cached one, or downloads it.
-        overwrite: replace an existing picture.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        options: whether to find faces, what to compute on, and whether to replace a picture.
 
     Raises:
         UsageError: there is no such file, or ``out`` exists or is no PNG.
@@ -131,27 +125,24 @@ def explain(
         raise UsageError(f"{path_text(target)}: the picture is a PNG: end its name in .png")
     if target.exists() and target.samefile(image):
         raise UsageError(f"{path_text(target)}: the image itself: name another place with --out")
-    refuse_to_overwrite(target, overwrite=overwrite)
-    predictor = load_predictor(checkpoint, device)
-    detector, no_detector = None, ""
-    if faces == "auto":
-        detector, no_detector = usable_detector(face_detector, needed=False)
-    prepared = prepare(item, predictor.header.transform, detector)
-    status, panels = _explained(prepared, predictor)
-    drawn = prepared.width is not None
+    refuse_to_overwrite(target, overwrite=options.overwrite)
+    classifier = load_classifier(checkpoint, options, device=options.device)
+    prepared, answer = classifier.classify(item)
+    panels = _panels(prepared, answer, classifier.predictor)
+    drawn = answer.width is not None
     if drawn:
-        _write(item, prepared, status, panels, target)
+        _write(item, answer, panels, target)
     return ExplainResult(
-        image=item.name,
+        image=answer.name,
         out=target if drawn else None,
         checkpoint=checkpoint,
-        status=status,
-        message=prepared.message,
-        width=prepared.width,
-        height=prepared.height,
-        faces=prepared.faces,
+        status=answer.status,
+        message=answer.message,
+        width=answer.width,
+        height=answer.height,
+        faces=answer.faces,
         explained=tuple(panel.face for panel in panels),
-        no_detector=no_detector,
+        no_detector=classifier.no_detector,
     )
 
 
@@ -173,29 +164,25 @@ def _default_out(image: Path) -> Path:
     return Path(stem + _ENDING)
 
 
-def _explained(prepared: Prepared, predictor: Predictor) -> tuple[Status, list[_Panel]]:
-    """Return the item's status, and what to show of each answer."""
-    if not prepared.crops:
-        return prepared.status, []
+def _panels(prepared: Prepared, answer: Answer, predictor: Predictor) -> list[_Panel]:
+    """Return what to show of each face that was classified."""
+    if not answer.classified:
+        return []
     inputs = np.stack([crop.inputs[0] for crop in prepared.crops])
-    answers = settle(prepared, predictor.predictions(inputs), per_face=True)
-    if answers[0].status != Status.OK:
-        return answers[0].status, []
     maps = heat_maps(predictor, inputs)
     hidden = predictor.predictions(without_hottest(inputs, maps))
     panels = []
-    for number, answer in enumerate(answers):
-        assert answer.verdict is not None  # noqa: S101
+    for number, one in enumerate(answer.classified):
         left, top, right, bottom = hottest(maps[number, 0])
         face = ExplainedFace(
-            verdict=answer.verdict,
+            verdict=one.prediction,
             view=answer.view,
-            face=answer.face,
+            face=one.face,
             hottest=Box(left, top, right - left, bottom - top),
             hidden_score=hidden[number].score,
         )
         panels.append(_Panel(inputs[number, 0], maps[number, 0], face))
-    return Status.OK, panels
+    return panels
 
 
 def status_sentence(result: ExplainResult) -> str:
@@ -207,33 +194,31 @@ def _sentence(status: Status, message: str) -> str:
     return {
         Status.OK: "",
         Status.NO_FACE: "No face was found, and the model does not take the image for one made by "
-        "hand: any answer would be a guess. --faces off judges the whole image all the same.",
-        Status.TOO_SMALL: f"Too small to be judged: {message}.",
+        "hand: any answer would be a guess. --faces off classifies the whole image all the same.",
+        Status.TOO_SMALL: f"Too small to be classified: {message}.",
     }.get(status, f"The file cannot be read: {message}.")
 
 
-def _write(
-    item: Item, prepared: Prepared, status: Status, panels: Sequence[_Panel], path: Path
-) -> None:
+def _write(item: Item, answer: Answer, panels: Sequence[_Panel], path: Path) -> None:
     style: Any = {"font.size": 10, "axes.titlesize": 11, "axes.titlelocation": "left"}
     try:
         with rc_context(style), atomic_path(path) as temporary:
-            _figure(item, prepared, status, panels).savefig(temporary, format="png", dpi=110)
+            _figure(item, answer, panels).savefig(temporary, format="png", dpi=110)
     except OSError as error:
         raise FacecheckError(
             f"{path_text(path)}: cannot be written ({reason(error)}): name another place with --out"
         ) from None
 
 
-def _figure(item: Item, prepared: Prepared, status: Status, panels: Sequence[_Panel]) -> Figure:
+def _figure(item: Item, answer: Answer, panels: Sequence[_Panel]) -> Figure:
     """Return the image with its faces, and a row for each: crop, heat map, probabilities."""
     rows = max(1, len(panels))
     figure = Figure(figsize=(13 if panels else 6, 3.1 * rows + 0.4), layout="constrained")
     grid = figure.add_gridspec(rows, 4 if panels else 1)
     image = figure.add_subplot(grid[:, 0])
-    _draw_image(image, item, prepared, panels)
+    _draw_image(image, item, answer, panels)
     if not panels:
-        image.set_xlabel(fill(_sentence(status, prepared.message), 80))
+        image.set_xlabel(fill(_sentence(answer.status, answer.message), 80))
     for row, panel in enumerate(panels):
         number = f"{row + 1}: " if len(panels) > 1 else ""
         _draw_crop(figure.add_subplot(grid[row, 1]), panel, number)
@@ -242,13 +227,13 @@ def _figure(item: Item, prepared: Prepared, status: Status, panels: Sequence[_Pa
     return figure
 
 
-def _draw_image(axes: Axes, item: Item, prepared: Prepared, panels: Sequence[_Panel]) -> None:
+def _draw_image(axes: Axes, item: Item, answer: Answer, panels: Sequence[_Panel]) -> None:
     image = decode(item.load(), short_side=_SHOWN // 2).image
     image.thumbnail((_SHOWN, _SHOWN))
     # Drawn in the image's own pixels, which boxes are in.
-    width, height = prepared.width or 1, prepared.height or 1
+    width, height = answer.width or 1, answer.height or 1
     axes.imshow(image, extent=(0, width, height, 0))
-    faces = [panel.face.face for panel in panels] or [prepared.largest]
+    faces = [panel.face.face for panel in panels] or [answer.largest]
     for number, face in enumerate(faces, 1):
         if face is None:
             continue

@@ -12,12 +12,12 @@ from PIL import Image
 
 from facecheck.core.errors import ImageError
 from facecheck.core.labels import Status
-from facecheck.engines.load import load_predictor
 from facecheck.model.attribution import heat_maps
 from facecheck.report.thumbs import box_of
+from facecheck.scanner.classifier import Classifier, load_classifier
 from facecheck.scanner.inputs.items import Item, load_named
-from facecheck.scanner.job import usable_detector
-from facecheck.scanner.prepare import Crop, Prepared, prepare
+from facecheck.scanner.options import FaceOptions
+from facecheck.scanner.prepare import Crop
 from facecheck.scanner.results.rows import PATH, Row
 
 #: Of equal steps for all eyes, and told apart in grey, too.
@@ -47,7 +47,7 @@ def heat_pictures(
     face_detector: Path | None = None,
     device: str = "auto",
 ) -> Iterator[Image.Image | None]:
-    """Yield for each row of a scan what was judged, with the heat over it.
+    """Yield for each row of a scan what was classified, with the heat over it.
 
     None comes where there is no verdict, or where the file is gone, or gives another face now.
 
@@ -61,18 +61,15 @@ def heat_pictures(
         CheckpointError: the checkpoint or the face detector cannot be used.
         FacecheckError: a face detector is needed, and cannot be had.
     """
-    predictor = load_predictor(checkpoint, device)
-    sought = any(row["faces"] is not None for row in rows)
-    detector = usable_detector(face_detector, needed=True)[0] if sought else None
+    searched = any(row["faces"] is not None for row in rows)
+    faces = FaceOptions("auto" if searched else "off", face_detector)
+    classifier = load_classifier(checkpoint, faces, device=device, needs_faces=searched)
     for row in rows:
-        crop = None
-        if row["status"] == Status.OK:
-            looked = detector if row["faces"] is not None else None
-            crop = _crop_of(row, prepare(_item(row), predictor.header.transform, looked))
+        crop = _crop_of(row, classifier) if row["status"] == Status.OK else None
         if crop is None:
             yield None
         else:
-            heat = heat_maps(predictor, crop.inputs[:1])
+            heat = heat_maps(classifier.predictor, crop.inputs[:1])
             yield Image.fromarray(overlay(crop.inputs[0, 0], heat[0, 0]))
 
 
@@ -88,11 +85,12 @@ def _item(row: Row) -> Item:
     return Item(name, 0, 0, None, _read=lambda: found)
 
 
-def _crop_of(row: Row, prepared: Prepared) -> Crop | None:
+def _crop_of(row: Row, classifier: Classifier) -> Crop | None:
     """Return the crop that the row is about; None where the image has changed since."""
-    if (prepared.view, prepared.width, prepared.height) != tuple(
-        row[name] for name in ("view", "width", "height")
-    ):
+    with_faces = row["faces"] is not None
+    prepared = (classifier if with_faces else classifier.without_faces()).prepare(_item(row))
+    shown = (prepared.view, prepared.width, prepared.height)
+    if shown != tuple(row[name] for name in ("view", "width", "height")):
         return None
     box = box_of(row)
     same = (crop for crop in prepared.crops if (crop.face.box if crop.face else None) == box)

@@ -4,34 +4,46 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from facecheck.core.files import name_text
 from facecheck.core.workspace import find_checkpoint
-from facecheck.engines.load import load_predictor
-from facecheck.model.predict import Prediction
-from facecheck.model.transforms import load_input
+from facecheck.scanner.answers import Answer
+from facecheck.scanner.classifier import load_classifier
+from facecheck.scanner.inputs.items import Item
+from facecheck.scanner.options import CheckOptions
 
 
 class Checker:
-    """A loaded checkpoint that answers for single images.
+    """A loaded checkpoint and face detector that answer for single images, as ``scan`` does.
 
     Args:
-        checkpoint: a checkpoint or run folder; None takes the newest run of the workspace.
-        device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        checkpoint: a checkpoint or run folder; None takes the newest run of the workspace, or the
+            built-in model.
+        options: whether to find faces, thresholds, and what to compute on.
+
+    Attributes:
+        no_detector: why images are classified whole although faces were to be found; else empty.
 
     Raises:
         UsageError: there is no checkpoint, or no such device.
-        CheckpointError: the checkpoint cannot be used.
+        CheckpointError: the checkpoint or the face detector cannot be used.
     """
 
-    def __init__(self, checkpoint: Path | str | None = None, *, device: str = "auto") -> None:
+    def __init__(
+        self, checkpoint: Path | str | None = None, options: CheckOptions = CheckOptions()
+    ) -> None:
         path = find_checkpoint(None if checkpoint is None else Path(checkpoint))
-        self._predictor = load_predictor(path, device)
+        self._classifier = load_classifier(path, options, options, device=options.device)
+        self.no_detector = self._classifier.no_detector
 
-    def check(self, image: Path | str | bytes) -> Prediction:
-        """Return the verdict on one file, or on the bytes of one.
+    def check(self, image: Path | str | bytes) -> Answer:
+        """Return the answer for one file, or for the bytes of one.
 
-        Raises:
-            ImageError: the image cannot be decoded.
+        What is wrong with an image is the status and message of its answer, as in a row of a scan.
         """
-        source = image if isinstance(image, bytes) else Path(image)
-        pixels = load_input(source, self._predictor.header.transform)
-        return self._predictor.predictions(pixels[None])[0]
+        return self._classifier.classify(_item(image))[1]
+
+
+def _item(image: Path | str | bytes) -> Item:
+    if isinstance(image, bytes):
+        return Item("", len(image), 0, None, _read=lambda: image)
+    return Item(name_text(image), 0, 0, Path(image))

@@ -23,6 +23,10 @@ from typing import Generic, TypeVar
 from facecheck.core.errors import FacecheckError
 from facecheck.core.version import PACKAGE
 
+#: What a process that is started ahead imports: the module of what decodes, which the process that
+#: starts it has not imported yet.
+DECODER = "facecheck.scanner.prepare"
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -49,14 +53,21 @@ class Isolated(Generic[Item, Result]):
         function: may be pickled, as its items, results and exceptions; picklable results are the
             only thing it may change.
         timeout: seconds that one call may take, the start of a process not counted.
+        ahead: processes that are running already, to be used first.
 
     Raises:
         FacecheckError: a process cannot be started.
     """
 
-    def __init__(self, function: Callable[[Item], Result], *, timeout: float) -> None:
+    def __init__(
+        self,
+        function: Callable[[Item], Result],
+        *,
+        timeout: float,
+        ahead: StartedAhead | None = None,
+    ) -> None:
         self._function = pickle.dumps(function)
-        self._timeout = timeout
+        self._timeout, self._ahead = timeout, ahead
         self._mine = threading.local()
         self._all: set[_Process] = set()
         self._closed = False
@@ -81,7 +92,7 @@ class Isolated(Generic[Item, Result]):
 
     def _start(self) -> _Process:
         with self._lock:
-            process = _waiting.pop() if _waiting else _Process()
+            process = (self._ahead.take() if self._ahead else None) or _Process()
             if self._closed:
                 process.end()
                 raise RuntimeError("closed")
@@ -92,8 +103,8 @@ class Isolated(Generic[Item, Result]):
             process.connection.recv_bytes()  # not to count its start, seconds on a busy machine
         except (EOFError, ConnectionError):
             raise FacecheckError(
-                f"a process to decode files cannot be started ({_cause(process.end())}): look for "
-                "what it told above, and for free memory"
+                f"a process to decode files cannot be started ({_cause(process.end())}): see its "
+                "messages above, and check for free memory"
             ) from None
         return process
 
@@ -159,20 +170,27 @@ class _Process:
             return self._process.wait()
 
 
-#: Processes that were started ahead.
-_waiting: list[_Process] = []
+class StartedAhead:
+    """Decoding processes that are started while this process is still importing.
 
-
-def start_ahead(count: int, module: str) -> None:
-    """Start processes for the :class:`Isolated` to come, while this one is still importing.
-
-    A process takes a third of a second to start. These end with this process if nobody takes them.
+    A process takes a third of a second to start. Those that nobody takes end with this process, or
+    when it is closed.
 
     Args:
         count: how many.
-        module: where the function to come lives: they import it.
     """
-    _waiting.extend(_Process(module) for _ in range(count))
+
+    def __init__(self, count: int) -> None:
+        self._waiting = [_Process(DECODER) for _ in range(count)]
+
+    def take(self) -> _Process | None:
+        """Return one of the processes, or None where all are taken."""
+        return self._waiting.pop() if self._waiting else None
+
+    def close(self) -> None:
+        """End the processes that were not taken."""
+        while self._waiting:
+            self._waiting.pop().end()
 
 
 def _python_path() -> str:

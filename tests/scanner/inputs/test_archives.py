@@ -20,6 +20,7 @@ import pytest
 from facecheck.core.errors import ImageError, UsageError
 from facecheck.scanner.inputs import archives
 from facecheck.scanner.inputs.items import Item, find_inputs
+from facecheck.scanner.options import InputOptions
 
 PACKED = {".tar": "w", ".tar.gz": "w:gz", ".tgz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}
 #: In no order of their own, with what an archive of faces also holds.
@@ -62,7 +63,7 @@ def write(path: str, content: Mapping[str, bytes] = CONTENT) -> None:
 
 
 def read(*inputs: str, **options: Any) -> list[tuple[str, Path | bytes]]:
-    return [(item.name, item.load()) for item in find_inputs(inputs, **options)]
+    return [(item.name, item.load()) for item in find_inputs(inputs, InputOptions(**options))]
 
 
 def reason(item: Item) -> str:
@@ -117,14 +118,14 @@ def test_archives_in_folders_are_opened_only_when_asked() -> None:
     assert [item.name for item in found] == ["x/a.jpg"]
     assert (found.passed.archives, found.passed.ignored) == (1, 0)
     opened = ["x/a.jpg", "x/b.tar::b/2.jpg", "x/b.tar::b/1.jpg", "x/b.tar::0.png"]
-    found = find_inputs(["x"], archives=True)
+    found = find_inputs(["x"], InputOptions(archives=True))
     assert [item.name for item in found] == opened
     assert (found.passed.archives, found.passed.ignored) == (0, 1)
-    found = find_inputs(["x"], archives=True, include=["0.*"])
+    found = find_inputs(["x"], InputOptions(archives=True, include=("0.*",)))
     assert [item.name for item in found] == opened[-1:]
-    assert [item.name for item in find_inputs(["x"], archives=True, exclude=["*.tar"])] == opened[
-        :1
-    ]
+    assert [
+        item.name for item in find_inputs(["x"], InputOptions(archives=True, exclude=("*.tar",)))
+    ] == opened[:1]
 
 
 def test_archives_in_a_list_are_opened() -> None:
@@ -133,7 +134,7 @@ def test_archives_in_a_list_are_opened() -> None:
 
     def listed(**options: Any) -> list[str]:
         stdin = io.BytesIO(b"a.tar\nb.tar\n")
-        return [item.name for item in find_inputs(["-"], stdin=stdin, **options)]
+        return [item.name for item in find_inputs(["-"], InputOptions(**options), stdin=stdin)]
 
     assert listed(include=["*.png"]) == ["a.tar::0.png", "b.tar::0.png"]
     assert listed(include=["*.png"], exclude=["a.*"]) == ["b.tar::0.png"]

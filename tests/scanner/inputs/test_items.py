@@ -20,6 +20,7 @@ import pytest
 from facecheck.core.errors import FacecheckError, ImageError, ManifestError, UsageError
 from facecheck.core.manifest import Manifest, Record, write_manifest
 from facecheck.scanner.inputs.items import Inputs, Item, find_inputs, shard
+from facecheck.scanner.options import InputOptions
 
 FSENCODED = b"caf\xe9.jpg"
 
@@ -37,8 +38,8 @@ def make(*names: str) -> None:
         Path(name).write_bytes(name.encode())
 
 
-def names(*inputs: str, **options: Any) -> list[str]:
-    return [item.name for item in find_inputs(inputs, **options)]
+def names(*inputs: str, stdin: io.BytesIO | None = None, **options: Any) -> list[str]:
+    return [item.name for item in find_inputs(inputs, InputOptions(**options), stdin=stdin)]
 
 
 def counted(found: Inputs) -> dict[str, int]:
@@ -47,8 +48,8 @@ def counted(found: Inputs) -> dict[str, int]:
 
 
 def reason(item: Item) -> str:
-    with pytest.raises(ImageError) as caught:
-        item.load()
+    with pytest.raises(ImageError) as caught, item.open():
+        pass
     return str(caught.value)
 
 
@@ -110,7 +111,7 @@ def test_links_to_files_are_taken_and_links_to_folders_followed_when_asked(place
         "a/to-folder/2.jpg", "a/to-folder/deep/3.jpg", "a/to-folder/self.jpg",
         "a/to-folder.jpg/2.jpg", "a/to-folder.jpg/deep/3.jpg", "a/to-folder.jpg/self.jpg",
     ]  # fmt: skip
-    assert counted(find_inputs(["a"], follow=True)) == {"links": 2, "special": 1}
+    assert counted(find_inputs(["a"], InputOptions(follow=True))) == {"links": 2, "special": 1}
 
 
 def test_pipes_sockets_and_devices_are_never_opened(place: Path) -> None:
@@ -179,7 +180,8 @@ def test_what_may_not_be_read_is_told(public_place: Path) -> None:
         found = find_inputs(["x"])
         for item in found:
             try:
-                print(item.name, item.load())
+                with item.open():
+                    print(item.name, item.load())
             except ImageError as error:
                 print(item.name, error)
         print(found.passed.unlistable, found.passed.first_unlistable)
@@ -223,7 +225,7 @@ def test_a_tree_deeper_than_a_path_may_be_long_is_told(place: Path) -> None:
 
 def test_globs_choose(place: Path) -> None:
     make("x/a.jpg", "x/b.png", "x/thumbs/c.jpg", "x/y/thumbs/d.jpg", "x/y/e.jpg", "x/y/f.JPG")
-    assert names("x", include=["*.png"]) == ["x/b.png"]
+    assert names("x", include=("*.png",)) == ["x/b.png"]
     assert names("x", include=["y/*.jpg"]) == ["x/y/e.jpg"]
     assert names("x", include=["/*.jpg", "*.JPG"]) == ["x/a.jpg", "x/y/f.JPG"]
     assert names("x", include=["y/"]) == ["x/y/e.jpg", "x/y/f.JPG", "x/y/thumbs/d.jpg"]
@@ -233,7 +235,7 @@ def test_globs_choose(place: Path) -> None:
     ]  # fmt: skip
     assert names("x", include=["**/thumbs/**"], exclude=["y"]) == ["x/thumbs/c.jpg"]
     assert names("x", include=["[!ab].jpg"], exclude=["thumbs"]) == ["x/y/e.jpg"]
-    assert counted(find_inputs(["x"], include=["*.png"])) == {"excluded": 5}
+    assert counted(find_inputs(["x"], InputOptions(include=("*.png",)))) == {"excluded": 5}
 
 
 def test_a_folder_that_is_left_out_is_not_even_listed(
@@ -255,9 +257,9 @@ def test_a_folder_that_is_left_out_is_not_even_listed(
 def test_globs_that_choose_nothing_are_refused(place: Path) -> None:
     make("x/a.jpg")
     with pytest.raises(UsageError, match=r"--include '!thumbs' .* pass --exclude 'thumbs'"):
-        find_inputs(["x"], include=["!thumbs"])
+        find_inputs(["x"], InputOptions(include=("!thumbs",)))
     with pytest.raises(UsageError, match="--exclude '' chooses nothing"):
-        find_inputs(["x"], exclude=[""])
+        find_inputs(["x"], InputOptions(exclude=("",)))
 
 
 def test_what_is_given_twice_is_listed_once(place: Path) -> None:
@@ -296,7 +298,8 @@ def test_memory_is_bounded_by_the_largest_folder(place: Path) -> None:
         "import tracemalloc\n"
         "from itertools import islice\n"
         "from facecheck.scanner.inputs.items import find_inputs\n"
-        "found = find_inputs(['x'], follow=True)\n"
+        "from facecheck.scanner.options import InputOptions\n"
+        "found = find_inputs(['x'], InputOptions(follow=True))\n"
         "list(islice(found, 10))\n"
         "tracemalloc.start()\n"
         "print(sum(1 for _ in found), tracemalloc.get_traced_memory()[1])\n"
@@ -360,15 +363,17 @@ def test_a_manifest_gives_its_records(place: Path, suffix: str) -> None:
     write_manifest(Manifest.from_records(records), manifest, {})
     every = [str(place / "a/2"), str(place / "a/1.jpg"), "/elsewhere/3\0.jpg"]
     assert names(manifest=manifest) == every
-    assert names(manifest=manifest, splits=["test"]) == every[:1]
+    assert names(manifest=manifest, split=["test"]) == every[:1]
     assert names(manifest=manifest, include=["a/*.jpg"]) == every[1:2]
     assert names("a/1.jpg", manifest=manifest) == ["a/1.jpg", *every]
-    assert reason(list(find_inputs([], manifest=manifest))[2]) == "the file is not there"
+    assert (
+        reason(list(find_inputs([], InputOptions(manifest=manifest)))[2]) == "the file is not there"
+    )
     with pytest.raises(UsageError, match="no split is called 'tset'"):
-        find_inputs([], manifest=manifest, splits=["tset"])
+        find_inputs([], InputOptions(manifest=manifest, split=("tset",)))
     make("bad.csv")
     with pytest.raises(ManifestError):
-        find_inputs([], manifest=Path("bad.csv"))
+        find_inputs([], InputOptions(manifest=Path("bad.csv")))
 
 
 def test_shards_share_out_all_items_evenly_and_keep_them_when_others_come() -> None:

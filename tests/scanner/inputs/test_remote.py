@@ -17,6 +17,7 @@ from facecheck.core.errors import FacecheckError, ImageError, UsageError
 from facecheck.scanner.inputs import items as inputs
 from facecheck.scanner.inputs import remote
 from facecheck.scanner.inputs.items import Item, find_inputs
+from facecheck.scanner.options import InputOptions
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -37,7 +38,7 @@ def fill(store: Any, *names: str) -> None:
 
 
 def names(*given: str, **options: Any) -> list[str]:
-    return [item.name for item in find_inputs(given, **options)]
+    return [item.name for item in find_inputs(given, InputOptions(**options))]
 
 
 def reason(item: Item) -> str:

@@ -13,16 +13,14 @@ from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.results.merge import merge
 from facecheck.scanner.results.rows import FORMATS
-from facecheck.scanner.results.sink import Sink
-from tests.scanner.items import COLUMNS, FACTS, HOSTILE, named, write_some
+from tests.scanner.items import FACTS, HOSTILE, named, open_sink, write_some
 
 ITEMS = named([*HOSTILE, *(f"more/{number}.jpg" for number in range(60))])
 
 
 def scanned(out: Path, items: Sequence[Item], **options: Any) -> Path:
-    facts = options.pop("facts", FACTS)
-    with Sink(out, COLUMNS, facts, chunk=4, **options) as sink:
-        write_some(sink, items)
+    with open_sink(out, **options) as sink:
+        write_some(sink, items, sharded="shard" in options)
         sink.finish()
     return out
 
@@ -67,8 +65,8 @@ def test_shards_of_any_format_merge_into_any(tmp_path: Path) -> None:
 def test_a_shard_that_was_interrupted_merges_like_any_other(tmp_path: Path) -> None:
     whole = scanned(tmp_path / "whole.csv", ITEMS)
     mine = [item for item in ITEMS if crc32(item.name.encode()) % 2 == 0]
-    with Sink(tmp_path / "part1.csv", COLUMNS, FACTS, chunk=4, shard=(1, 2)) as sink:
-        write_some(sink, mine, 3)
+    with open_sink(tmp_path / "part1.csv", shard=(1, 2)) as sink:
+        write_some(sink, mine, 3, sharded=True)
     parts = shards(tmp_path, ".csv", 2, ITEMS)
     merge(tmp_path / "merged.csv", parts)
     assert (tmp_path / "merged.csv").read_bytes() == whole.read_bytes()

@@ -20,17 +20,22 @@ import polars as pl
 import pytest
 
 from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.scanner.chunking import Chunk, cut, not_seen_before
 from facecheck.scanner.inputs.items import Item
+from facecheck.scanner.options import ResultOptions
 from facecheck.scanner.results.rows import FORMATS, read_rows
-from facecheck.scanner.results.sink import Chunk, Sink, StreamSink
+from facecheck.scanner.results.sink import ArrivalSink, StreamSink
 from tests.scanner.items import (
     COLUMNS,
     FACTS,
     HOSTILE,
+    SIZE,
+    chunks_of,
     fake,
     holding,
     judged,
     named,
+    open_sink,
     rows_of,
     write_some,
 )
@@ -39,13 +44,9 @@ ROOT = Path(__file__).parents[3]
 ITEMS = named([*HOSTILE, *(f"more/{number}.jpg" for number in range(12))])
 
 
-def open_sink(out: Path, **options: Any) -> Sink:
-    return Sink(out, COLUMNS, options.pop("facts", FACTS), chunk=4, **options)
-
-
 def write_all(out: Path, items: Sequence[Item] = ITEMS, **options: Any) -> bytes:
     with open_sink(out, **options) as sink:
-        assert write_some(sink, items)
+        assert write_some(sink, items, sharded="shard" in options)
         sink.finish()
     return out.read_bytes()
 
@@ -77,20 +78,20 @@ def test_a_scan_cut_anywhere_continues_to_the_same_bytes(tmp_path: Path, suffix:
     out = tmp_path / f"cut{suffix}"
     with open_sink(out) as sink:
         write_some(sink, ITEMS)
-    rows, journal = sink.partial.read_bytes(), sink.journal.read_bytes()
+    rows, journal = sink.rows_path.read_bytes(), sink.journal.path.read_bytes()
     assert rows == whole
     done = set()
     cuts = [(cut, len(journal)) for cut in range(0, len(rows), 41)]
     cuts += [(len(rows), cut) for cut in range(0, len(journal), 61)]
     cuts.append((len(rows), len(journal)))
     for rows_cut, journal_cut in cuts:
-        sink.partial.write_bytes(rows[:rows_cut])
-        sink.journal.write_bytes(journal[:journal_cut])
+        sink.rows_path.write_bytes(rows[:rows_cut])
+        sink.journal.path.write_bytes(journal[:journal_cut])
         with open_sink(out) as again:
             assert write_some(again, ITEMS)
-            done.add(again.done)
-        assert again.partial.read_bytes() == rows
-        assert again.journal.read_bytes() == journal
+            done.add(again.resumed)
+        assert again.rows_path.read_bytes() == rows
+        assert again.journal.path.read_bytes() == journal
         assert again.tally == sink.tally
         assert again.rows == sink.rows
     assert done == {0, 4, 8, 12, 16, 20, 24, 27}
@@ -101,18 +102,18 @@ def test_rows_changed_by_another_hand_are_written_again(tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
     with open_sink(out) as sink:
         write_some(sink, ITEMS, 4)
-    content = bytearray(sink.partial.read_bytes())
+    content = bytearray(sink.rows_path.read_bytes())
     place = content.index(b"caf")
     content[place] ^= 1
-    sink.partial.write_bytes(content)
+    sink.rows_path.write_bytes(content)
     assert write_all(out) == whole
     with open_sink(tmp_path / "other.csv") as sink:
         write_some(sink, ITEMS, 4)
-    sink.partial.write_bytes(content)
+    sink.rows_path.write_bytes(content)
     with open_sink(tmp_path / "other.csv") as sink:
-        next(iter(sink.left(ITEMS)))
-    assert sink.done == 8
-    assert sink.reason == "8 of 16 files keep their rows: the rows behind them are damaged"
+        next(iter(chunks_of(sink, ITEMS)))
+    assert sink.resumed == 8
+    assert sink.dropped == "8 of 16 files keep their rows: the rows behind them are damaged"
 
 
 @pytest.mark.parametrize(
@@ -140,9 +141,9 @@ def test_what_changed_is_judged_again_and_said(
     now = change(ITEMS)
     with open_sink(out) as sink:
         assert write_some(sink, now)
-        assert sink.done == done
-        assert re.match(why, sink.reason)
-        assert bool(sink.reason) == bool(why)
+        assert sink.resumed == done
+        assert re.match(why, sink.dropped)
+        assert bool(sink.dropped) == bool(why)
         sink.finish()
     assert out.read_bytes() == write_all(tmp_path / "whole.csv", now)
 
@@ -163,11 +164,11 @@ def test_another_model_or_other_options_start_anew_and_say_so(
     out = tmp_path / "r.csv"
     with open_sink(out) as sink:
         write_some(sink, ITEMS, 3)
-    assert sink.reason == ""
+    assert sink.dropped == ""
     with open_sink(out, **options) as sink:
-        assert re.search(why, sink.reason)
-        write_some(sink, ITEMS)
-        assert sink.done == 0
+        assert re.search(why, sink.dropped)
+        write_some(sink, ITEMS, sharded="shard" in options)
+        assert sink.resumed == 0
         sink.finish()
     assert out.read_bytes() == write_all(tmp_path / "whole.csv", **options)
 
@@ -179,15 +180,15 @@ def test_verify_goes_by_content_not_by_time(tmp_path: Path) -> None:
     gone = [*touched[:9], holding(touched[9], None), *touched[10:]]
     done = []
     for items in (ITEMS, touched, other, gone, gone):
-        with open_sink(out, verify=True) as sink:
-            write_some(sink, items)
-        done.append(sink.done)
+        with open_sink(out) as sink:
+            write_some(sink, items, verify=True)
+        done.append(sink.resumed)
     assert done == [0, 27, 8, 8, 27]
     with open_sink(tmp_path / "plain.csv") as sink:
         write_some(sink, ITEMS, 3)
-    with open_sink(tmp_path / "plain.csv", verify=True) as sink:
-        write_some(sink, ITEMS)
-    assert "were not made with --verify" in sink.reason
+    with open_sink(tmp_path / "plain.csv") as sink:
+        write_some(sink, ITEMS, verify=True)
+    assert "were not made with --verify" in sink.dropped
 
 
 def test_only_some_verdicts_are_written_and_all_are_counted(tmp_path: Path) -> None:
@@ -203,7 +204,7 @@ def test_only_some_verdicts_are_written_and_all_are_counted(tmp_path: Path) -> N
         with open_sink(cut, only=["artificial"]) as again:
             write_some(again, ITEMS)
             again.finish()
-        assert again.done == 12
+        assert again.resumed == 12
         assert again.tally == sink.tally
         assert cut.read_bytes() == out.read_bytes()
         wanted = [row for row in read_rows(tmp_path / "all.csv", COLUMNS)
@@ -222,20 +223,20 @@ def test_an_output_that_is_there_is_kept_until_it_is_replaced(tmp_path: Path) ->
     assert out.read_text() == "mine"
     with open_sink(out, overwrite=True) as sink:
         write_some(sink, ITEMS)
-        assert sink.done == 8
+        assert sink.resumed == 8
         sink.finish()
     assert out.read_bytes() == write_all(tmp_path / "whole.csv")
 
 
 def test_rows_must_be_those_of_the_next_chunk(tmp_path: Path) -> None:
     with open_sink(tmp_path / "r.csv") as sink:
-        first, second, *_ = sink.left(ITEMS)
+        first, second, *_ = chunks_of(sink, ITEMS)
         for chunk, rows in ((second, judged(second)), (first, judged(first)[1:])):
             with pytest.raises(ValueError, match="chunk 0"):
                 sink.write(chunk, rows)
     with open_sink(tmp_path / "r.csv") as sink:
-        next(sink.left(ITEMS))
-        with pytest.raises(ValueError, match="left"):
+        next(chunks_of(sink, ITEMS))
+        with pytest.raises(ValueError, match="without rows"):
             sink.finish()
 
 
@@ -251,13 +252,12 @@ def test_a_second_scan_of_one_output_is_refused(tmp_path: Path) -> None:
 SCAN = """
 import sys, time
 from pathlib import Path
-from facecheck.scanner.results.sink import Sink
-from tests.scanner.items import COLUMNS, FACTS, judged, named
+from tests.scanner.items import chunks_of, judged, named, open_sink
 out, pause = Path(sys.argv[1]), float(sys.argv[2])
 items = named(f"{number}.jpg" for number in range(400))
-with Sink(out, COLUMNS, FACTS, chunk=4) as sink:
+with open_sink(out) as sink:
     print("open", flush=True)
-    for chunk in sink.left(items):
+    for chunk in chunks_of(sink, items):
         sink.write(chunk, judged(chunk))
         time.sleep(pause)
     sink.finish()
@@ -297,8 +297,8 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(small_disk: Path, suffix: s
     ballast.unlink()
     with open_sink(out) as sink:
         assert write_some(sink, items)
-        assert 0 < sink.done < len(items)
-        assert sink.reason == ""
+        assert 0 < sink.resumed < len(items)
+        assert sink.dropped == ""
         sink.finish()
     assert out.read_bytes() == write_all(small_disk.parent / f"whole{suffix}", items)
 
@@ -310,37 +310,41 @@ def test_a_folder_that_takes_no_file_is_one_line(small_disk: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_arrivals_are_appended_and_no_file_is_judged_twice(tmp_path: Path) -> None:
+def watched(out: Path, facts: dict[str, Any] = FACTS, *, overwrite: bool = False) -> ArrivalSink:
+    return ArrivalSink(out, COLUMNS, facts, ResultOptions(overwrite=overwrite))
+
+
+def test_arrivals_are_appended_and_no_file_is_classified_twice(tmp_path: Path) -> None:
     out = tmp_path / "r.csv"
     arriving: list[Item | None] = [*ITEMS[:3], None, None, *ITEMS[3:8]]
     sizes = []
-    with open_sink(out, arrivals=True) as sink:
-        for chunk in sink.left(arriving):
+    with watched(out) as sink:
+        for chunk in not_seen_before(arriving, sink.journal, SIZE):
             sizes.append(len(chunk.items))
             sink.write(chunk, judged(chunk))
         sink.finish()
     assert sizes == [3, 4, 1]
     before = out.read_bytes()
     changed = dataclasses.replace(ITEMS[0], mtime_ns=5)
-    with open_sink(out, arrivals=True) as sink:
-        chunks = list(sink.left([*reversed(ITEMS[:10]), changed]))
+    with watched(out) as sink:
+        chunks = list(not_seen_before([*reversed(ITEMS[:10]), changed], sink.journal, SIZE))
         assert [item for chunk in chunks for item in chunk.items] == [ITEMS[9], ITEMS[8], changed]
-        assert sink.done == 8
+        assert sink.resumed == 8
         for chunk in chunks:
             sink.write(chunk, judged(chunk))
         sink.finish()
     assert out.read_bytes().startswith(before)
     with pytest.raises(UsageError, match="cannot be continued .*checkpoint_sha256"):
-        open_sink(out, arrivals=True, facts={**FACTS, "checkpoint_sha256": "cd"})
+        watched(out, {**FACTS, "checkpoint_sha256": "cd"})
     assert len(out.read_bytes()) > len(before)
     other = tmp_path / "mine.csv"
     other.write_text("mine, not a journal's\n" * 9)
     with pytest.raises(UsageError, match="cannot be continued"):
-        open_sink(other, arrivals=True)
-    with open_sink(out, arrivals=True, overwrite=True) as sink:
-        assert len(list(sink.left(ITEMS))) == 7
+        watched(other)
+    with watched(out, overwrite=True) as sink:
+        assert len(list(not_seen_before(ITEMS, sink.journal, SIZE))) == 7
     with pytest.raises(UsageError, match="Parquet cannot grow"):
-        open_sink(tmp_path / "r.parquet", arrivals=True)
+        watched(tmp_path / "r.parquet")
 
 
 def test_parquet_rows_are_those_of_csv(tmp_path: Path) -> None:
@@ -355,17 +359,20 @@ def test_parquet_rows_are_those_of_csv(tmp_path: Path) -> None:
 
 def test_stdout_is_csv_and_its_reader_may_leave(tmp_path: Path) -> None:
     stream = io.BytesIO()
-    with StreamSink(stream, COLUMNS, chunk=4) as sink:
-        for chunk in sink.left(ITEMS):
+    with StreamSink(stream, COLUMNS) as sink:
+        for chunk in cut(ITEMS, SIZE):
             sink.write(chunk, judged(chunk))
         sink.finish()
     assert stream.getvalue() == write_all(tmp_path / "r.csv")
     code = (
         "import itertools, sys\n"
+        "from facecheck.scanner.chunking import cut\n"
         "from facecheck.scanner.results.sink import StreamSink\n"
         "from tests.scanner.items import COLUMNS, fake, judged\n"
         "with StreamSink(sys.stdout.buffer, COLUMNS) as sink:\n"
-        "    for chunk in sink.left(itertools.repeat(fake('a.jpg'))):\n"
+        "    for chunk in cut(itertools.repeat(fake('a.jpg')), 64):\n"
+        "        if sink.closed:\n"
+        "            break\n"
         "        sink.write(chunk, judged(chunk))\n"
         "    sink.finish()\n"
     )
@@ -386,14 +393,13 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
     code = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from facecheck.scanner.results.sink import Sink\n"
-        "from tests.scanner.items import COLUMNS, FACTS, fake\n"
+        "from tests.scanner.items import chunks_of, fake, open_sink\n"
         "out, count = Path(sys.argv[1]), int(sys.argv[2])\n"
         "for _ in range(2):\n"
-        "    with Sink(out, COLUMNS, FACTS) as sink:\n"
-        "        for chunk in sink.left(fake(f'{n}.jpg') for n in range(count)):\n"
+        "    with open_sink(out) as sink:\n"
+        "        for chunk in chunks_of(sink, (fake(f'{n}.jpg') for n in range(count))):\n"
         "            sink.write(chunk, [[{'path': item.name}] for item in chunk.items])\n"
-        "print(sink.done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+        "print(sink.resumed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
     peaks = []
     for count in (2_000, 60_000):
@@ -407,7 +413,7 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
 
 def test_chunks_are_of_the_items_in_order(tmp_path: Path) -> None:
     with open_sink(tmp_path / "r.csv") as sink:
-        chunks = list(sink.left(ITEMS))
+        chunks = list(chunks_of(sink, ITEMS))
     assert [chunk.number for chunk in chunks] == list(range(7))
     assert [item for chunk in chunks for item in chunk.items] == ITEMS
     assert isinstance(chunks[0], Chunk)

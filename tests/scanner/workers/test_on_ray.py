@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import psutil
@@ -19,8 +18,8 @@ import pytest
 import facecheck
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.engines.export import export_checkpoint
-from facecheck.scanner.job import ScanResult, scan
-from tests.scanner.items import prepare_or_not, prepare_slowly, prepare_together
+from facecheck.scanner.job import ScanResult
+from tests.scanner.items import prepare_or_not, prepare_slowly, prepare_together, scan_with
 
 ray = pytest.importorskip("ray", reason="Ray, of the extra ray, is not installed")
 pytestmark = pytest.mark.ray
@@ -79,7 +78,7 @@ def faces(drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def judge(folder: Path, out: str, model: Path, **options: Any) -> ScanResult:
     given = {"faces": "off", "device": "cpu", "batch_size": 4, **options}
-    return scan([folder], Path(out), model, **given)
+    return scan_with([folder], Path(out), model, **given)
 
 
 def workers() -> list[psutil.Process]:
@@ -97,7 +96,7 @@ def test_two_nodes_give_the_rows_of_one_process(
     """With torch; the other tests run ONNX."""
     plain = judge(faces, "plain.csv", trained[1])
     Path("met").mkdir()
-    monkeypatch.setattr("facecheck.scanner.job.prepare", prepare_together)
+    monkeypatch.setattr("facecheck.scanner.classifier.prepare", prepare_together)
     spread = judge(faces, "ray.csv", trained[1], engine="ray")
     assert len(list(Path("met").iterdir())) == 2  # one on each node, which has a core
     assert Path("ray.csv").read_bytes() == Path("plain.csv").read_bytes()
@@ -124,7 +123,7 @@ def test_killed_workers_lose_nothing_and_double_nothing(
                 killed.append(process.pid)
             time.sleep(0.05)
 
-    monkeypatch.setattr("facecheck.scanner.job.prepare", prepare_slowly)
+    monkeypatch.setattr("facecheck.scanner.classifier.prepare", prepare_slowly)
     judge(faces, "ray.csv", model, engine="ray", progress=kill)
     assert len(killed) >= 2
     assert capfd.readouterr().out == ""  # Ray tells of it, but not where rows may go
@@ -149,7 +148,7 @@ def test_a_scan_goes_on_from_one_engine_to_the_other(
 def test_a_decoder_that_crashes_or_hangs_costs_one_row(
     connected: None, model: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facecheck.scanner.job.prepare", prepare_or_not)
+    monkeypatch.setattr("facecheck.scanner.classifier.prepare", prepare_or_not)
     (faces / "07.png").rename(faces / "07-crash.png")
     (faces / "12.png").rename(faces / "12-hang.png")
     judge(faces, "plain.csv", model, timeout=3)
@@ -176,7 +175,7 @@ def test_what_cannot_be_is_one_line(
     with pytest.raises(UsageError, match="--ray-address is for --engine ray"):
         judge(faces, "r.csv", model, ray_address="auto")
     with pytest.raises(UsageError, match="leave --engine ray"):
-        judge(faces, "r.csv", model, engine="ray", watch=Event())
+        judge(faces, "r.csv", model, engine="ray", watch=True)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(FacecheckError, match=r"pip install 'facecheck\[ray\]'"):
         judge(faces, "r.csv", model, engine="ray")
@@ -223,6 +222,6 @@ def test_a_signal_ends_a_local_ray_with_the_scan(model: Path, faces: Path) -> No
     assert process.returncode == 128 + signal.SIGTERM
     assert (out, err) == (
         "",
-        "facecheck: interrupted; rows are kept, run the same again to go on\n",
+        "facecheck: interrupted; rows are kept, run the same again to resume\n",
     )
     assert not psutil.wait_procs(family, timeout=20)[1]

@@ -7,11 +7,12 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 from facecheck.core import tree
 from facecheck.core.errors import FacecheckError, ImageError, UsageError
@@ -21,6 +22,7 @@ from facecheck.scanner.inputs import remote
 from facecheck.scanner.inputs.archives import MAX_MEMBER, is_archive_name, members
 from facecheck.scanner.inputs.globs import Globs, read_globs
 from facecheck.scanner.inputs.path_list import Once, read_list
+from facecheck.scanner.options import InputOptions
 
 #: An input of this name is a list of paths on standard input.
 STDIN = "-"
@@ -32,7 +34,7 @@ _ARCHIVES = 4
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing to judge. It can be sent to another process.
+    """One thing to classify. It can be sent to another process.
 
     Attributes:
         name: what a row calls it: a path as :func:`~facecheck.core.files.name_text` writes it,
@@ -53,15 +55,31 @@ class Item:
     def load(self) -> Path | bytes:
         """Return what the decoder takes: the path of a plain file, the bytes of anything else.
 
+        A plain file is not opened here: the decoder does so, and says what is wrong with it.
+
         Raises:
-            ImageError: it is not there, may not be read, is no regular file, is too large, or its
-                archive is damaged.
+            ImageError: what is not a plain file cannot be read, is too large, or its archive is
+                damaged.
         """
         if self._read is not None:
             return self._read()
         assert self.source is not None  # noqa: S101
-        with open_image(self.source):
-            return self.source
+        return self.source
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Open it to read its bytes.
+
+        Raises:
+            ImageError: it is not there, may not be read, is no regular file, is too large, or its
+                archive is damaged.
+        """
+        content = self.load()
+        if isinstance(content, bytes):
+            yield BytesIO(content)
+        else:
+            with open_image(content) as stream:
+                yield stream
 
 
 @dataclass
@@ -139,15 +157,8 @@ class _Rules:
 
 def find_inputs(
     inputs: Sequence[Path | str],
+    options: InputOptions = InputOptions(),
     *,
-    manifest: Path | None = None,
-    splits: Sequence[str] = (),
-    include: Sequence[str] = (),
-    exclude: Sequence[str] = (),
-    hidden: bool = False,
-    follow: bool = False,
-    archives: bool = False,
-    null: bool = False,
     stdin: BufferedIOBase | None = None,
 ) -> Inputs:
     """Return all there is to scan, as a stream that needs little memory however long it is.
@@ -166,15 +177,9 @@ def find_inputs(
             them; addresses such as ``s3://bucket/folder``; and ``-`` for a list of paths and
             addresses on standard input. Where there is no such file, braces stand for several:
             ``shard-{000..010}.tar``.
-        manifest: all records of this manifest, after the inputs.
-        splits: of the manifest only these splits, and there what is not excluded.
-        include: take only what matches one of these globs, see
-            :class:`~facecheck.scanner.inputs.globs.Globs`.
-        exclude: leave out what matches one of these.
-        hidden: do not pass over names that begin with a dot.
-        follow: enter folders behind symbolic links. Links to files are always taken.
-        archives: open the archives in folders and stores too.
-        null: the list on standard input is separated by NUL; found out by itself nearly always.
+        options: what to take of these, and the records of which manifest, after the inputs. Globs
+            are those of :class:`~facecheck.scanner.inputs.globs.Globs`; links to files are always
+            followed.
         stdin: where the list is read; None takes the process's own.
 
     Raises:
@@ -183,8 +188,8 @@ def find_inputs(
         FacecheckError: a store cannot be reached, or the package for it is missing.
     """
     passed = Passed()
-    globs = read_globs(include, exclude)
-    rules = _Rules(globs, hidden, follow, archives, passed)
+    globs = read_globs(options.include, options.exclude)
+    rules = _Rules(globs, options.hidden, options.follow, options.archives, passed)
     given = [text for each in inputs for text in _expanded(_local(os.fspath(each)))]
     places = _places(given)
     elsewhere = frozenset(places.values()) if len(places) > 1 else frozenset()
@@ -192,14 +197,15 @@ def find_inputs(
     for text in given:
         if text == STDIN:
             stream = stdin or cast("BufferedIOBase", sys.stdin.buffer)
-            parts[text] = partial(_listed_items, Once(stream), rules, null)
+            parts[text] = partial(_listed_items, Once(stream), rules, options.null)
         elif remote.is_address(text):
             parts[text] = _address_part(text, rules)
         else:
             # The first spelling of a place stands, as a key stands where it was first put.
             parts.setdefault(places.get(text, text), _path_part(text, rules, elsewhere))
-    if manifest is not None:
-        return Inputs(passed, (*parts.values(), _manifest_part(manifest, splits, rules)))
+    if options.manifest is not None:
+        records = _manifest_part(options.manifest, options.split, rules)
+        return Inputs(passed, (*parts.values(), records))
     if not parts:
         raise UsageError("nothing to scan: name folders, files, or - for a list of paths")
     return Inputs(passed, tuple(parts.values()))
@@ -374,7 +380,7 @@ def _places_of(name: str) -> Iterator[str]:
 
 @lru_cache(maxsize=_ARCHIVES)
 def _items_at(place: str) -> dict[str, Item]:
-    return {item.name: item for item in find_inputs([place], hidden=True)}
+    return {item.name: item for item in find_inputs([place], InputOptions(hidden=True))}
 
 
 def _is_hidden(path: str) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from facecheck.core.labels import KINDS
-from facecheck.scanner.prepare import Answer
+from facecheck.core.labels import KINDS, Status
+from facecheck.scanner.answers import Answer, FaceAnswer
+from facecheck.scanner.faces import Face
 from facecheck.scanner.results.rows import Row, Value
 
 #: In order, with their types; docs/scan-columns.md describes them. They are always the same, so
@@ -31,9 +32,22 @@ COLUMNS: Mapping[str, type] = {
 }
 
 
-def row_of(answer: Answer) -> Row:
-    """Return the values of one row, those that it has."""
-    row: dict[str, Value] = {
+def rows_of(answer: Answer, *, per_face: bool = False) -> list[Row]:
+    """Return an image's rows: one, or with ``per_face`` one for each face that was classified.
+
+    The one row is about the most artificial face, or the largest where all are too small. A row
+    has the values that there are.
+    """
+    top = answer.most_artificial
+    if top is None:
+        face = None if answer.status == Status.NO_FACE else answer.largest
+        return [_of_image(answer) | _of_face(face)]
+    shown = answer.classified if per_face else (top,)
+    return [_of_image(answer) | _of_prediction(one) | _of_face(one.face) for one in shown]
+
+
+def _of_image(answer: Answer) -> dict[str, Value]:
+    return {
         "path": answer.name,
         "status": answer.status,
         "view": answer.view,
@@ -42,14 +56,27 @@ def row_of(answer: Answer) -> Row:
         "height": answer.height,
         "message": answer.message,
     }
-    if answer.verdict is not None:
-        verdict = answer.verdict
-        row |= {"verdict": verdict.verdict, "kind": verdict.kind, "score": verdict.score}
-        row |= {"spread": verdict.spread}
-        row |= {f"p_{kind}": share for kind, share in verdict.probabilities.items()}
-    if answer.face is not None:
-        box = answer.face.box
-        row |= {"face_left": box.left, "face_top": box.top}
-        row |= {"face_width": box.width, "face_height": box.height}
-        row |= {"face_confidence": answer.face.confidence}
-    return row
+
+
+def _of_prediction(one: FaceAnswer) -> dict[str, Value]:
+    found = one.prediction
+    probabilities = {f"p_{kind}": share for kind, share in found.probabilities.items()}
+    return {
+        "verdict": found.verdict,
+        "kind": found.kind,
+        "score": found.score,
+        "spread": found.spread,
+        **probabilities,
+    }
+
+
+def _of_face(face: Face | None) -> dict[str, Value]:
+    if face is None:
+        return {}
+    return {
+        "face_left": face.box.left,
+        "face_top": face.box.top,
+        "face_width": face.box.width,
+        "face_height": face.box.height,
+        "face_confidence": face.confidence,
+    }

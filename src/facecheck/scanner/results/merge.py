@@ -20,8 +20,9 @@ from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite, sha256_file
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
+from facecheck.scanner.results.journal import journal_path, read_lines
 from facecheck.scanner.results.rows import Columns, Row, format_of, read_rows, write_rows
-from facecheck.scanner.results.sink import journal_path, meta_path, parse_line, write_meta
+from facecheck.scanner.results.sink import meta_path, write_meta
 
 # What may differ between the parts of one scan.
 _OWN = ("shard", "format", "items", "rows", "bytes", "sha256")
@@ -173,7 +174,6 @@ def _merged(
 def _placed(part: Path, columns: Columns) -> Iterator[tuple[int, list[Row]]]:
     """Yield each item's place and rows."""
     rows = read_rows(part, columns)
-    with journal_path(part).open("rb") as journal:
-        for line in filter(None, map(parse_line, journal)):
-            for place, count in zip(line.places, line.counts, strict=True):
-                yield place, list(islice(rows, count))
+    for line in read_lines(part):
+        for place, count in zip(line.places, line.counts, strict=True):
+            yield place, list(islice(rows, count))

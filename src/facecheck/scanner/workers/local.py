@@ -1,7 +1,8 @@
-"""From a chunk of items to its rows: they are prepared, then the model judges all that they gave.
+"""From chunks of items to chunks of rows, on this machine.
 
-A chunk is judged by itself, in batches that begin with it; so its rows are the same wherever and
-whenever it is judged, in this process or in those of a cluster (``on_ray``).
+Items are prepared in processes of their own, then the model classifies all that a chunk gave. A
+chunk is classified by itself, in batches that begin with it; so its rows are the same wherever and
+whenever that is done, in this process or in those of a cluster (``on_ray``).
 """
 
 from __future__ import annotations
@@ -10,64 +11,45 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import chain
 
-import numpy as np
-
 from facecheck.core.labels import Status
-from facecheck.core.parallel import chunked
-from facecheck.model.predict import Prediction, Predictor
-from facecheck.model.stability import flag_unstable
+from facecheck.core.parallel import cpu_count
+from facecheck.scanner.chunking import Chunk
+from facecheck.scanner.classifier import Classifier
 from facecheck.scanner.inputs.items import Item
-from facecheck.scanner.isolate import Failed, Isolated
-from facecheck.scanner.prepare import Crop, Prepared, settle
-from facecheck.scanner.results.columns import row_of
-from facecheck.scanner.results.rows import Row
-from facecheck.scanner.results.sink import Chunk
+from facecheck.scanner.isolate import Failed, Isolated, StartedAhead
+from facecheck.scanner.options import ScanOptions
+from facecheck.scanner.prepare import Prepared
+from facecheck.scanner.results.columns import rows_of
+from facecheck.scanner.results.sink import Rows
 
-#: The rows of each item of a chunk.
-Rows = list[list[Row]]
 #: Gives each chunk with its rows, in order; a chunk is taken when there is room for it.
-Judging = Callable[[Iterator[Chunk]], Iterator[tuple[Chunk, Rows]]]
-
-
-@dataclass(frozen=True)
-class Work:
-    """What is done with the items of a chunk.
-
-    Attributes:
-        prepare: makes one item ready for the model, in a process of its own; may be pickled.
-        timeout: seconds that this may take.
-        predictor: judges what it gives.
-        batch_size: images a step, 1 or more.
-        per_face: a row for each face, not one for each item.
-    """
-
-    prepare: Callable[[Item], Prepared]
-    timeout: float
-    predictor: Predictor
-    batch_size: int
-    per_face: bool
+Judge = Callable[[Iterator[Chunk]], Iterator[tuple[Chunk, Rows]]]
 
 
 @contextmanager
-def here(work: Work, workers: int, ahead: int) -> Iterator[Judging]:
-    """Judge chunks on this machine.
+def judge_locally(
+    classifier: Classifier, options: ScanOptions, started: StartedAhead | None = None
+) -> Iterator[Judge]:
+    """Classify chunks on this machine.
+
+    While one chunk is classified the next is being prepared; but not in a watch, where none is
+    taken before the one before it is done.
 
     Args:
-        work: as above.
-        workers: items that are prepared at a time.
-        ahead: chunks that are being prepared while one is judged; with 0 none is taken before the
-            one before it was judged.
+        classifier: what does it.
+        options: how many items are prepared at a time, for how long, and which rows are wanted.
+        started: processes that are running already.
     """
+    workers, ahead = options.workers or cpu_count(), 0 if options.watch else 1
 
-    def judging(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
+    def judge(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
         for chunk, prepared in _prepared_chunks(chunks, isolated, workers, ahead):
-            yield chunk, judged(prepared, work.predictor, work.batch_size, per_face=work.per_face)
+            yield chunk, rows_of_chunk(prepared, classifier, per_face=options.per_face)
 
-    with Isolated(work.prepare, timeout=work.timeout) as isolated:
-        yield judging
+    with Isolated(classifier.prepare, timeout=options.timeout, ahead=started) as isolated:
+        yield judge
 
 
 def _prepared_chunks(
@@ -95,24 +77,6 @@ def prepared_or_failed(item: Item, result: Prepared | Failed) -> Prepared:
     return Prepared(item, Status.ERROR, result.reason) if isinstance(result, Failed) else result
 
 
-def judged(
-    prepared: Sequence[Prepared], predictor: Predictor, batch_size: int, *, per_face: bool
-) -> Rows:
+def rows_of_chunk(prepared: Sequence[Prepared], classifier: Classifier, *, per_face: bool) -> Rows:
     """Return the rows of each item of one chunk."""
-    crops = [crop for one in prepared for crop in one.crops]
-    verdicts = _verdicts(crops, predictor, batch_size)
-    return [
-        [
-            row_of(answer)
-            for answer in settle(one, [next(verdicts) for _ in one.crops], per_face=per_face)
-        ]
-        for one in prepared
-    ]
-
-
-def _verdicts(crops: Sequence[Crop], predictor: Predictor, batch_size: int) -> Iterator[Prediction]:
-    """Yield a verdict for each crop, in the light of its variants."""
-    inputs = [pixels for crop in crops for pixels in crop.inputs]
-    answers = predictor.all_predictions(np.stack(batch) for batch in chunked(inputs, batch_size))
-    for crop in crops:
-        yield flag_unstable([next(answers) for _ in crop.inputs])
+    return [rows_of(answer, per_face=per_face) for answer in classifier.answers(prepared)]

@@ -1,8 +1,8 @@
-"""Chunks judged on a Ray cluster, or on a Ray that is started on this machine; extra ``ray``.
+"""Chunks classified on a Ray cluster, or on a Ray that is started on this machine; extra ``ray``.
 
 The driver, which is this process, lists the items, cuts the chunks and writes the rows in order, as
 it does alone; so order, journal and resume are what they are without Ray. Ray only takes a chunk
-and returns its rows, which are those of one process since a chunk is judged by itself.
+and returns its rows, which are those of one process since a chunk is classified by itself.
 
 Each chunk is a task of Ray core. Tasks, not actors: Ray runs a task again, anywhere, when its
 process or node dies, and uses nodes that join later; what is costly (model, decoding process) is
@@ -40,12 +40,15 @@ from facecheck.core.version import PACKAGE, VERSION
 from facecheck.engines.load import load_predictor
 from facecheck.model.checkpoint import Header
 from facecheck.model.predict import Predictor
+from facecheck.scanner.chunking import Chunk
+from facecheck.scanner.classifier import Classifier
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.isolate import Failed, Isolated
+from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.prepare import Prepared
-from facecheck.scanner.results.sink import Chunk
-from facecheck.scanner.workers.local import Judging, Rows, Work, judged, prepared_or_failed
+from facecheck.scanner.results.sink import Rows
+from facecheck.scanner.workers.local import Judge, prepared_or_failed, rows_of_chunk
 
 #: Chunks in progress for each core of the cluster: while one is slow, as files that hang make it,
 #: the others go on, and rows wait for it. A chunk's items and rows take some 50 kB.
@@ -68,21 +71,20 @@ def need_ray() -> None:
 
 
 @contextmanager
-def on_ray(
-    work: Work, checkpoint: Path, device: str, *, address: str | None, workers: int | None
-) -> Iterator[Judging]:
-    """Judge chunks on a Ray cluster; one that is started for it ends with it.
+def judge_on_ray(
+    classifier: Classifier, checkpoint: Path, device: str, options: ScanOptions
+) -> Iterator[Judge]:
+    """Classify chunks on a Ray cluster; one that is started for it ends with it.
 
     Args:
-        work: what to do; its predictor is not used but for its header.
+        classifier: what does it; of its predictor only the header is used.
         checkpoint: the predictor's file.
         device: what the workers compute on: ``cpu``, ``mps``, or ``cuda``, where the tasks on a
             node share its GPUs.
-        address: of the cluster, ``auto`` for the one that runs on this machine, ``local`` to start
-            one; None takes RAY_ADDRESS, or ``local``. A Ray that this process is connected to
+        options: which cluster, and how many chunks in progress: with a Ray that is started for it
+            ``workers`` are its processes, None for one per core; else chunks at a time, None for
+            :data:`AHEAD` for each of the cluster's cores. A Ray that this process is connected to
             already is used, and left running.
-        workers: of a Ray that is started: its processes, None for one per core; of a cluster:
-            chunks in progress at a time, None for :data:`AHEAD` for each of its cores.
 
     Raises:
         FacecheckError: there is no such cluster, it has not what the device needs, or a worker
@@ -91,24 +93,24 @@ def on_ray(
     need_ray()
     import ray
 
-    chosen = address or os.environ.get("RAY_ADDRESS") or "local"
+    chosen = options.ray_address or os.environ.get("RAY_ADDRESS") or "local"
     own = chosen == "local" and not ray.is_initialized()
     with (
         redirect_stdout(sys.stderr),  # Ray prints there that a worker died; rows may go there
-        _connected(chosen, workers or cpu_count()),
+        _connected(chosen, options.workers or cpu_count()),
         ExitStack() as opened,
     ):
-        setup = ray.put(_setup(work, checkpoint, device))
-        options = {"num_cpus": 1, "num_gpus": _gpus(device), "max_retries": RETRIES, "max_calls": 0}
+        setup = ray.put(_setup(classifier, checkpoint, device, options))
+        how = {"num_cpus": 1, "num_gpus": _gpus(device), "max_retries": RETRIES, "max_calls": 0}
         # In a list, since Ray would hand over a bare reference's value, the model, with each task.
-        submit = partial(ray.remote(**options)(_judge).remote, setup=[setup])
-        most = workers if workers and not own else None
+        submit = partial(ray.remote(**how)(_judge).remote, setup=[setup])
+        most = None if own else options.workers
 
-        def judging(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
+        def judge(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
             rows = _in_order(chunks, submit=submit, most=lambda: most or AHEAD * _cores())
             return opened.enter_context(closing(rows))  # it must end before Ray does
 
-        yield judging
+        yield judge
 
 
 @contextmanager
@@ -194,24 +196,24 @@ class _Setup:
     suffix: str
     device: str
     header: Header
-    prepare: Callable[[Item], Prepared]
+    prepare: partial[Prepared]
     timeout: float
     batch_size: int
     per_face: bool
 
 
-def _setup(work: Work, checkpoint: Path, device: str) -> _Setup:
+def _setup(classifier: Classifier, checkpoint: Path, device: str, options: ScanOptions) -> _Setup:
     return _Setup(
         version=VERSION,
         folder=Path.cwd(),
         model={file.suffix: file.read_bytes() for file in _files_of(checkpoint)},
         suffix=checkpoint.suffix,
         device=device.partition(":")[0],  # Ray shows a task no GPU but its own
-        header=work.predictor.header,  # which may hold other thresholds than the file
-        prepare=work.prepare,
-        timeout=work.timeout,
-        batch_size=work.batch_size,
-        per_face=work.per_face,
+        header=classifier.predictor.header,  # which may hold other thresholds than the file
+        prepare=classifier.prepare,
+        timeout=options.timeout,
+        batch_size=classifier.batch_size,
+        per_face=options.per_face,
     )
 
 
@@ -289,10 +291,8 @@ def _finished(chunk: Chunk, reference: Any) -> tuple[Chunk, Rows]:
 
 
 def _refuse_if_readable(item: Item, node: str) -> None:
-    try:
-        item.load()
-    except ImageError:
-        return  # gone or unreadable for all
+    if not _is_readable(item):  # for anybody
+        return
     raise FacecheckError(
         f"{item.name} can be read here, but not by the worker on {node}: with --engine ray, inputs "
         "lie at the same path on every node, or in an object store that every node may read"
@@ -306,7 +306,7 @@ def _line(error: BaseException) -> str:
 
 
 def _judge(chunk: Chunk, setup: list[Any]) -> _Judged:
-    """Judge a chunk: what runs on the cluster."""
+    """Classify a chunk: what runs on the cluster."""
     worker = _worker(setup[0])
     node = socket.gethostname()
     if not worker.in_folder and any(map(_is_relative, chunk.items)):
@@ -315,11 +315,8 @@ def _judge(chunk: Chunk, setup: list[Any]) -> _Judged:
             "ray, inputs lie at the same path on every node, or in an object store"
         )
     done = [_prepared(item, worker.isolated) for item in chunk.items]
-    rows = judged(
-        [prepared for prepared, _ in done],
-        worker.predictor,
-        worker.setup.batch_size,
-        per_face=worker.setup.per_face,
+    rows = rows_of_chunk(
+        [prepared for prepared, _ in done], worker.classifier, per_face=worker.setup.per_face
     )
     return _Judged(rows, [at for at, (_, readable) in enumerate(done) if not readable], node)
 
@@ -336,12 +333,15 @@ def _prepared(item: Item, isolated: Isolated[Item, tuple[Prepared, bool]]) -> tu
 def _prepare(item: Item, work: Callable[[Item], Prepared]) -> tuple[Prepared, bool]:
     """Prepare an item; tell whether it could be read, however damaged it is."""
     prepared = work(item)
-    if prepared.status == Status.ERROR:
-        try:
-            item.load()
-        except ImageError:
-            return prepared, False
-    return prepared, True
+    return prepared, prepared.status != Status.ERROR or _is_readable(item)
+
+
+def _is_readable(item: Item) -> bool:
+    try:
+        with item.open():
+            return True
+    except ImageError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -352,13 +352,13 @@ class _Worker:
         setup: of the scan.
         in_folder: whether it is in the driver's folder, so that relative paths mean the same.
         isolated: prepares an item.
-        predictor: on one core, since there is a process for each.
+        classifier: the second half of the work, on one core, since there is a process for each.
     """
 
     setup: _Setup
     in_folder: bool
     isolated: Isolated[Item, tuple[Prepared, bool]]
-    predictor: Predictor
+    classifier: Classifier
 
 
 @lru_cache(maxsize=1)
@@ -378,7 +378,8 @@ def _worker(reference: Any) -> _Worker:
     isolated: Isolated[Item, tuple[Prepared, bool]] = Isolated(
         partial(_prepare, work=setup.prepare), timeout=setup.timeout
     )
-    return _Worker(setup, in_folder, isolated, _load(setup))
+    classifier = Classifier(_load(setup), setup.prepare, batch_size=setup.batch_size)
+    return _Worker(setup, in_folder, isolated, classifier)
 
 
 def _load(setup: _Setup) -> Predictor:

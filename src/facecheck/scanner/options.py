@@ -1,0 +1,239 @@
+"""The options of scan, explain and Checker, one class for each concern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from facecheck.core.common_options import BatchSizeOption, DeviceOption, OverwriteOption
+from facecheck.core.errors import UsageError
+from facecheck.core.labels import Verdict
+from facecheck.core.options import Options, option
+
+#: Where chunks are classified.
+LOCAL: Literal["local"] = "local"
+RAY: Literal["ray"] = "ray"
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return ``(i, n)`` of ``"i/n"``.
+
+    Raises:
+        UsageError: it is not written so, or there is no such part.
+    """
+    number, slash, count = text.partition("/")
+    if not (slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise UsageError(f"--shard {text!r}: write I/N, as in 1/4 for the first of four parts")
+    return int(number), int(count)
+
+
+@dataclass(frozen=True)
+class InputOptions(Options):
+    """Which of the files that are given, or found in what is given, to scan."""
+
+    panel: ClassVar[str] = "Files"
+    include: tuple[str, ...] = option(
+        (),
+        "Take only what matches one of these, as in .gitignore. Repeatable.",
+        metavar="GLOB",
+    )
+    exclude: tuple[str, ...] = option(
+        (), "Leave out what matches one of these. Repeatable.", metavar="GLOB"
+    )
+    manifest: Path | None = option(None, "Scan the records of this manifest, too.")
+    split: tuple[str, ...] = option((), "Take only this split of the manifest. Repeatable.")
+    hidden: bool = option(False, "Take hidden files, too.")
+    follow: bool = option(False, "Enter folders behind symbolic links.")
+    archives: bool = option(False, "Open the archives in folders, too.")
+    null: bool = option(
+        False,
+        "The list on stdin is separated by NUL; usually detected.",
+        flags=("--null", "-0"),
+    )
+    shard: tuple[int, int] | None = option(
+        None,
+        "Scan only the I-th of N parts; `facecheck merge` joins their results.",
+        metavar="I/N",
+        parse=parse_shard,
+    )
+    watch: bool = option(
+        False,
+        "Keep scanning files as they arrive in the folders; stop with Ctrl-C or SIGTERM.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shard is not None and not 1 <= self.shard[0] <= self.shard[1]:
+            raise UsageError(f"--shard {self.shard[0]}/{self.shard[1]}: parts count from 1")
+        if self.watch and (self.manifest or self.archives or self.shard):
+            raise UsageError("--watch is for folders: leave --manifest, --archives and --shard out")
+
+
+@dataclass(frozen=True)
+class FaceOptions(Options):
+    """Whether faces are searched for, and by which detector."""
+
+    panel: ClassVar[str] = "Faces"
+    faces: Literal["auto", "off"] = option(
+        "auto",
+        "auto: find faces and classify each, with a detector that is downloaded once; off: "
+        "classify every image whole.",
+    )
+    face_detector: Path | None = option(
+        None, "YuNet's ONNX file.", words="downloaded once, or FACECHECK_FACE_DETECTOR"
+    )
+
+
+@dataclass(frozen=True)
+class ClassifyOptions(Options):
+    """How scores become verdicts."""
+
+    stability: int = option(
+        0,
+        "Classify N variants of each face too, scaled and re-encoded: a verdict that flips becomes "
+        "uncertain, and the column spread says how far the score moves.",
+        metavar="N",
+        least=0,
+    )
+    threshold: float | None = option(
+        None,
+        "Scores from this one on are artificial, lower ones real; there is no uncertain range.",
+        metavar="SCORE",
+        least=0,
+        most=1,
+        words="the checkpoint's two",
+    )
+    budget: float | None = option(
+        None,
+        "The share of real faces, and of artificial ones, that may get the wrong verdict: a lower "
+        "share makes more uncertain. One of those that the checkpoint was calibrated for.",
+        metavar="SHARE",
+        words="the one that the checkpoint was calibrated with",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.threshold is not None and self.budget is not None:
+            raise UsageError("--threshold and --budget: name one of them")
+
+
+@dataclass(frozen=True)
+class ResultOptions(OverwriteOption):
+    """Which rows are written, and how."""
+
+    panel: ClassVar[str] = "Rows"
+    per_face: bool = option(
+        False, "Write a row for each face, instead of one for the file's most artificial face."
+    )
+    only: tuple[str, ...] = option(
+        (),
+        "Write only rows of this verdict; all are counted. Repeatable.",
+        metavar="VERDICT",
+    )
+    raw_paths: bool = option(False, "Keep names in CSV that a spreadsheet would run as formulas.")
+    verify: bool = option(
+        False, "When resuming, compare files by content instead of by size and time."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        verdicts = [verdict.value for verdict in Verdict]
+        for name in self.only:
+            if name not in verdicts:
+                raise UsageError(f"--only {name!r}: the verdicts are {', '.join(verdicts)}")
+
+
+@dataclass(frozen=True)
+class PlacingOptions(Options):
+    """Where files are copied or moved to when all are classified."""
+
+    panel: ClassVar[str] = "Places"
+    copy_to: Path | None = option(
+        None,
+        "When done, copy files to DIR/real, DIR/artificial and DIR/uncertain.",
+        metavar="DIR",
+    )
+    move_to: Path | None = option(None, "Move them there instead; asks first.", metavar="DIR")
+    yes: bool = option(False, "Move without asking.", flags=("--yes", "-y"))
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that files are copied or moved to."""
+        return self.move_to or self.copy_to
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.copy_to and self.move_to:
+            raise UsageError("--copy-to and --move-to: name one of them")
+
+
+@dataclass(frozen=True)
+class PlaceOptions(PlacingOptions):
+    """Which files of finished results are copied or moved, and what their names begin with."""
+
+    verdict: tuple[str, ...] = option((), "Place only these. Repeatable.", words="all")
+    root: tuple[Path, ...] = option(
+        (), "Name files from here, as a scan of it did.", metavar="DIR", words="none"
+    )
+
+
+@dataclass(frozen=True)
+class WorkerOptions(DeviceOption, BatchSizeOption):
+    """Where and by how many processes the work is done."""
+
+    engine: Literal["local", "ray"] = option(
+        "local", "Where to classify: on this machine, or on a Ray cluster; the rows are the same."
+    )
+    ray_address: str | None = option(
+        None,
+        "The cluster, such as 10.0.0.1:6379; auto: the one of this machine; local: one started "
+        "for this scan.",
+        metavar="ADDRESS",
+        words="RAY_ADDRESS, or local",
+    )
+    workers: int | None = option(
+        None,
+        "Decoding processes; on a cluster chunks in progress.",
+        least=1,
+        words="one per core; on a cluster four",
+    )
+    timeout: float = option(
+        60.0, "Seconds that decoding one file, and finding its faces, may take.", least=0.1
+    )
+
+    @property
+    def on_ray(self) -> bool:
+        """Whether a cluster does the work."""
+        return self.engine == RAY
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ray_address is not None and not self.on_ray:
+            raise UsageError("--ray-address is for --engine ray: pass that, too")
+
+
+@dataclass(frozen=True)
+class ScanOptions(
+    InputOptions, FaceOptions, ClassifyOptions, ResultOptions, PlacingOptions, WorkerOptions
+):
+    """All that a scan may be told, besides its inputs, results file and checkpoint."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.watch and self.folder:
+            raise UsageError(
+                "--watch places no files: scan the folder again with --copy-to or --move-to"
+            )
+        if self.watch and self.on_ray:
+            raise UsageError("--watch waits for files on this machine: leave --engine ray")
+
+
+@dataclass(frozen=True)
+class CheckOptions(FaceOptions, ClassifyOptions, DeviceOption):
+    """How :class:`~facecheck.scanner.checker.Checker` classifies."""
+
+
+@dataclass(frozen=True)
+class ExplainOptions(FaceOptions, OverwriteOption, DeviceOption):
+    """How one image is explained."""

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from facecheck.core.labels import Status, Verdict
+from facecheck.model.predict import Prediction
+from facecheck.scanner.answers import to_answer
+from facecheck.scanner.faces import Box, Face
+from facecheck.scanner.inputs.items import Item
+from facecheck.scanner.prepare import FACE_VIEW, WHOLE_VIEW, Crop, Prepared
+from facecheck.scanner.results.columns import rows_of
+
+ITEM = Item("item", 0, 0, None, 0, partial(bytes, b""))
+PIXELS = np.zeros((1, 1, 64, 64, 3), np.uint8)
+
+
+def predicted(verdict: Verdict, score: float) -> Prediction:
+    return Prediction(verdict, "photo" if score < 0.5 else "cartoon", score, {"photo": 1 - score})
+
+
+def whole(faces: int | None) -> Prepared:
+    return Prepared(
+        ITEM, view=WHOLE_VIEW, crops=(Crop(PIXELS),), faces=faces, width=300, height=200
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kind", "faces", "status"),
+    [
+        (Verdict.ARTIFICIAL, "cartoon", 0, Status.OK),  # a drawing that the detector missed
+        (Verdict.ARTIFICIAL, "sculpture", 0, Status.OK),
+        (Verdict.ARTIFICIAL, "generated", 0, Status.NO_FACE),  # whose face would have been found
+        (Verdict.ARTIFICIAL, "photo", 0, Status.NO_FACE),  # most probable of many, yet not half
+        (Verdict.REAL, "photo", 0, Status.NO_FACE),  # a photograph of something else
+        (Verdict.UNCERTAIN, "cartoon", 0, Status.NO_FACE),
+        (Verdict.REAL, "photo", None, Status.OK),  # no faces were searched for
+        (Verdict.UNCERTAIN, "cartoon", None, Status.OK),
+        (Verdict.ARTIFICIAL, "generated", 1, Status.OK),
+    ],
+)
+def test_without_a_face_only_what_is_made_by_hand_is_an_answer(
+    verdict: Verdict, kind: str, faces: int | None, status: Status
+) -> None:
+    found = replace(predicted(verdict, 0.9 if verdict == Verdict.ARTIFICIAL else 0.1), kind=kind)
+    answer = to_answer(whole(faces), [found])
+    is_ok = status == Status.OK
+    assert (answer.status, answer.view) == (status, WHOLE_VIEW if is_ok else "")
+    assert (answer.verdict, answer.kind, answer.score) == (
+        (found.verdict, kind, found.score) if is_ok else (None, None, None)
+    )
+    for per_face in (False, True):
+        (row,) = rows_of(answer, per_face=per_face)
+        assert (row["status"], row["width"]) == (status, 300)
+        assert row.get("verdict") == (verdict if is_ok else None)
+
+
+def test_an_answer_is_about_the_most_artificial_face() -> None:
+    faces = [Face(Box(10 * side, 0, side, side), 0.9) for side in (90, 70, 50)]
+    prepared = Prepared(
+        ITEM,
+        view=FACE_VIEW,
+        crops=tuple(Crop(PIXELS, face) for face in faces),
+        faces=4,
+        largest=faces[0],
+        width=1000,
+        height=100,
+    )
+    predictions = [
+        predicted(Verdict.REAL, 0.2),
+        predicted(Verdict.ARTIFICIAL, 0.8),
+        predicted(Verdict.UNCERTAIN, 0.5),
+    ]
+    answer = to_answer(prepared, predictions)
+    assert (answer.verdict, answer.score, answer.box) == (Verdict.ARTIFICIAL, 0.8, faces[1].box)
+    assert answer.probabilities == {"photo": pytest.approx(0.2)}
+    assert [(one.prediction, one.face) for one in answer.classified] == list(
+        zip(predictions, faces, strict=True)
+    )
+    (row,) = rows_of(answer)
+    assert (row["verdict"], row["faces"], row["face_confidence"]) == ("artificial", 4, 0.9)
+    assert [row[f"face_{name}"] for name in ("left", "top", "width", "height")] == [700, 0, 70, 70]
+    rows = rows_of(answer, per_face=True)
+    assert [(row["score"], row["face_left"]) for row in rows] == [
+        (0.2, 900),
+        (0.8, 700),
+        (0.5, 500),
+    ]
+    assert rows[1] == row
+    with pytest.raises(ValueError, match=r"zip\(\)"):
+        to_answer(prepared, predictions[:2])

@@ -1,0 +1,147 @@
+"""scan, scan --per-face, explain, Checker and the attribution maps give one answer to a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facecheck.core.labels import Verdict
+from facecheck.core.workspace import BUILTIN
+from facecheck.report.explain import ExplainResult, explain
+from facecheck.report.heat_pictures import heat_pictures
+from facecheck.scanner.answers import Answer
+from facecheck.scanner.checker import Checker
+from facecheck.scanner.job import scan
+from facecheck.scanner.options import CheckOptions, ExplainOptions, ScanOptions
+from facecheck.scanner.results.columns import COLUMNS
+from facecheck.scanner.results.rows import Row, read_rows
+from tests.scanner.conftest import pasted
+
+#: A score has six decimals in a row, and the batch around a crop may move the last one.
+CLOSE = 2e-6
+
+
+@pytest.fixture(scope="module")
+def scenes(portraits: list[Path], drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 20 scenes: one without a face, one with five, one drawing, close-ups, others."""
+    folder = tmp_path_factory.mktemp("scenes")
+    for number, image in enumerate(_scenes(portraits, drawn)):
+        image.save(folder / f"{number:02}.png")
+    assert len(list(folder.iterdir())) == 20
+    return folder
+
+
+def _scenes(portraits: list[Path], drawn: Path) -> Iterator[Image.Image]:
+    chosen = np.random.default_rng(0)
+    yield Image.fromarray(chosen.integers(0, 256, (480, 640, 3), dtype=np.uint8))
+    five = [(portraits[n], 20 + 310 * n, 60 + 40 * n, 240 + 10 * n) for n in range(5)]
+    yield pasted((1700, 700), five)
+    yield Image.open(drawn / "cartoon" / "drawn-cartoon" / "000.png").resize((400, 400))
+    yield pasted((900, 600), [(portraits[0], 600, 100, 44)])  # too small
+    yield Image.open(portraits[1])  # a close-up, which is classified whole
+    yield Image.open(portraits[2])
+    for number in range(10):  # a photograph in a scene
+        side = int(chosen.integers(180, 360))
+        place = (int(chosen.integers(0, 400)), int(chosen.integers(0, 200)))
+        yield pasted((900, 600), [(portraits[number], *place, side)])
+    for number in range(4):  # two
+        first = (portraits[number], 40, 60, int(chosen.integers(200, 320)))
+        second = (portraits[9 - number], 520, 180, int(chosen.integers(200, 320)))
+        yield pasted((1000, 600), [first, second])
+
+
+@pytest.fixture(scope="module")
+def rows(
+    scenes: Path, detector: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[Row], list[Row]]:
+    """The scenes' rows, one for each file and one for each face."""
+    folder = tmp_path_factory.mktemp("rows")
+    for per_face in (False, True):
+        options = ScanOptions(face_detector=detector, per_face=per_face, workers=2)
+        scan([scenes], folder / f"{per_face}.csv", BUILTIN, options)
+    one, each = (list(read_rows(folder / f"{name}.csv", COLUMNS)) for name in (False, True))
+    return one, each
+
+
+def box_of(row: Row) -> tuple[object, ...]:
+    return tuple(row[f"face_{name}"] for name in ("left", "top", "width", "height"))
+
+
+def same_image(row: Row, answer: Answer | ExplainResult) -> bool:
+    return (row["status"], row["faces"], row["width"], row["height"], row["message"]) == (
+        answer.status,
+        answer.faces,
+        answer.width,
+        answer.height,
+        answer.message,
+    )
+
+
+def test_a_checker_answers_as_a_scan(
+    scenes: Path, detector: Path, rows: tuple[list[Row], list[Row]]
+) -> None:
+    checker = Checker(BUILTIN, CheckOptions(face_detector=detector))
+    statuses, verdicts = set(), []
+    for row in rows[0]:
+        answer = checker.check(str(row["path"]))
+        assert same_image(row, answer), row
+        assert (row["verdict"] or None, row["kind"] or None) == (answer.verdict, answer.kind)
+        assert row["view"] == answer.view
+        assert row["score"] == (
+            None if answer.score is None else pytest.approx(answer.score, abs=CLOSE)
+        )
+        if answer.box is not None:
+            box = answer.box
+            assert box_of(row) == (box.left, box.top, box.width, box.height)
+        assert len(answer.classified) == sum(
+            each["path"] == row["path"] and each["score"] is not None for each in rows[1]
+        )
+        statuses.add(str(answer.status))
+        verdicts.append(answer.verdict)
+    assert {"ok", "no_face", "too_small"} <= statuses
+    # What was wrong: whole scenes were classified, and photographs in them called artificial.
+    assert verdicts[6:16].count(Verdict.REAL) >= 8
+
+
+def test_each_face_has_one_answer_in_a_scan_of_faces_and_in_explain(
+    scenes: Path, detector: Path, rows: tuple[list[Row], list[Row]], tmp_path: Path
+) -> None:
+    each = rows[1]
+    for number, path in enumerate(sorted(scenes.iterdir())):
+        options = ExplainOptions(face_detector=detector)
+        result = explain(path, BUILTIN, tmp_path / f"{number}.png", options)
+        mine = [row for row in each if row["path"] == str(path)]
+        assert same_image(mine[0], result), path
+        scored = [row for row in mine if row["score"] is not None]
+        assert len(scored) == len(result.explained)
+        for row, one in zip(scored, result.explained, strict=True):
+            assert row["score"] == pytest.approx(one.verdict.score, abs=CLOSE)
+            assert (row["verdict"], row["kind"]) == (one.verdict.verdict, one.verdict.kind)
+            assert row["view"] == one.view
+            if one.face is not None:
+                box = one.face.box
+                assert box_of(row) == (box.left, box.top, box.width, box.height)
+
+
+def test_a_file_has_the_row_of_its_most_artificial_face(
+    rows: tuple[list[Row], list[Row]],
+) -> None:
+    one, each = rows
+    assert len(one) == 20
+    for row in one:
+        mine = [other for other in each if other["path"] == row["path"]]
+        assert row == max(mine, key=lambda other: float(other["score"] or 0))
+    assert max(int(row["faces"] or 0) for row in one) == 5
+
+
+def test_every_row_with_a_verdict_has_an_attribution_map(
+    detector: Path, rows: tuple[list[Row], list[Row]]
+) -> None:
+    few = [row for row in rows[1] if str(row["path"]).endswith(("00.png", "01.png", "03.png"))]
+    pictures = list(heat_pictures(few, checkpoint=BUILTIN, face_detector=detector))
+    assert [picture is not None for picture in pictures] == [row["status"] == "ok" for row in few]
+    assert sum(picture is not None for picture in pictures) >= 5
