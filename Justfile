@@ -2,6 +2,7 @@
 # `just --list` shows the recipes; arguments after a recipe's name are passed on.
 
 set positional-arguments
+set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export PATH := justfile_directory() / ".venv/bin" + ":" + env("PATH")
 

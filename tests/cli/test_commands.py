@@ -32,6 +32,7 @@ def one_line(outcome: Outcome) -> str:
     return outcome.err
 
 
+@pytest.mark.slow
 def test_the_whole_road_in_an_empty_folder(command: Run, drawn: Path, tmp_path: Path) -> None:
     """fetch, split, train, evaluate, scan: each finds what the one before left."""
     shutil.copytree(drawn / "photo", tmp_path / "photos")
@@ -62,6 +63,7 @@ def test_the_whole_road_in_an_empty_folder(command: Run, drawn: Path, tmp_path: 
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_json_goes_to_stdout_and_its_keys_are_pinned(
     command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_move_asks_first(
     assert len(list((tmp_path / "clean").rglob("*.png"))) == 36
 
 
+@pytest.mark.slow
 def test_a_scan_that_moves_asks_first(
     command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -173,6 +176,7 @@ def test_a_scan_that_moves_asks_first(
     assert not list((tmp_path / "in").rglob("*.png"))
 
 
+@pytest.mark.slow
 def test_without_a_face_detector_one_line_says_how_to_do_without(
     command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -204,6 +208,7 @@ def test_quiet_is_quiet(command: Run, drawn: Path) -> None:
     assert command("index", drawn, "--out", "m.csv", "--quiet") == Outcome(0, "", "")
 
 
+@pytest.mark.slow
 def test_a_scan_with_errors_ends_with_three(
     command: Run, trained: tuple[Path, Path], bad_files: dict[str, str]
 ) -> None:
@@ -314,6 +319,7 @@ def test_flags_win_over_variables_and_variables_over_the_project_file(
     assert seed("--seed", "7") == (7, "6:2:2")
 
 
+@pytest.mark.slow
 def test_version_help_and_completion(command: Run) -> None:
     import facecheck
 

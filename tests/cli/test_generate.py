@@ -34,6 +34,7 @@ def test_from_a_manifest_to_a_source_of_generated_faces(
     assert "--overwrite" in one_line(again)
 
 
+@pytest.mark.slow
 def test_a_run_goes_on(command: Run, trained: tuple[Path, Path]) -> None:
     begin = ("generate", "train", "--manifest", trained[0], "--steps", "2", *QUICK, "--quiet")
     assert command(*begin).code == 0

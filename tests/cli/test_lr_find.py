@@ -4,6 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.test_commands import one_line
 from tests.conftest import Outcome
 
@@ -15,6 +17,7 @@ QUICK = (
 )
 
 
+@pytest.mark.slow
 def test_a_rate_is_suggested_and_the_curve_kept(
     command: Run, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.conftest import Outcome
@@ -22,6 +23,7 @@ paper: {batch_size=4: 50}
 """
 
 
+@pytest.mark.slow
 def test_a_study_is_run_shown_and_repeated(
     command: Run, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ def test_the_perceptual_hash_is_that_of_imagehash(drawn: Path) -> None:
     assert sum(map(bits_apart, images[-3:])) == 0  # flat ones have no bits of noise
 
 
+@pytest.mark.slow
 def test_the_perceptual_hash_is_that_of_imagehash_on_real_faces(
     real_images: RealImages,
 ) -> None:

@@ -33,6 +33,7 @@ def record(path: Path, **values: object) -> Record:
     return Record(path=str(path), **fields)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     names=st.lists(NAMES, min_size=1, max_size=6, unique=True),

@@ -120,6 +120,7 @@ def guess_at(guesses: tuple[Guess, ...], question: str, cues: str) -> Guess:
     return next(g for g in guesses if (g.question, g.cues) == (question, cues))
 
 
+@pytest.mark.slow
 def test_shortcuts_are_found_where_they_are_and_gone_once_normalised(manifest: Path) -> None:
     result = audit(manifest, AuditOptions(fix=Normalise(size=32)))
     told = guess_at(result.guesses, "photo/a or cartoon/b", "metadata")
@@ -142,6 +143,7 @@ def test_shortcuts_are_found_where_they_are_and_gone_once_normalised(manifest: P
         audit(manifest, AuditOptions(fix=Normalise()))
 
 
+@pytest.mark.slow
 def test_the_order_of_the_file_does_not_matter(manifest: Path) -> None:
     first = audit(manifest, AuditOptions(per_source=25))
     lines = manifest.read_text().splitlines()
@@ -151,6 +153,7 @@ def test_the_order_of_the_file_does_not_matter(manifest: Path) -> None:
     assert first.images == 75
 
 
+@pytest.mark.slow
 def test_vanished_and_broken_files_are_told_and_left_out(manifest: Path) -> None:
     (manifest.parent / "a-0.img").unlink()
     (manifest.parent / "b-0.img").write_text("text")
@@ -170,6 +173,7 @@ def test_too_few_images_are_refused(tmp_path: Path) -> None:
         audit(path)
 
 
+@pytest.mark.slow
 def test_the_command(command, manifest: Path) -> None:  # type: ignore[no-untyped-def]
     done = command("audit", "m.csv", "--fix", "normalise", "--out", "n.yaml", "--warn-above", "0.9")
     assert done.code == 0

@@ -96,6 +96,7 @@ def parts_of(path: Path, column: str = "split") -> dict[str, str]:
     return dict(zip(frame["path"], frame[column], strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     rows=tables(),
@@ -138,6 +139,7 @@ def test_a_split_is_a_partition_that_keeps_groups_whole_whatever_the_order(
     assert parts_of(again.manifest, result.column) == first
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(rows=tables(), cut=st.integers(1, 40), kfold=st.sampled_from([None, 3]))
 def test_extending_keeps_every_assignment(

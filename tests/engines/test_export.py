@@ -103,6 +103,7 @@ def test_the_whole_header_travels(
     assert exported.path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_scan_of_it_is_the_checkpoints_scan(
     exported: ExportResult, trained: tuple[Path, Path], drawn: Path,
     command: Callable[..., Outcome],
@@ -162,6 +163,7 @@ def damage(exported: ExportResult, folder: Path) -> Iterator[Path]:
         yield path
 
 
+@pytest.mark.slow
 def test_damaged_files_give_one_line(exported: ExportResult, tmp_path: Path) -> None:
     # In a process of its own: a crash of an engine is a failure here, too.
     code = (
@@ -282,6 +284,7 @@ def test_torchscript_without_a_header(trained: tuple[Path, Path], tmp_path: Path
         load_predictor(tmp_path / "m.ts")
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_format_from_either_option(
     command: Callable[..., Outcome], trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

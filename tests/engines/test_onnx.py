@@ -53,6 +53,7 @@ def exports(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
         }
 
 
+@pytest.mark.slow
 def test_an_export_answers_as_its_checkpoint(
     exports: Exports, trained: tuple[Path, Path], drawn: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_evaluate_agrees_on_either_engine(exports: Exports, trained: tuple[Path,
     assert onnx_result.confusion == torch_result.confusion
 
 
+@pytest.mark.slow
 def test_a_scan_of_an_export_never_loads_torch(
     exports: Exports, drawn: Path, tmp_path: Path
 ) -> None:
@@ -117,6 +119,7 @@ def test_a_scan_of_an_export_never_loads_torch(
     assert (tmp_path / "r.csv").read_text().count("\n") == 13
 
 
+@pytest.mark.slow
 def test_the_command_tells_both_side_by_side(
     command: Callable[..., Outcome], trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_a_workspace_without_a_run_takes_the_packages_own_model(
     assert json.loads(done.out)["checkpoint"] == str(exports["fp32"].path)
 
 
+@pytest.mark.slow
 def test_an_export_keeps_the_guard(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, checkpoint = trained
     guarded, exported = tmp_path / "guarded.safetensors", tmp_path / "guarded.onnx"

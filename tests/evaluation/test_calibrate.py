@@ -115,6 +115,7 @@ def test_a_checkpoint_is_calibrated_in_place_and_repeatably(
     assert judged.calibration.ece.value == pytest.approx(result.ece)
 
 
+@pytest.mark.slow
 def test_the_guard_acts_in_every_command_that_judges(
     trained: tuple[Path, Path], drawn: Path, tmp_path: Path
 ) -> None:

@@ -139,6 +139,7 @@ def test_features_are_what_the_head_sees(trained: tuple[Path, Path], tmp_path: P
         evaluate(best, manifest, EvaluateOptions(features=tmp_path / "f.npz", baseline=False))
 
 
+@pytest.mark.slow
 def test_metadata_alone_stands_beside_each_source(
     trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def result(parted: Path) -> LeaveOneOutResult:
     )
 
 
+@pytest.mark.slow
 def test_each_model_never_saw_its_source(result: LeaveOneOutResult, parted: Path) -> None:
     training = read_manifest(parted).in_split("train").frame
     assert [(row.kind, row.source, row.kind_unseen) for row in result.rows] == [
@@ -97,6 +98,7 @@ def test_a_row_is_what_its_model_says(
         assert row.gap == pytest.approx(row.best_accuracy - row.accuracy)
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_trained_again(
     result: LeaveOneOutResult, parted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +179,7 @@ def test_a_source_without_which_too_little_is_left_does_not_stop_the_others(
     assert [row.source for row in result.rows] == ["drawn-cartoon"]
 
 
+@pytest.mark.slow
 def test_the_command_takes_the_checkpoints_recipe(
     command: Callable[..., Outcome], trained: tuple[Path, Path], parted: Path, tmp_path: Path
 ) -> None:

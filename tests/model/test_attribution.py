@@ -213,6 +213,7 @@ def test_networks_of_all_sorts_are_taken_apart_as_timm_does(arch: str, cells: in
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+@pytest.mark.slow
 def test_hiding_the_hottest_part_changes_the_score_more_than_the_coldest(drawn: Path) -> None:
     """Of the built-in model, by ONNX Runtime."""
     predictor = load_predictor(BUILTIN)

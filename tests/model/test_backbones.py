@@ -106,6 +106,7 @@ class Hub(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_pretrained_weights_come_from_the_hub(tmp_path: Path) -> None:
     """In a process of its own, since the hub's client reads its address when imported."""
     given = timm.create_model("resnet10t", num_classes=1000).state_dict()

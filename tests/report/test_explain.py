@@ -31,6 +31,7 @@ def face(drawn: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(drawn / "photo" / "drawn-photo" / "003.png", tmp_path / "a.png"))
 
 
+@pytest.mark.slow
 def test_the_card_and_the_picture(
     command: Run, face: Path, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_json_has_the_same(command: Run, face: Path, trained: tuple[Path, Path])
     assert 0 <= one["hidden_score"] <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -134,6 +136,7 @@ def test_a_mistake_is_one_line(
     assert message in done.err
 
 
+@pytest.mark.slow
 def test_every_face_is_explained_as_a_scan_judges_it(
     portraits: list[Path], detector: Path, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

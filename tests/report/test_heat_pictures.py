@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from facecheck.engines.load import load_predictor
@@ -23,6 +24,7 @@ def test_the_hotter_the_less_of_the_crop_shows_through() -> None:
     assert hot.mean() > cold.mean()
 
 
+@pytest.mark.slow
 def test_a_row_without_an_answer_has_no_picture(
     drawn: Path, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -43,6 +45,7 @@ def test_a_row_without_an_answer_has_no_picture(
     assert pictures[0].size == (side, side)
 
 
+@pytest.mark.slow
 def test_each_face_of_an_image_has_its_own(
     portraits: list[Path], detector: Path, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_report_is_replaced_only_when_asked_and_whole(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
+@pytest.mark.slow
 def test_what_is_not_a_reports_own_stays(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

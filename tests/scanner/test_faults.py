@@ -32,10 +32,10 @@ FUZZ = int(os.environ.get("FACECHECK_FUZZ", "300"))
 
 
 @pytest.fixture(scope="session")
-def model(trained: tuple[Path, Path]) -> Path:
+def model(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn checkpoint as ONNX, which a process loads in a fraction of the time."""
     pytest.importorskip("onnx")
-    path = trained[1].with_name("faults.onnx")
+    path = tmp_path_factory.mktemp("faults") / "m.onnx"
     export_checkpoint(trained[1], path, manifest=trained[0])
     return path
 
@@ -101,6 +101,7 @@ def _no_more_than_a_user() -> None:
             raise OSError("rights cannot be dropped")
 
 
+@pytest.mark.slow
 def test_a_tree_of_all_that_is_wrong_gives_a_row_for_each_file(
     model: Path, face: Path, bad_files: dict[str, str], tmp_path: Path
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_tree_of_all_that_is_wrong_gives_a_row_for_each_file(
     assert wanted == {}
 
 
+@pytest.mark.slow
 def test_a_decoder_that_crashes_or_hangs_costs_one_row(
     judge: Callable[..., ScanResult], faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +192,7 @@ def test_an_output_folder_that_takes_nothing_is_one_line(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_full_disk_is_one_line_and_the_scan_goes_on_when_there_is_room(
     judge: Callable[..., ScanResult], faces: Path, small_disk: Path, tmp_path: Path, suffix: str
@@ -208,6 +211,7 @@ def test_a_full_disk_is_one_line_and_the_scan_goes_on_when_there_is_room(
     assert out.read_bytes() == (tmp_path / f"whole{suffix}").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_scan_that_is_ended_keeps_its_rows_and_goes_on(
     model: Path,
@@ -250,6 +254,7 @@ def test_a_scan_that_is_ended_keeps_its_rows_and_goes_on(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_folder_is_watched_until_it_is_told_to_end(
     model: Path, face: Path, tmp_path: Path
 ) -> None:
@@ -281,6 +286,7 @@ def test_a_folder_is_watched_until_it_is_told_to_end(
     assert names == ["b.png", "a.png", "text.png", "c.png"]
 
 
+@pytest.mark.slow
 def test_mutated_files_have_a_row_each_and_crash_nothing(
     judge: Callable[..., ScanResult], face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

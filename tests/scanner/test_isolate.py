@@ -38,6 +38,7 @@ def test_results_come_in_order_from_other_processes() -> None:
     assert psutil.Process().children() == []
 
 
+@pytest.mark.slow
 def test_a_crash_costs_one_item_and_says_what_it_was() -> None:
     with Isolated(partial(double, crash=3, leave=7), timeout=60) as isolated:
         results = list(map_ordered(isolated, range(12), workers=2))
@@ -97,6 +98,7 @@ def folder(_: int) -> str:
     return str(Path.cwd())
 
 
+@pytest.mark.slow
 def test_processes_that_were_started_ahead_are_taken_first_or_end_quietly(
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,

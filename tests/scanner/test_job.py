@@ -63,6 +63,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequ
         monkeypatch.setattr("facecheck.scanner.workers.local.Isolated", Here)
 
 
+@pytest.mark.slow
 def test_every_file_has_one_row_and_bad_ones_say_why(
     trained: tuple[Path, Path], tmp_path: Path, bad_files: dict[str, str]
 ) -> None:

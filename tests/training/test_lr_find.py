@@ -38,6 +38,7 @@ def found(
     return result, told
 
 
+@pytest.mark.slow
 def test_drawn_images_give_a_curve_that_falls(found: tuple[LrFindResult, list[int]]) -> None:
     result, told = found
     assert result.rates[0] == pytest.approx(1e-6)

@@ -55,6 +55,7 @@ def test_the_run_folder_tells_and_repeats_the_run(trained: tuple[Path, Path]) ->
     assert header.metrics["val_top1"] == max(row["val_top1"] for row in log)
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_log_and_another_another(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -71,6 +72,7 @@ def test_one_seed_gives_one_log_and_another_another(
     assert losses("c", 2) != losses("a", 1)
 
 
+@pytest.mark.slow
 def test_it_learns_what_can_be_learned(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, _ = trained
     recipe = replace(SMALL, epochs=12)
@@ -256,6 +258,7 @@ def test_a_run_goes_on_in_the_precision_it_began_with(
     assert ready.precision.name == "bf16"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [2, 4])
 def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
     trained: tuple[Path, Path], tmp_path: Path, after: int
@@ -325,6 +328,7 @@ class Hostile:
         return os.system, ("touch /tmp/facecheck-was-here",)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_good_checkpoint(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -374,6 +378,7 @@ def test_a_batch_in_parts_learns_what_the_whole_would(
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in ours)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does_with_the_same_batch(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -430,6 +435,7 @@ def test_a_head_for_other_kinds_is_made_new(trained: tuple[Path, Path], tmp_path
         )
 
 
+@pytest.mark.slow
 def test_patience_ends_it_and_the_test_split_can_be_watched(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -503,6 +509,7 @@ def test_a_smaller_fraction_is_part_of_a_larger_one(trained: tuple[Path, Path]) 
     assert set(other) != small
 
 
+@pytest.mark.slow
 def test_transfer_from_imagenet_beats_random_weights_on_real_faces(
     real_images: RealImages, tmp_path: Path
 ) -> None:

@@ -340,6 +340,7 @@ def link_portraits(real_images: RealImages, folder: Path) -> None:
         (source / path.name).symlink_to(path)
 
 
+@pytest.mark.slow
 def test_different_people_in_one_pose_are_kept(real_images: RealImages, tmp_path: Path) -> None:
     link_portraits(real_images, tmp_path)
     index([tmp_path], tmp_path / "m.csv")
@@ -348,6 +349,7 @@ def test_different_people_in_one_pose_are_kept(real_images: RealImages, tmp_path
     assert result.dropped == {}
 
 
+@pytest.mark.slow
 def test_nor_are_they_taken_for_edited_copies(real_images: RealImages, tmp_path: Path) -> None:
     link_portraits(real_images, tmp_path)
     index([tmp_path], tmp_path / "m.csv")

@@ -32,6 +32,7 @@ def crowded(count: int, seed: int) -> Hashes:
     return np.unique(np.concatenate([hashes, near, narrow]))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     hashes=st.lists(st.integers(0, 2**64 - 1), max_size=40, unique=True),
@@ -65,6 +66,7 @@ def some_bands(number: int, radius: int) -> list[Band]:
     return [Band(i * width, min(8, width), reach - 1 + (i < more)) for i in range(number)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", [0, 3, 8, 11])
 def test_thousands_of_crowded_hashes_come_out_as_by_brute_force(
     radius: int, monkeypatch: pytest.MonkeyPatch

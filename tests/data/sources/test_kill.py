@@ -124,6 +124,7 @@ def came(workspace: Path) -> int:
     return sum(part.stat().st_size for part in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", ["http", "kaggle", "gdown"])
 def test_a_download_killed_midway_ends_with_the_same_bytes(
     server: StubServer, archive: bytes, tmp_path: Path, platform: str
@@ -144,6 +145,7 @@ def test_a_download_killed_midway_ends_with_the_same_bytes(
     assert gone_on > "bytes=0-"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it_at_once_and_keeps_what_came(
     server: StubServer, archive: bytes, tmp_path: Path
 ) -> None:
@@ -156,6 +158,7 @@ def test_ctrl_c_ends_it_at_once_and_keeps_what_came(
     assert [range_ for range_ in server.ranges() if range_]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["unpacked/1/p/noise1*", "ready/photo/*/p/noise1*"])
 def test_an_unpacking_killed_midway_ends_with_the_same_files(
     server: StubServer, archive: bytes, tmp_path: Path, step: str

@@ -68,6 +68,7 @@ def finished(
     return folder, study(spec, trained[0], folder / "out", StudyOptions(device="cpu", workers=0))
 
 
+@pytest.mark.slow
 def test_each_run_is_kept_with_its_figures(finished: tuple[Path, StudyResult]) -> None:
     folder, result = finished
     lines = (folder / "out" / "results.jsonl").read_text().splitlines()
@@ -145,6 +146,7 @@ def test_finished_runs_lose_their_checkpoints_unless_asked(
     assert len(list((tmp_path / "o").rglob("*.safetensors"))) == 2
 
 
+@pytest.mark.slow
 def test_an_interrupted_study_goes_on_to_the_same_table(
     finished: tuple[Path, StudyResult], trained: tuple[Path, Path], write: Write, tmp_path: Path
 ) -> None:

@@ -287,6 +287,7 @@ def test_a_later_folder_is_not_listed_before_its_turn(place: Path) -> None:
     assert [item.name for item in items] == ["x/b/3.jpg"]
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_largest_folder(place: Path) -> None:
     make(*(f"files/{number}.jpg" for number in range(100)))
     for folder, links, target in (("folders", 100, "files"), ("x", 4, "folders")):
@@ -344,6 +345,7 @@ def test_a_list_is_read_as_it_comes_and_once(place: Path) -> None:
         list(found)
 
 
+@pytest.mark.slow
 def test_what_is_no_list_is_refused(place: Path) -> None:
     with pytest.raises(FacecheckError, match="no list of paths"):
         names("-", stdin=io.BytesIO(b"x" * 2**21))

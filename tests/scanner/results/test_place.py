@@ -97,6 +97,7 @@ def test_nothing_is_overwritten_and_no_file_of_a_name_is_lost(tmp_path: Path, mo
     assert all(path.exists() != move for path in (*first, *second, *third))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other_disk", [False, True])
 def test_a_move_killed_at_any_step_neither_doubles_nor_loses(
     tmp_path: Path, other_disk: bool

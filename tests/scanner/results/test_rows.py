@@ -96,6 +96,7 @@ def test_names_that_are_not_text_do_not_stop_a_scan() -> None:
     assert line_writer(".jsonl", COLUMNS)(row).encode()
 
 
+@pytest.mark.slow
 def test_parquet_has_types_and_the_same_bytes_with_any_number_of_threads(tmp_path: Path) -> None:
     out = tmp_path / "r.parquet"
     write_rows(out, tidied(tuple(f"{n}.jpg" for n in range(40_000))), COLUMNS, ".parquet")

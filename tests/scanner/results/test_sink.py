@@ -264,6 +264,7 @@ with open_sink(out) as sink:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_scan_killed_again_and_again_ends_in_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     items = named(f"{number}.jpg" for number in range(400))
@@ -388,6 +389,7 @@ def test_stdout_is_csv_and_its_reader_may_leave(tmp_path: Path) -> None:
     assert next(csv.reader([header])) == list(COLUMNS)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
     """Neither while rows are written nor while a scan finds where it was."""
     code = (

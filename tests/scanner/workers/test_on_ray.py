@@ -54,9 +54,9 @@ def connected(cluster: str) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def model(trained: tuple[Path, Path]) -> Path:
+def model(trained: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("onnx")
-    path = trained[1].with_name("on_ray.onnx")
+    path = tmp_path_factory.mktemp("on_ray") / "m.onnx"
     export_checkpoint(trained[1], path, manifest=trained[0])
     return path
 
