@@ -11,6 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
+pytestmark = pytest.mark.slow  # each runs a pytest of its own
+
 SKIPPING = """
 import pytest
 
@@ -37,6 +39,7 @@ def run(folder: Path, budget: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allowed", [2, 3])
 def test_skips_within_the_budget_pass(tmp_path: Path, allowed: int) -> None:
     (tmp_path / "test_a.py").write_text(SKIPPING)
@@ -45,6 +48,7 @@ def test_skips_within_the_budget_pass(tmp_path: Path, allowed: int) -> None:
     assert "over the budget" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_skip_more_than_allowed_fails_and_is_named(tmp_path: Path) -> None:
     (tmp_path / "test_a.py").write_text(SKIPPING)
     done = run(tmp_path, "no camera: 1\n")
@@ -52,6 +56,7 @@ def test_a_skip_more_than_allowed_fails_and_is_named(tmp_path: Path) -> None:
     assert "over the budget of skips: 2 skipped, 1 allowed: no camera" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_module_that_is_skipped_as_a_whole_counts(tmp_path: Path) -> None:
     (tmp_path / "test_a.py").write_text(SKIPPING)
     (tmp_path / "test_b.py").write_text(NOT_COLLECTED)

@@ -217,6 +217,7 @@ def test_a_scan_with_errors_ends_with_three(
     assert "error" in done.out
 
 
+@pytest.mark.slow
 def test_an_evaluation_with_vanished_files_ends_with_three(
     command: Run, trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

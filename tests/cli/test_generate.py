@@ -47,6 +47,7 @@ def test_a_run_goes_on(command: Run, trained: tuple[Path, Path]) -> None:
     assert "the run's own settings" in one_line(other)
 
 
+@pytest.mark.slow
 def test_json_keys_are_pinned(
     command: Run, trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,6 +141,7 @@ def test_a_file_of_the_year_2300_is_indexed_like_any_other(raw: Path, decoded: l
     assert decoded == [str(file)]
 
 
+@pytest.mark.slow
 def test_a_killed_index_is_resumed(raw: Path) -> None:
     out, journal = raw.parent / "m.csv", raw.parent / "m.hashes.jsonl"
     for number in range(40):

@@ -64,6 +64,7 @@ def exported(
     return export_checkpoint(trained[1], path, manifest=trained[0])
 
 
+@pytest.mark.slow
 def test_an_export_answers_as_its_checkpoint(
     exported: ExportResult, trained: tuple[Path, Path]
 ) -> None:

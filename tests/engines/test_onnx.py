@@ -77,6 +77,7 @@ def test_an_export_answers_as_its_checkpoint(
         assert np.allclose(predictor.outputs(five)[0], found.mean(axis=0), atol=1e-2)
 
 
+@pytest.mark.slow
 def test_the_header_travels_and_the_figures_are_told(
     exports: Exports, trained: tuple[Path, Path]
 ) -> None:
@@ -135,6 +136,7 @@ def test_the_command_tells_both_side_by_side(
     assert told["errors"] == []
 
 
+@pytest.mark.slow
 def test_a_workspace_without_a_run_takes_the_packages_own_model(
     exports: Exports, command: Callable[..., Outcome], drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

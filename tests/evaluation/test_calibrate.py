@@ -82,6 +82,7 @@ def test_new_images_keep_the_budget_on_average() -> None:
     assert 0.03 < np.mean(rates) <= 0.05
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_calibrated_in_place_and_repeatably(
     trained: tuple[Path, Path], drawn: Path, tmp_path: Path
 ) -> None:

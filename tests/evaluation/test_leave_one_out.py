@@ -67,6 +67,7 @@ def test_each_model_never_saw_its_source(result: LeaveOneOutResult, parted: Path
         assert row.train_images == training.height - own.height
 
 
+@pytest.mark.slow
 def test_a_row_is_what_its_model_says(
     result: LeaveOneOutResult, parted: Path, tmp_path: Path
 ) -> None:
@@ -156,6 +157,7 @@ def test_what_cannot_be_left_out_is_told(trained: tuple[Path, Path], tmp_path: P
         leave_one_out(trained[0], two, tmp_path, LeaveOneOutOptions(split="dev"))
 
 
+@pytest.mark.slow
 def test_a_source_without_which_too_little_is_left_does_not_stop_the_others(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

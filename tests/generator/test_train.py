@@ -42,6 +42,7 @@ def test_a_run_folder(made: GenerateTrainResult) -> None:
     assert header.sources == ("cartoon/drawn-cartoon", "photo/drawn-photo", "sketch/drawn-sketch")
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_an_unbroken_one(
     made: GenerateTrainResult, trained: Trained, tmp_path: Path
 ) -> None:

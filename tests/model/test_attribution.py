@@ -103,6 +103,7 @@ def patches() -> Predictor:
     return TorchPredictor(Checkpoint(model, header), torch.device("cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["torch", "answers alone"])
 def test_the_heat_lies_where_the_difference_is(patches: Predictor, engine: str) -> None:
     predictor = patches if engine == "torch" else Answers(patches)
@@ -184,6 +185,7 @@ def test_the_hottest_square_holds_the_heat() -> None:
     assert heat[top:bottom, left:right].sum() == heat.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "cells"),
     [

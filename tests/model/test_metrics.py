@@ -121,6 +121,7 @@ def test_where_nothing_should_be_called_artificial() -> None:
     assert found.accuracy.value == 0.0
 
 
+@pytest.mark.slow
 def test_bootstrap_intervals_hold_the_figure_repeat_and_narrow() -> None:
     few, many = (ranking(*drawn_scores(1, count, 6)).auc for count in (60, 3000))
     for figure in (few, many):

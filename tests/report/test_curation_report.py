@@ -20,6 +20,8 @@ from facecheck.report.curation_report import curation_report
 from facecheck.report.options import CurationReportOptions
 from tests.conftest import Outcome
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 ODD_SOURCE = "<b>$x_1$ & 日本"
 
@@ -211,7 +213,6 @@ def test_a_mistake_leaves_what_was_there(curated: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.slow
 def test_the_command(command: Callable[..., Outcome], curated: Path, tmp_path: Path) -> None:
     done = command("report", curated, "--out", "r")
     assert done.code == 0, done.err
@@ -224,7 +225,6 @@ def test_the_command(command: Callable[..., Outcome], curated: Path, tmp_path: P
     assert (told["page"], told["records"]) == ("r/index.html", 76)
 
 
-@pytest.mark.slow
 def test_plots_show_names_on_one_line_in_letters_they_have() -> None:
     assert short("ffhq-256") == "ffhq-256"
     assert short("日本\nx") == "???x"

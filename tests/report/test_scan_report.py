@@ -346,6 +346,7 @@ def test_heat_maps_are_of_the_surest_and_the_least_sure(tmp_path: Path, browse: 
     assert "heat map" in page.inner_text("#large-note")
 
 
+@pytest.mark.slow
 def test_what_was_made_is_told(workspace: Path) -> None:
     summary = json.loads((workspace / "out" / "summary.json").read_bytes())
     rows = scan_rows(workspace)
@@ -392,6 +393,7 @@ def test_members_of_archives_are_loaded_and_what_is_gone_is_told(tmp_path: Path)
             load_named(gone)
 
 
+@pytest.mark.slow
 def test_results_of_every_format_without_their_meta_and_without_rows(tmp_path: Path) -> None:
     for suffix in (".jsonl", ".parquet"):
         folder = tmp_path / suffix

@@ -165,6 +165,7 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_row(
     }
 
 
+@pytest.mark.slow
 def test_files_that_vanish_or_change_during_the_scan(
     judge: Callable[..., ScanResult], faces: Path, tmp_path: Path
 ) -> None:

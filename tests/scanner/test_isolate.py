@@ -30,6 +30,7 @@ def double(number: int, *, crash: int = 99, hang: int = 99, leave: int = 99) -> 
     return np.full(100_000, 2 * number, np.uint8)
 
 
+@pytest.mark.slow
 def test_results_come_in_order_from_other_processes() -> None:
     with Isolated(double, timeout=60) as isolated:
         results = list(map_ordered(isolated, range(20), workers=2, ahead=4))
@@ -50,6 +51,7 @@ def test_a_crash_costs_one_item_and_says_what_it_was() -> None:
     assert [int(results[place][0]) for place in (2, 4, 8)] == [4, 8, 16]  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_what_hangs_is_killed_and_the_rest_goes_on() -> None:
     with Isolated(partial(double, hang=1), timeout=3) as isolated:
         first = list(map_ordered(isolated, range(4), workers=1))

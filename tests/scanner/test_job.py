@@ -100,6 +100,7 @@ def test_the_columns_are_pinned() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_stability_tells_how_far_a_score_moves_and_changes_nothing_else(
     trained: tuple[Path, Path], drawn: Path, tmp_path: Path
 ) -> None:
@@ -168,6 +169,7 @@ def test_evaluate_and_scan_agree(trained: tuple[Path, Path], drawn: Path, tmp_pa
         assert float(row["score"]) == pytest.approx(float(other["score"]), abs=2e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"stability": 2}])
 def test_an_interrupted_scan_continues_to_the_same_bytes(
     trained: tuple[Path, Path],

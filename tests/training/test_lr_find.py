@@ -52,6 +52,7 @@ def test_drawn_images_give_a_curve_that_falls(found: tuple[LrFindResult, list[in
     assert result.device == "cpu, fp32"
 
 
+@pytest.mark.slow
 def test_the_table_holds_the_curve(
     found: tuple[LrFindResult, list[int]], trained: tuple[Path, Path]
 ) -> None:
@@ -65,6 +66,7 @@ def test_the_table_holds_the_curve(
         lr_find(trained[0], SMALL, table=result.table)
 
 
+@pytest.mark.slow
 def test_the_network_and_the_optimiser_are_what_they_were(
     trained: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,6 +84,7 @@ def test_it_learns_what_can_be_learned(trained: tuple[Path, Path], tmp_path: Pat
     )
 
 
+@pytest.mark.slow
 def test_weights_of_a_run_can_be_trained_on(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, best = trained
     recipe = replace(SMALL, weights=best, epochs=1, lr=1e-9)
@@ -93,6 +94,7 @@ def test_weights_of_a_run_can_be_trained_on(trained: tuple[Path, Path], tmp_path
     assert result.weights == str(best)
 
 
+@pytest.mark.slow
 def test_without_validation_the_last_epoch_is_best(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -303,6 +305,7 @@ def interrupted(manifest: Path, recipe: Recipe, runs: Path) -> Path:
     return runs / "stopped"
 
 
+@pytest.mark.slow
 def test_only_the_same_training_is_gone_on_with(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, _ = trained
     run = interrupted(manifest, SMALL, tmp_path)
@@ -418,6 +421,7 @@ def test_a_frozen_body_stays_as_it_came(trained: tuple[Path, Path], tmp_path: Pa
     assert changed == {"fc.weight", "fc.bias"}
 
 
+@pytest.mark.slow
 def test_a_head_for_other_kinds_is_made_new(trained: tuple[Path, Path], tmp_path: Path) -> None:
     manifest, best = trained
     data = read_manifest(manifest)
@@ -450,6 +454,7 @@ def test_patience_ends_it_and_the_test_split_can_be_watched(
     assert all(row.test_top1 is not None and row.test_top5 == 1 for row in result.epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -487,6 +492,7 @@ def test_a_missing_tensorboard_is_told_before_the_first_epoch(
     assert not list(tmp_path.iterdir())  # no run was begun
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_every_epoch(trained: tuple[Path, Path], tmp_path: Path) -> None:
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="extra tensorboard"

@@ -53,6 +53,7 @@ def written(tmp_path: Path, content: bytes) -> Path:
     return archive
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(names=st.lists(NAMES, min_size=1, max_size=4), as_zip=st.booleans(), link=st.booleans())
@@ -121,6 +122,7 @@ WHOLE = [
 ]
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     whole=st.sampled_from(WHOLE),

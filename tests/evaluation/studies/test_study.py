@@ -89,6 +89,7 @@ def test_each_run_is_kept_with_its_figures(finished: tuple[Path, StudyResult]) -
         assert row["judge"]["sketch"] == row["by_kind"]["sketch"]
 
 
+@pytest.mark.slow
 def test_the_table_tells_what_the_runs_come_to(finished: tuple[Path, StudyResult]) -> None:
     folder, result = finished
     out = folder / "out"

@@ -20,6 +20,8 @@ from facecheck.evaluation.options import EvaluateOptions
 from facecheck.report.options import RunReportOptions
 from facecheck.report.run.report import RunReport, run_report
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
@@ -73,7 +75,6 @@ def reported(workspace: Path) -> RunReport:
     )
 
 
-@pytest.mark.slow
 def test_its_numbers_are_those_of_evaluate(reported: RunReport, workspace: Path) -> None:
     judged = evaluate(
         workspace / "runs/one/best.safetensors", workspace / "m.csv", EvaluateOptions(device="cpu")
@@ -189,7 +190,6 @@ def test_names_of_strangers_are_text(reported: RunReport, browse: Callable[..., 
     assert "not the one that the model was trained on" in page.inner_text("header")
 
 
-@pytest.mark.slow
 def test_an_export_is_reported_without_what_needs_torch(
     workspace: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
@@ -228,7 +228,6 @@ def test_every_format_is_reported_without_its_filters(
     assert any("of an export" in why for section, why in told.left_out if section == "network")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "told"),
     [
