@@ -5,6 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 #: The version; the build reads it here.
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 #: The folder of the package, this one's parent.
 PACKAGE = Path(__file__).parents[1]
