@@ -297,10 +297,42 @@ def test_a_mistake_is_one_line_with_the_right_code(
     assert done.code == code
 
 
-def test_wrong_usage_is_two(command: Run) -> None:
-    assert command("train", "--epochs", "none").code == 2
-    assert command("no-such-command").code == 2
-    assert command("scan").code == 2
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--epochs", "none"], "--epochs: must be a valid integer (see `facecheck train"),
+        (["split", "--kfold", "1"], "--kfold: must be greater than or equal to 2"),
+        (["--verison"], "No such option: --verison"),
+        (["scna"], "Did you mean 'scan'"),
+        (["generate", "trian"], "see `facecheck generate --help`"),
+        (["split", "--ratio", "8", "1", "1"], "unexpected extra argument"),
+        (["--config", "nothing.yaml", "split"], "--config: no file at nothing.yaml"),
+        (["scan"], "nothing to scan"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_two(command: Run, arguments: list[str], message: str) -> None:
+    done = command(*arguments)
+    assert message in one_line(done)
+    assert done.code == 2
+
+
+def test_an_interrupted_command_says_so(
+    command: Run, drawn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("facecheck.data.index.index", interrupt)
+    done = command("index", drawn, "--out", "m.csv")
+    assert done.code == 130
+    assert "what was written is kept" in one_line(done)
+
+
+def test_a_command_without_its_arguments_shows_the_help(command: Run) -> None:
+    for arguments in ((), ("generate",)):
+        done = command(*arguments)
+        assert done.code == 2
+        assert "Usage: facecheck" in done.out + done.err
 
 
 def test_flags_win_over_variables_and_variables_over_the_project_file(
@@ -315,6 +347,11 @@ def test_flags_win_over_variables_and_variables_over_the_project_file(
         return meta["arguments"]["seed"], meta["arguments"]["ratio"]
 
     assert seed() == (5, "6:2:2")
+    # The project file knows options by their flags, whatever the code calls them.
+    (tmp_path / "facecheck.yaml").write_text("fetch: {from: nowhere}\nindex: {json: true}\n")
+    assert "nothing at nowhere" in one_line(command("fetch"))
+    assert command("index", drawn, "--out", "j.csv").out.startswith("{")
+    (tmp_path / "facecheck.yaml").write_text("split: {seed: 5, ratio: '6:2:2'}\n")
     monkeypatch.setenv("FACECHECK_SPLIT_SEED", "6")
     assert seed() == (6, "6:2:2")
     assert seed("--seed", "7") == (7, "6:2:2")

@@ -16,10 +16,10 @@ import torch
 
 from facecheck.core.errors import CheckpointError, UsageError
 from facecheck.engines import onnx
-from facecheck.engines.base import SUFFIXES, Format, Precision
+from facecheck.engines.base import SUFFIXES
 from facecheck.engines.export import ExportResult, export_checkpoint
 from facecheck.engines.load import load_predictor
-from facecheck.engines.options import ExportOptions
+from facecheck.engines.options import ExportOptions, Format, Precision
 from facecheck.evaluation.calibrate import calibrate
 from facecheck.evaluation.options import CalibrateOptions
 from facecheck.model.checkpoint import Header, read_header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +32,7 @@ from facecheck.cli import (
     study,
     train,
 )
+from facecheck.cli.flags import is_given
 from facecheck.core.errors import FacecheckError, FacecheckWarning
 from facecheck.core.install import full_install_hint
 from facecheck.core.text import printable
@@ -45,7 +47,11 @@ def _without_variables(parameters: list[Any]) -> list[Any]:
 
 
 class Command(TyperCommand):
-    """A command whose help names no environment variables."""
+    """A command whose help names no environment variables, and breaks lines only where it must."""
+
+    def __init__(self, *args: Any, help: str | None = None, **kwargs: Any) -> None:  # noqa: A002
+        paragraphs = (" ".join(text.split()) for text in (help or "").split("\n\n"))
+        super().__init__(*args, help="\n\n".join(paragraphs), **kwargs)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, without variables in their help."""
@@ -53,7 +59,15 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands whose help names no environment variables."""
+    """All commands: a help without environment variables, and a line where Ctrl-C ends one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.stderr.write("facecheck: interrupted; what was written is kept\n")
+            raise typer.Exit(130) from None
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, without variables in their help."""
@@ -95,6 +109,10 @@ for command in (generate.train, generate.sample, generate.quality):
 app.add_typer(generating, name="generate")
 
 
+#: What Typer raises for a command line that it cannot read; it has no public name for it.
+_WRONG_USAGE: type[Exception] = typer.BadParameter.__mro__[1]
+
+
 def _version(asked: bool) -> None:
     if asked:
         typer.echo(f"facecheck {VERSION}")
@@ -115,21 +133,28 @@ def settings(
     """Read the project file, whose values stand behind flags and environment variables."""
     del version  # acted upon by its callback
     if not config.is_file():
-        if context.get_parameter_source("config").name != "DEFAULT":  # type: ignore[union-attr]
+        if is_given(context, "config"):
             raise typer.BadParameter(f"no file at {config}", param_hint="--config")
         return
     from facecheck.core.settings import read_settings
 
-    known = {
-        name: frozenset(
-            flag.removeprefix("--")
-            for parameter in command.params
-            for flag in parameter.opts
-            if flag.startswith("--") and flag != "--help"
-        )
-        for name, command in _leaves(context.command)
+    flags = {name: _flags(command) for name, command in _leaves(context.command)}
+    known = {name: frozenset(names) for name, names in flags.items()}
+    stored = {
+        name: {flags[name][option.replace("_", "-")]: value for option, value in options.items()}
+        for name, options in read_settings(config, known).items()
     }
-    context.default_map = _nested(read_settings(config, known))
+    context.default_map = _nested(stored)
+
+
+def _flags(command: Any) -> dict[str, str]:
+    """Return the name of the parameter behind each flag, such as ``origin`` behind ``from``."""
+    return {
+        flag.removeprefix("--"): parameter.name
+        for parameter in command.params
+        for flag in parameter.opts
+        if flag.startswith("--") and flag != "--help"
+    }
 
 
 def _leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
@@ -169,7 +194,12 @@ def main() -> None:
     # Pillow warns of odd tags; what counts is said of the file, in its row.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        app(prog_name="facecheck")
+        code = app(prog_name="facecheck", standalone_mode=False)
+    except _WRONG_USAGE as error:
+        sys.exit(_refuse(error))
+    except typer.Abort:
+        sys.stderr.write("facecheck: aborted\n")
+        sys.exit(1)
     except FacecheckError as error:
         sys.stderr.write(f"facecheck: {printable(str(error))}\n")
         sys.exit(error.exit_code)
@@ -179,6 +209,17 @@ def main() -> None:
             raise
         sys.stderr.write(f"facecheck: {hint}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.stderr.write("facecheck: interrupted; what was written is kept\n")
-        sys.exit(130)
+    sys.exit(code or 0)
+
+
+def _refuse(error: Any) -> int:
+    """Say in one line what was wrong with a command line; return the exit code."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        said = " ".join(error.format_message().split()).rstrip(".")
+        said = re.sub(r"^Invalid value for '?(--[\w-]+)'?: ", r"\1: ", said)
+        said = re.sub(r": Input should be ([^,]+)(, unable to .*)?$", r": must be \1", said)
+        command = error.ctx.command_path if error.ctx else "facecheck"
+        sys.stderr.write(f"facecheck: {printable(said)} (see `{command} --help`)\n")
+    return int(error.exit_code)

@@ -62,6 +62,8 @@ def benchmark_model(
     re-upload), at four face sizes, and, if artificial, stored exactly as the real photos are.
     Photos and artificial images are counted separately. The exit code is 3 when some files could
     not be read.
+
+    Example: facecheck benchmark-model runs/resnet50 --out robustness
     """
     if leave_one_out:
         _leave_one_out(

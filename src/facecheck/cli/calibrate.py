@@ -28,6 +28,8 @@ def calibrate(
     out-of-distribution guard that marks unfamiliar images uncertain. They replace an earlier
     calibration in the checkpoint; its weights stay as they are. The exit code is 3 when some files
     could not be read.
+
+    Example: facecheck calibrate runs/resnet50 --budget 0.01
     """
     found = find_checkpoint(checkpoint), find_manifest(manifest)
     from facecheck.evaluation.calibrate import calibrate as job

@@ -33,6 +33,8 @@ def dedup(
     The manifest's columns group and excluded change. Tables next to it say which files are
     duplicates, why and how surely, which sources share pictures, and which pictures have two kinds.
     Only --apply move changes files.
+
+    Example: facecheck dedup --level edited
     """
     from facecheck.report.terminal.curation import render_dedup, render_explain
 

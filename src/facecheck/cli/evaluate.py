@@ -28,6 +28,8 @@ def evaluate(
     precision, equal error rate, share of artificial images found at 1 and 5 % false alarms, the
     best possible threshold, calibration, risk by coverage, and the verdicts. The exit code is 3
     when some files could not be read.
+
+    Example: facecheck evaluate runs/resnet50 --predictions predictions.csv
     """
     found = find_checkpoint(checkpoint), find_manifest(manifest)
     from facecheck.evaluation.evaluate import evaluate as job

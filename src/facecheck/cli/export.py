@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from facecheck.cli.options import CheckpointArgument, Display, ManifestOption, f
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.workspace import find_checkpoint, find_manifest
-from facecheck.engines.options import ExportOptions
+from facecheck.engines.options import ExportOptions, Format
 
 
 @takes_options
@@ -26,7 +26,7 @@ def export(
         ),
     ] = None,
     format_: Annotated[
-        Literal["onnx", "torchscript", "openvino", "litert"] | None,
+        Format | None,
         typer.Option("--format", help="The format.", show_default="by --out, or onnx"),
     ] = None,
     manifest: ManifestOption = None,
@@ -41,6 +41,8 @@ def export(
     preprocessing, kinds, temperature, thresholds and guard; `facecheck scan --checkpoint FILE` runs
     it. If a score differs too much from the checkpoint's, nothing is written. Needs the extra
     `export` for onnx, `export` and `openvino` for openvino, `litert` for litert.
+
+    Example: facecheck export runs/resnet50 --format onnx --precision int8
     """
     found, data = find_checkpoint(checkpoint), find_manifest(manifest)
     from facecheck.engines.base import SUFFIXES

@@ -35,6 +35,8 @@ def fetch(
 
     Safe to interrupt: run the same command again to resume. A local folder or archive is copied,
     and no file that has been fetched is replaced.
+
+    Example: facecheck fetch cufs selfie2anime
     """
     from facecheck.data.sources.fetch import fetch as job
     from facecheck.data.sources.fetch import list_sources
@@ -70,7 +72,10 @@ def sources(
     options: CatalogOptions,
     display: Display,
 ) -> None:
-    """List the datasets that fetch knows: platform, size, licence, and whether verified."""
+    """List the datasets that fetch knows: platform, size, licence, and whether verified.
+
+    Example: facecheck sources cufs
+    """
     from facecheck.data.sources.fetch import list_sources
     from facecheck.report.terminal.sources import render_source_details, render_sources
 

@@ -57,6 +57,12 @@ def replace_parameters(run: Any, parameters: list[inspect.Parameter]) -> None:
     del run.__wrapped__  # its signature would be taken instead
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Return whether a parameter's value comes from a flag, a variable or the project file."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
+
+
 def _is_options(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, Options)
 

@@ -46,6 +46,8 @@ def train(
     A class-conditional GAN for a few thousand images: hinge loss, spectral normalisation,
     DiffAugment, an averaged generator. The run folder gets a log, sample grids, the generator, and
     the state from which --resume continues.
+
+    Example: facecheck generate train --kind cartoon --minutes 60
     """
     from facecheck.generator.train import generate_train, read_run
     from facecheck.report.terminal.generator import render_generate_train
@@ -88,6 +90,8 @@ def sample(
     The mark is text and XMP: IPTC's digital source type trainedAlgorithmicMedia. The same seed
     gives the same bytes. To train on them, or evaluate with them:
     facecheck index OUT --kind generated --source NAME.
+
+    Example: facecheck generate sample --count 100 --out faces
     """
     from facecheck.generator.checkpoint import find_generator
     from facecheck.generator.sample import generate_sample
@@ -111,6 +115,8 @@ def quality(
     The kernel inception distance to images of val and test, on features of an ImageNet
     EfficientNet-Lite0, with two reference points: real images of the train split, and noise. Needs
     the extra generate.
+
+    Example: facecheck generate quality --kind cartoon
     """
     from facecheck.generator.checkpoint import find_generator
     from facecheck.generator.quality import generate_quality

@@ -32,6 +32,8 @@ def lr_find(
 
     The rate rises at every step until the loss diverges, in a training with the given options; what
     it learns is discarded. --lr, --schedule and --epochs have no effect.
+
+    Example: facecheck lr-find --arch resnet50 --batch-size 64
     """
     from facecheck.report.plots import plot_lr_find
     from facecheck.report.terminal.training import render_lr_find

@@ -7,11 +7,12 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import wraps
+from itertools import accumulate
 from typing import Annotated, Any
 
 import typer
 
-from facecheck.cli.flags import KEYWORD, replace_parameters
+from facecheck.cli.flags import KEYWORD, is_given, replace_parameters
 from facecheck.core.errors import UsageError
 from facecheck.training.recipe import Recipe, load_recipe
 
@@ -25,62 +26,83 @@ RecipeFile = Annotated[
 ]
 
 
+#: The headings of a recipe's options in the help, each by the first field under it.
+_PANELS = {
+    "arch": "Model",
+    "sources": "Data",
+    "epochs": "Training",
+    "optimiser": "Optimiser",
+    "balance": "Data",
+    "crop": "Augmentation",
+    "precision": "Training",
+}
+#: Fields that map a source to a number, written SOURCE=NUMBER.
+_BY_SOURCE = ("source_share", "source_weight")
+
+
 def takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
     """Return ``command`` with these options, which reach it as one argument, ``recipe``."""
     hints = typing.get_type_hints(Recipe)
-    options = [_option(field, hints[field.name]) for field in fields(Recipe)]
+    panels = accumulate((_PANELS.get(field.name, "") for field in fields(Recipe)), _last)
+    options = [
+        _option(field, hints[field.name], panel)
+        for field, panel in zip(fields(Recipe), panels, strict=True)
+    ]
     own = inspect.signature(command, eval_str=True)
 
     @wraps(command)
-    def run(**given: Any) -> None:
+    def run(context: typer.Context, **given: Any) -> None:
+        values = {option.name: given.pop(option.name) for option in options}
+        # A default must not replace what the recipe file says.
         changes = {
-            option.name: value
-            for option in options
-            if (value := given.pop(option.name)) not in (None, [])
+            name: _by_source(name, value) if name in _BY_SOURCE else value
+            for name, value in values.items()
+            if is_given(context, name)
         }
-        for name in {"source_weight", "source_share"} & changes.keys():
-            changes[name] = _by_source(name, changes[name])
         name = given.pop("recipe")
         recipe = load_recipe(name, changes) if name else Recipe().changed(changes)
         command(recipe=recipe, **given)
 
+    context = inspect.Parameter("context", KEYWORD, annotation=typer.Context)
     recipe_file = inspect.Parameter("recipe", KEYWORD, default=None, annotation=RecipeFile)
     rest = [item for name, item in own.parameters.items() if name != "recipe"]
     parameters = [
-        item.replace(kind=KEYWORD) for item in (rest[0], recipe_file, *options, *rest[1:])
+        item.replace(kind=KEYWORD) for item in (context, rest[0], recipe_file, *options, *rest[1:])
     ]
     replace_parameters(run, parameters)
     return run
 
 
-def _option(field: Field[Any], hint: Any) -> inspect.Parameter:
-    """Return a field's option; None, or an empty list, is what it is when not given."""
-    default = {} if field.default is MISSING else field.default
-    option = typer.Option(
-        help=field.metadata["help"], show_default=_shown(default), rich_help_panel="Recipe"
-    )
+def _last(before: str, panel: str) -> str:
+    return panel or before
+
+
+def _option(field: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
+    shown = {"help": field.metadata["help"], "rich_help_panel": panel}
+    flag_type, default = _flag_type(hint), field.default
+    if typing.get_origin(flag_type) is list:
+        several = [] if default is MISSING else list(default)
+        option = typer.Option(
+            default_factory=lambda: several, show_default=" ".join(several) or False, **shown
+        )
+        default = inspect.Parameter.empty
+    else:
+        option = typer.Option(**shown)
+        default = str(default) if flag_type is str else default
     return inspect.Parameter(
-        field.name, KEYWORD, default=None, annotation=Annotated[_flag_type(hint), option]
+        field.name, KEYWORD, default=default, annotation=Annotated[flag_type, option]
     )
 
 
 def _flag_type(hint: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return list[str] | None
+        return list[str]
     if origin is tuple and arguments[-1] is Ellipsis:
-        return list[arguments[0]] | None  # type: ignore[valid-type]
+        return list[arguments[0]]  # type: ignore[valid-type]
     if int in arguments and origin is not tuple:
-        return str | None  # a number or a word
-    return hint if type(None) in arguments else hint | None
-
-
-def _shown(default: Any) -> str | bool:
-    if isinstance(default, bool):
-        return "yes" if default else "no"
-    if isinstance(default, tuple):
-        return " ".join(map(str, default)) or False
-    return False if default is None or default == {} else str(default)
+        return str  # a number or a word
+    return hint
 
 
 def _by_source(name: str, pairs: list[str]) -> dict[str, str]:

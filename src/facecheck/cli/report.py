@@ -65,6 +65,8 @@ def report(
 
     Open index.html by double-clicking it: the page needs no network. Next to it are its pictures,
     and the numbers as CSV.
+
+    Example: facecheck report results.csv
     """
     kind = _kind_of(source)
     name = source.stem if source.is_file() else source.absolute().name

@@ -35,6 +35,8 @@ def study(
     The folder gets a table (CSV and Markdown), a plot and a page. Safe to interrupt: run the same
     command again to train the missing runs. The package's studies: augmentation, doubling, freeze,
     loss, optimiser, pretrained, sources.
+
+    Example: facecheck study optimiser
     """
     from facecheck.core.text import percent
     from facecheck.evaluation.studies.spec import load_study

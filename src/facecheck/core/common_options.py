@@ -25,7 +25,11 @@ class WorkersOption(Options):
 class DeviceOption(Options):
     """Where a network is computed."""
 
-    device: str = option("auto", "auto, cuda, mps or cpu; auto takes the first that is available.")
+    device: str = option(
+        "auto",
+        "Where to compute; auto takes the first that is available.",
+        metavar="auto|cuda|mps|cpu",
+    )
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,9 @@ class TableOption(OverwriteOption):
 class LabelOptions(Options):
     """What images are, where their folders do not say so."""
 
-    kind: str | None = option(None, "The kind of every image, instead of the folder's name.")
+    kind: str | None = option(
+        None, "The kind of every image, instead of the folder's name.", metavar="KIND"
+    )
     source: str | None = option(None, "The source of every image, instead of the folder's name.")
     pair: tuple[tuple[str, ...], ...] = option(
         (),

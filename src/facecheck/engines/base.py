@@ -12,7 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from facecheck.core.errors import CheckpointError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.parallel import cpu_count
+from facecheck.engines.options import Format
 from facecheck.model.checkpoint import Header, header_text, parse_header
 from facecheck.model.metrics import Floats
 from facecheck.model.predict import Finish, Pixels, Predictor
@@ -29,8 +30,6 @@ from facecheck.model.transforms import normalise
 if TYPE_CHECKING:
     import torch
 
-Format = Literal["onnx", "torchscript", "openvino", "litert"]
-Precision = Literal["fp32", "fp16", "int8"]
 #: Pixels to calibrate a quantisation on, each of shape (N, image_size, image_size, 3), uint8.
 Batches = Sequence[npt.NDArray[np.uint8]]
 

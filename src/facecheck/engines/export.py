@@ -14,9 +14,9 @@ from facecheck.core.errors import CheckpointError, UsageError
 from facecheck.core.files import path_text, refuse_to_overwrite
 from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.core.parallel import chunked
-from facecheck.engines.base import SUFFIXES, Format, Precision, draft
+from facecheck.engines.base import SUFFIXES, draft
 from facecheck.engines.load import load_predictor
-from facecheck.engines.options import ExportOptions
+from facecheck.engines.options import ExportOptions, Format, Precision
 from facecheck.model.checkpoint import Header, load_checkpoint
 from facecheck.model.metrics import Floats, Labels
 from facecheck.model.predict import Prediction, Predictor, decide_all

@@ -23,11 +23,11 @@ from facecheck.engines.base import (
     PIXELS,
     Batches,
     ExportedPredictor,
-    Precision,
     example,
     from_pixels,
     quiet,
 )
+from facecheck.engines.options import Precision
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
 from facecheck.model.metrics import Floats
 from facecheck.model.predict import Finish, Pixels

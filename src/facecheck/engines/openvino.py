@@ -22,10 +22,10 @@ from facecheck.engines.base import (
     PIXELS,
     Batches,
     ExportedPredictor,
-    Precision,
     damaged,
     read_bytes,
 )
+from facecheck.engines.options import Precision
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
 from facecheck.model.metrics import Floats
 

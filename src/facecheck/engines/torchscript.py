@@ -24,13 +24,13 @@ from facecheck.core.files import path_text
 from facecheck.engines.base import (
     Batches,
     ExportedPredictor,
-    Precision,
     damaged,
     example,
     from_pixels,
     quiet,
     read_bytes,
 )
+from facecheck.engines.options import Precision
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
 from facecheck.model.metrics import Floats
 

@@ -53,7 +53,7 @@ class CalibrateOptions(OverwriteOption, DeviceOption, BatchSizeOption, WorkersOp
 class SplitOption(Options):
     """Which images of a manifest are classified."""
 
-    split: str = option("test", "The split to evaluate on: train, val or test.")
+    split: str = option("test", "The split to evaluate on.", metavar="train|val|test")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class RunReportOptions(OverwriteOption, DeviceOption, BatchSizeOption, WorkersOp
         "For runs: the manifest to evaluate on.",
         words="the run's own, or data/manifest.csv",
     )
-    split: str = option("test", "For runs: the split to evaluate on: train, val or test.")
+    split: str = option("test", "For runs: the split to evaluate on.", metavar="train|val|test")
     per_source: int = option(
         0, "For runs: evaluate at most this many images per source; 0: all.", least=0
     )
