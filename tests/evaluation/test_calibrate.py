@@ -19,7 +19,7 @@ from facecheck.evaluation.evaluate import evaluate
 from facecheck.evaluation.options import CalibrateOptions, EvaluateOptions
 from facecheck.model.checkpoint import load_checkpoint, read_header, save_checkpoint
 from facecheck.model.metrics import softmax, summarise
-from facecheck.model.ood import Guard
+from facecheck.model.ood import OODDetector
 from facecheck.scanner.checker import Checker
 from facecheck.scanner.job import scan
 from facecheck.scanner.options import CheckOptions, ScanOptions
@@ -122,7 +122,7 @@ def test_the_guard_acts_in_every_command_that_judges(
 ) -> None:
     loaded = load_checkpoint(trained[1])
     width = loaded.model.get_classifier().in_features  # type: ignore[operator]
-    shut = Guard((tuple([-1.0] + [0.0] * (width - 1)),), 0.5)  # features are 0 or more
+    shut = OODDetector((tuple([-1.0] + [0.0] * (width - 1)),), 0.5)  # features are 0 or more
     path = tmp_path / "c.safetensors"
     save_checkpoint(loaded.model, replace(loaded.header, guard=shut), path)
     assert read_header(path).guard == shut

@@ -191,7 +191,7 @@ def test_the_command_takes_the_checkpoints_recipe(
     assert "--out" in refused.err
     assert command("benchmark-model", trained[1], "--manifest", parted, "--recipe", "x").code == 2
     (tmp_path / "r.yaml").write_text("".join(
-        f"{name}: {json.dumps(value)}\n" for name, value in RECIPE.plain().items()
+        f"{name}: {json.dumps(value)}\n" for name, value in RECIPE.jsonable().items()
     ))  # fmt: skip
     limits = ("--sources", "photo/others", "--sources", "photo/drawn-photo", "--sources", "sketch")
     done = command(*run, "--recipe", "r.yaml", *limits, "--out", "loo", "--device", "cpu")

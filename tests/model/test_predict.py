@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facecheck.model.checkpoint import Header
-from facecheck.model.ood import Guard
+from facecheck.model.ood import OODDetector
 from facecheck.model.predict import decide
 from facecheck.model.transforms import Transform
 
@@ -36,7 +36,7 @@ def test_the_temperature_softens() -> None:
 
 
 def test_the_guard_sends_what_it_refuses_to_uncertain() -> None:
-    guarded = replace(HEADER, guard=Guard(((1.0, 0.0),), 0.1))
+    guarded = replace(HEADER, guard=OODDetector(((1.0, 0.0),), 0.1))
     logits = np.array([-5.0, 5.0])
     assert decide(logits, guarded, np.array([9.0, 0.1])).verdict == "artificial"
     refused = decide(logits, guarded, np.array([0.0, 9.0]))

@@ -20,7 +20,7 @@ from facecheck.core.errors import FacecheckError
 from facecheck.core.workspace import BUILTIN
 from facecheck.report.options import ScanReportOptions
 from facecheck.report.scan_report import HeatMaps, ScanReport, heat_rows, scan_report
-from facecheck.report.thumbs import judged_picture, numbered
+from facecheck.report.thumbs import classified_picture, numbered
 from facecheck.scanner.inputs.items import load_named
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
@@ -373,8 +373,8 @@ def test_a_thumbnail_shows_what_was_judged(tmp_path: Path) -> None:
         **{"path": str(tmp_path / "a.png"), "view": "whole", "width": 400, "height": 200},
         **{"face_left": 320, "face_top": 70, "face_width": 40, "face_height": 40},
     }
-    assert judged_picture(row, 128).size == (128, 64)
-    crop = judged_picture({**row, "view": "face"}, 128)
+    assert classified_picture(row, 128).size == (128, 64)
+    crop = classified_picture({**row, "view": "face"}, 128)
     assert crop.getextrema() == ((254, 255), (0, 0), (0, 0)) or crop.getpixel((30, 30)) == (
         255,
         0,

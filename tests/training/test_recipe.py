@@ -13,13 +13,13 @@ from facecheck.training.recipe import RECIPES, Recipe, load_recipe, read_mapping
 
 def test_the_packages_recipes_name_only_what_differs_and_say_how_to_use_them() -> None:
     assert {"forensic", "paper-seresnet50", "paper-resnet50"} <= set(recipe_names())
-    default = Recipe().plain()
+    default = Recipe().jsonable()
     for name in recipe_names():
         file = RECIPES / f"{name}.yaml"
         stored = read_mapping(file)
         assert timm.is_model(load_recipe(name).arch)
         assert stored
-        for key, value in load_recipe(file).plain().items():
+        for key, value in load_recipe(file).jsonable().items():
             assert (key in stored) == (value != default[key]), (name, key)
         head = file.read_text().split("\n" + next(iter(stored)))[0]
         assert f"facecheck train --recipe {name}" in head
@@ -30,7 +30,7 @@ def test_the_packages_recipes_name_only_what_differs_and_say_how_to_use_them() -
 def test_every_field_has_a_sentence_and_survives_yaml() -> None:
     assert all(field.metadata["help"][-1] in ".…" for field in fields(Recipe))
     recipe = Recipe(weights=Path("a/b"), source_weight={"x": 2.0}, sources=("photo",))
-    assert Recipe(**recipe.plain()) == recipe
+    assert Recipe(**recipe.jsonable()) == recipe
 
 
 def test_changes_stand_before_the_file_and_the_file_before_the_defaults(tmp_path: Path) -> None:

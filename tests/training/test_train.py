@@ -30,7 +30,7 @@ from facecheck.training.loss import losses
 from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe
 from facecheck.training.state import Epoch
-from facecheck.training.step import make_ready
+from facecheck.training.step import make_setup
 from facecheck.training.train import _precision_of, read_run, train
 from facecheck.training.training_data import training_data
 from tests.conftest import SMALL, RealImages
@@ -256,8 +256,8 @@ def test_a_run_goes_on_in_the_precision_it_began_with(
         return Precision("bf16", None, "as the run")
 
     monkeypatch.setattr("facecheck.training.step.choose_precision", never)
-    ready = make_ready(SMALL, ("photo", "cartoon"), cpu, Ranks(), precision_of_run="bf16")
-    assert ready.precision.name == "bf16"
+    setup = make_setup(SMALL, ("photo", "cartoon"), cpu, Ranks(), precision_of_run="bf16")
+    assert setup.precision.name == "bf16"
 
 
 @pytest.mark.slow
@@ -267,7 +267,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
 ) -> None:
     manifest, _ = trained
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(FULL.plain()))
+    recipe.write_text(yaml.safe_dump(FULL.jsonable()))
     unbroken = train(
         manifest, FULL, TrainOptions(name="whole", runs=tmp_path, device="cpu", workers=0)
     )
@@ -350,7 +350,7 @@ try:
 except Exception as error:
     print(type(error).__name__, error)
 """
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(SMALL.plain()))
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(SMALL.jsonable()))
     arguments = [str(manifest), str(tmp_path / "recipe.yaml"), str(tmp_path)]
     ended = subprocess.run(
         [sys.executable, "-c", script, *arguments], check=True, capture_output=True, text=True
@@ -387,7 +387,7 @@ def test_two_processes_learn_what_one_does_with_the_same_batch(
 ) -> None:
     manifest, _ = trained
     recipe = replace(SMALL, arch="test_convnext", optimiser="sgd", source_weight={"sketch": 2.0})
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe.plain()))
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe.jsonable()))
     alone = train(
         manifest, recipe, TrainOptions(name="alone", runs=tmp_path, device="cpu", workers=0)
     )

@@ -1,6 +1,6 @@
 """What all exports share: the graph that is exported, the header in the file, the way to write it.
 
-Each format has a module of its own beside this one, which writes a network and runs what it wrote.
+Each format has a module of its own next to this one, which writes a network and runs what it wrote.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class ExportedPredictor(Predictor):
         raise NotImplementedError
 
     def _load(self, path: Path) -> str | None:
-        """Make ready to run; return the header's text, or None where the file has none."""
+        """Load the file; return its header's text, or None if it has none."""
         raise NotImplementedError
 
     def _save(self, text: str, path: Path) -> None:
@@ -128,7 +128,7 @@ def damaged(path: Path, what: str, error: Exception) -> CheckpointError:
 def draft(path: Path) -> Iterator[Path]:
     """Yield a path to write to; what lies there when the block ends well replaces ``path``.
 
-    A format of several files writes them beside each other, under one name with several suffixes.
+    A format of several files writes them next to each other, under one name with several suffixes.
 
     Raises:
         CheckpointError: a file cannot be written.
@@ -175,7 +175,7 @@ def example(header: Header, images: int) -> torch.Tensor:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the exporters' comments on themselves off the user's terminal."""
+    """Keep the exporters' warnings and logs off the user's terminal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = logging.root.manager.disable

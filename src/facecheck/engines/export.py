@@ -24,7 +24,7 @@ from facecheck.model.transforms import load_input
 
 #: The largest difference of a score from the checkpoint's that an export may have. That of fp16 is
 #: what rounding does to a score near 0.5 (0.028 on an EfficientNet-Lite0), with room: more is a
-#: broken export. None: what a quantised model loses is told, and for its user to accept.
+#: broken export. None: what a quantised model loses is reported, for its user to accept.
 TOLERANCE: dict[Precision, float | None] = {"fp32": 1e-3, "fp16": 0.05, "int8": None}
 
 _BATCH = 32
@@ -35,7 +35,7 @@ class ExportResult:
     """An export, and how it compares with its checkpoint on real images.
 
     Attributes:
-        path: the file; an ``.xml`` has its ``.bin`` beside it.
+        path: the file; an ``.xml`` has its ``.bin`` next to it.
         format: ``onnx``, ``torchscript``, ``openvino`` or ``litert``.
         precision: ``fp32``, ``fp16`` or ``int8``.
         bytes: its size, all files together.

@@ -180,7 +180,7 @@ def _with_text(content: bytes, text: str) -> bytes:
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """Keep what LiteRT's compiled code tells of itself, at the level of files, off the terminal."""
+    """Keep the output of LiteRT's compiled code, which bypasses Python, off the terminal."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = [(stream, os.dup(stream)) for stream in (1, 2)]

@@ -16,7 +16,7 @@ def load_predictor(
         path: a checkpoint, or an export of one: ``.onnx``, ``.ts`` (TorchScript), ``.xml``
             (OpenVINO) or ``.tflite`` (LiteRT).
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``; an export runs on ``auto`` and ``cpu``.
-        features: give the features too, even where there is no guard that needs them.
+        features: give the features too, even where no out-of-distribution detector needs them.
         threads: how many compute on the CPU, of torch in this whole process; None: one per core.
 
     Raises:

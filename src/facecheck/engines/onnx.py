@@ -77,7 +77,7 @@ def _session(path: Path) -> onnxruntime.InferenceSession:
         raise CheckpointError(f"no checkpoint at {path_text(path)}: check the path")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # a run is one core's: see _RUN
-    options.log_severity_level = 3  # errors: what is wrong is told in our own line
+    options.log_severity_level = 3  # errors alone: our own message says what is wrong
     try:
         return onnxruntime.InferenceSession(
             path.read_bytes(), options, providers=["CPUExecutionProvider"]

@@ -1,7 +1,7 @@
 """OpenVINO: a checkpoint as a pair of files, the graph in ``.xml`` and its weights in ``.bin``.
 
 That is how every tool of OpenVINO takes a model. The header is in the graph's ``rt_info``, with the
-hash of the weights, so that files of two exports under one name are told apart.
+hash of the weights, so that a pair from two different exports is noticed.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class OpenVinoPredictor(ExportedPredictor):
 def write(
     model: torch.nn.Module, header: Header, path: Path, precision: Precision, batches: Batches
 ) -> None:
-    """Write a network to ``path``, ``.xml``, and beside it ``.bin``, by way of its ONNX graph.
+    """Write a network to ``path``, ``.xml``, and ``.bin`` next to it, by way of its ONNX graph.
 
     Arguments and precisions are :func:`facecheck.engines.onnx.write`'s: OpenVINO runs the quantised
     graph of ONNX as it is.

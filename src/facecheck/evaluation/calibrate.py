@@ -1,4 +1,4 @@
-"""calibrate: a checkpoint and a val split to a temperature, thresholds and a guard."""
+"""calibrate: fit temperature, thresholds and an out-of-distribution detector on a val split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facecheck.engines.load import load_predictor
 from facecheck.evaluation.options import CalibrateOptions
 from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import Floats, Labels, calibration_error, softmax, summarise
-from facecheck.model.ood import fit_guard
+from facecheck.model.ood import fit_ood_detector
 from facecheck.model.outputs import SplitOutputs, predict_split
 
 #: Budgets that a scan can choose among, where there are images enough to prove them.
@@ -54,7 +54,7 @@ class CalibrateResult:
         checkpoint: the file that was calibrated.
         out: where the calibrated checkpoint is.
         manifest: the manifest whose val split was read.
-        budget: the share of either side that may be judged wrong, above 0 to below 0.5.
+        budget: the allowed error rate for real and for artificial images, above 0 to below 0.5.
         images: images calibrated on.
         temperature: what logits are divided by.
         loss_before: mean cross-entropy in nats at temperature 1.
@@ -62,10 +62,11 @@ class CalibrateResult:
         ece_before: expected calibration error of the most probable kind at temperature 1, 0 to 1.
         ece: the same at ``temperature``.
         thresholds: a score up to the first is real, from the second on artificial.
-        real: real images judged artificial.
-        artificial: artificial images judged real.
-        guard: the largest distance from a kind's centre that is let through; None without a guard.
-        guarded: images of the val split that the guard refuses.
+        real: real images called artificial.
+        artificial: artificial images called real.
+        guard: the OOD detector's limit: the largest distance from a kind's centre that is not yet
+            uncertain; None without a detector.
+        guarded: images of the val split beyond that limit.
         errors: (path, reason) of files that could not be read; they count nowhere above.
     """
 
@@ -94,7 +95,7 @@ def calibrate(
     *,
     progress: Progress = silent,
 ) -> CalibrateResult:
-    """Fit temperature, thresholds and guard of a checkpoint on the ``val`` split, and store them.
+    """Fit a checkpoint's temperature, thresholds and OOD detector on ``val``, and store them.
 
     The weights stay as they are, and an earlier calibration is replaced, so that calibrating twice
     gives the same file.
@@ -103,7 +104,7 @@ def calibrate(
         checkpoint: a checkpoint by ``train``, or an export of one.
         manifest: a manifest by ``split``.
         options: the error budget, how much counts as familiar, and where the result goes.
-        progress: told images done and images in all.
+        progress: called with images done and images in all.
 
     Raises:
         UsageError: a file is not there, or ``out`` exists or is the built-in model.
@@ -159,7 +160,7 @@ def fitted_header(
     budget: float = CalibrateOptions.budget,
     guard: float = CalibrateOptions.guard,
 ) -> Header:
-    """Return a header with the temperature, thresholds and guard that fit these outputs.
+    """Return a header with the temperature, thresholds and OOD detector that fit these outputs.
 
     Args:
         header: of the checkpoint that gave them.
@@ -177,7 +178,7 @@ def fitted_header(
         ),
         guard=None
         if guard == 100 or found.features is None
-        else fit_guard(found.features, found.labels, guard),
+        else fit_ood_detector(found.features, found.labels, guard),
     )
 
 
@@ -219,7 +220,7 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
 def choose_thresholds(real: Floats, artificial: Floats, budget: float) -> tuple[float, float]:
     """Return the thresholds between which a score is uncertain, for an error budget.
 
-    Of n images of one side as many may be judged wrong as a split conformal set allows,
+    Of n real, or n artificial, images as many may be wrong as a split conformal set allows,
     floor(budget (n + 1)) - 1 (Vovk et al. 2005): then the expected rate among new images of the
     same sources is within the budget, not only the rate seen. With fewer than 2 / budget - 1
     images none may be wrong; below 1 / budget - 1 that is no proof, and the bound that
@@ -229,7 +230,7 @@ def choose_thresholds(real: Floats, artificial: Floats, budget: float) -> tuple[
     Args:
         real: scores of real images, shape (n,), 0 to 1, n of 1 or more.
         artificial: scores of artificial images, likewise.
-        budget: the share of either side, above 0 and below 0.5.
+        budget: the share of real, and of artificial, images; above 0 and below 0.5.
     """
     high = _beyond(real, artificial, budget)
     low = 1 - _beyond(1 - artificial, 1 - real, budget)
@@ -262,7 +263,7 @@ def _result(
     real = found.labels == header.kinds.index(Kind.PHOTO)
     scaled = found.logits / header.temperature
     guard, features = header.guard, found.features
-    refused = [] if guard is None or features is None else map(guard.refuses, features)
+    refused = [] if guard is None or features is None else map(guard.is_ood, features)
     return CalibrateResult(
         checkpoint=checkpoint,
         out=out,

@@ -100,7 +100,8 @@ class EvaluateResult:
         ranking_by_source: each (kind, source) against all images of the other side.
         calibration: all images.
         calibration_by_source: each (kind, source).
-        risk_coverage: of the answer real or artificial, by its probability, without the guard.
+        risk_coverage: of the answer real or artificial, by its probability, without the
+            out-of-distribution detector.
         baseline: what metadata alone gets right of each (kind, source); empty when not asked for,
             or when the manifest is too small to be audited.
         confusion: counts by true kind (rows) and predicted kind (columns).
@@ -138,7 +139,7 @@ def evaluate(
     *,
     progress: Progress = silent,
 ) -> EvaluateResult:
-    """Judge a checkpoint on one split of a manifest.
+    """Evaluate a checkpoint on one split of a manifest.
 
     Args:
         checkpoint: a checkpoint by ``train``.
@@ -147,7 +148,7 @@ def evaluate(
             ``logits`` (n, kinds), ``classes`` (their order), ``paths``, ``kinds`` and ``sources``
             (n,). The baseline is read from the manifest's ``.audit.json``, which is made first if
             needed.
-        progress: told images done and images in all.
+        progress: called with images done and images in all.
 
     Raises:
         UsageError: a file is not there, or an output exists or has another suffix.
@@ -204,7 +205,7 @@ def evaluated(
     frame = _with_verdicts(found, header)
     probabilities = softmax(table / header.temperature)
     scores = 1 - probabilities[:, kinds.index(Kind.PHOTO)]
-    judgement = _Judged(
+    scored = _Scored(
         probabilities, labels, scores, labels != kinds.index(Kind.PHOTO), sum(header.thresholds) / 2
     )
     everything = np.arange(len(labels))
@@ -225,13 +226,13 @@ def evaluated(
         by_source={key: summarise(table[rows], labels[rows]) for key, rows in places.items()},
         verdicts=_verdicts(frame),
         verdicts_by_source={key: _verdicts(frame[rows]) for key, rows in places.items()},
-        ranking=judgement.ranking(everything),
+        ranking=scored.ranking(everything),
         ranking_by_source={
-            key: judgement.ranking(judgement.against(rows)) for key, rows in places.items()
+            key: scored.ranking(scored.against(rows)) for key, rows in places.items()
         },
-        calibration=judgement.calibration(everything),
-        calibration_by_source={key: judgement.calibration(rows) for key, rows in places.items()},
-        risk_coverage=judgement.risk_coverage(),
+        calibration=scored.calibration(everything),
+        calibration_by_source={key: scored.calibration(rows) for key, rows in places.items()},
+        risk_coverage=scored.risk_coverage(),
         baseline=baseline,
         confusion=confusion(table.argmax(axis=1), labels, len(kinds)),
         errors=found.errors,
@@ -241,11 +242,11 @@ def evaluated(
 
 
 def _with_verdicts(found: SplitOutputs, header: Header) -> pl.DataFrame:
-    judged = found.predictions(header)
+    predicted = found.predictions(header)
     return found.frame.with_columns(
-        pl.Series("verdict", [answer.verdict for answer in judged], pl.String),
-        pl.Series("predicted_kind", [answer.kind for answer in judged]),
-        pl.Series("score", [round(answer.score, 6) for answer in judged]),
+        pl.Series("verdict", [answer.verdict for answer in predicted], pl.String),
+        pl.Series("predicted_kind", [answer.kind for answer in predicted]),
+        pl.Series("score", [round(answer.score, 6) for answer in predicted]),
     )
 
 
@@ -260,7 +261,7 @@ def prediction_table(found: SplitOutputs, header: Header) -> pl.DataFrame:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Scored:
     """Every image's probabilities (n, kinds), label, score and side, and the one threshold."""
 
     probabilities: Floats
@@ -312,7 +313,7 @@ def metadata_baseline(
 
     Args:
         manifest: a manifest.
-        report: its audit; None takes, or makes, the ``.audit.json`` beside it.
+        report: its audit; None takes, or makes, the ``.audit.json`` next to it.
         workers: decoding threads; None takes one per core.
 
     Raises:

@@ -37,7 +37,7 @@ RESULTS, RUNS_FOLDER = "results.jsonl", "runs"
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A model trained without one source, judged on that source and the other side.
+    """A model trained without one source, tested on that source and on the opposite class.
 
     The other side of an artificial source is all photos, and of a photo source all artificial
     faces; its sources were trained on, its images were not.
@@ -47,12 +47,13 @@ class LeftOut:
         source: the one left out of training and validation.
         kind_unseen: whether no other source is of its kind, so that the model never saw the kind.
         train_images: images trained on.
-        images: images of the source judged.
-        other_side: images of the other side judged.
+        images: images of the source tested.
+        other_side: images of the opposite class (real or artificial) tested.
         uncertain: share of the source's images whose verdict is ``uncertain``, once the model is
             calibrated on the validation images of the sources that are left.
         wrong_verdicts: share of them whose verdict is the wrong one, likewise.
-        auc: area under the ROC curve of the score, source against other side; 0.5 is chance.
+        auc: area under the ROC curve of the score, source against the opposite class; 0.5 is that
+            of a random score.
         threshold: the score with the best balanced accuracy on the validation images of the
             sources that are left.
         accuracy: balanced accuracy of source and other side at that threshold.
@@ -115,7 +116,7 @@ def leave_one_out(
     """Train once without each source, and decide each model on the source it never saw.
 
     A finished source is a line of ``folder/results.jsonl``; run again with the same manifest,
-    recipe and arguments, it is not trained anew. Lines made otherwise are left alone.
+    recipe and arguments, it is not trained again. Lines made otherwise are left alone.
 
     Args:
         manifest: a manifest by ``split``.
@@ -123,15 +124,15 @@ def leave_one_out(
         folder: where results and runs go.
         options: which sources, each by itself, and the images to evaluate on: ``val`` while
             choosing a recipe. Training takes all images.
-        progress: told images trained on and to train on, over the epochs of one training.
-        on_epoch: told the source left out, and each finished epoch.
+        progress: called with images trained on and to train on, over the epochs of one training.
+        on_epoch: called with the source left out, and each finished epoch.
 
     Raises:
         UsageError: the manifest is not there, or a source or split is unknown.
         FacecheckError: no source can be left out; or as :func:`~facecheck.training.train.train`.
     """
     data = read_manifest(manifest).of_sources(recipe.sources)
-    judged = split_records(manifest, options.split, recipe.sources).sampled(options.per_source)
+    tested = split_records(manifest, options.split, recipe.sources).sampled(options.per_source)
     key = _key(manifest, recipe, options.split, options.per_source)
     results = Journal(folder / RESULTS, _finished_row)
     stored = (row for made_from, row in results.values() if made_from == key)
@@ -147,7 +148,7 @@ def leave_one_out(
             continue
         left = [pair for pair in sources if pair != (kind, source)]
         without = recipe.changed({"sources": [f"{a}/{b}" for a, b in left]})
-        why = _why_not(kind, source, left, judged) or _too_little(manifest, without)
+        why = _why_not(kind, source, left, tested) or _too_little(manifest, without)
         if why:
             skipped.append((name, why))
         else:
@@ -163,13 +164,13 @@ def leave_one_out(
                 progress=progress,
                 on_epoch=partial(on_epoch, name),
             )
-            row = _judge(
+            row = _evaluate(
                 trained.best,
                 trained.train_images,
                 (kind, source),
                 left,
                 manifest,
-                judged,
+                tested,
                 options.device,
             )
             with results:
@@ -177,8 +178,8 @@ def leave_one_out(
                 results.append({"made_from": key, **line}, sync=True)
             rows.append(row)
     if not rows:
-        told = "; ".join(f"{name}: {why}" for name, why in skipped)
-        raise FacecheckError(f"{path_text(manifest)}: no source can be left out: {told}")
+        reasons = "; ".join(f"{name}: {why}" for name, why in skipped)
+        raise FacecheckError(f"{path_text(manifest)}: no source can be left out: {reasons}")
     return LeaveOneOutResult(manifest, folder, tuple(rows), resumed, tuple(skipped))
 
 
@@ -193,16 +194,16 @@ def _sources(data: Manifest) -> list[tuple[str, str]]:
 
 
 def _why_not(
-    kind: str, source: str, left: Sequence[tuple[str, str]], judged: Manifest
+    kind: str, source: str, left: Sequence[tuple[str, str]], tested: Manifest
 ) -> str | None:
     kinds = {other for other, _ in left}
     if kind == Kind.PHOTO and Kind.PHOTO not in kinds:
         return "the only source of photos: none would be left to train on"
     if kinds <= {Kind.PHOTO}:
         return "the only artificial source: none would be left to train on"
-    if not len(judged.where(_is(kind, source))):
+    if not len(tested.where(_is(kind, source))):
         return "no images of it to decide"
-    if not len(judged.where((pl.col("kind") == Kind.PHOTO) != (kind == Kind.PHOTO))):
+    if not len(tested.where((pl.col("kind") == Kind.PHOTO) != (kind == Kind.PHOTO))):
         return "no images of the other side to decide"
     return None
 
@@ -215,19 +216,19 @@ def _too_little(manifest: Path, recipe: Recipe) -> str | None:
     return None
 
 
-def _judge(
+def _evaluate(
     checkpoint: Path,
     train_images: int,
     left_out: tuple[str, str],
     left: Sequence[tuple[str, str]],
     manifest: Path,
-    judged: Manifest,
+    tested: Manifest,
     device: str,
 ) -> LeftOut:
     kind, source = left_out
     is_photo = kind == Kind.PHOTO
-    own = judged.where(_is(kind, source))
-    other = judged.where((pl.col("kind") == Kind.PHOTO) != is_photo)
+    own = tested.where(_is(kind, source))
+    other = tested.where((pl.col("kind") == Kind.PHOTO) != is_photo)
     predictor = load_predictor(checkpoint, device, features=True)
     validation = predict_split(
         *(predictor, checkpoint, manifest, "val", [f"{a}/{b}" for a, b in left]),
@@ -246,7 +247,7 @@ def _judge(
     val_answers = validation.predictions(predictor.header)
     threshold = best_threshold(np.array([answer.score for answer in val_answers]), ~photos)
     ranked = ranking(scores, artificial, threshold)
-    # Both sides are there, so the figures are defined.
+    # There are real and artificial images, so the figures are defined.
     auc, accuracy, best = (
         float(figure.value or 0) for figure in (ranked.auc, ranked.accuracy, ranked.best_accuracy)
     )
@@ -281,7 +282,7 @@ def _answers(predictor: Predictor, records: Manifest) -> list[Prediction]:
     for prediction in predictor.file_outputs(records.paths()):
         if prediction.logits is None:
             raise FacecheckError(
-                f"{path_text(prediction.path)}: {prediction.message}: mend it, or run `facecheck "
+                f"{path_text(prediction.path)}: {prediction.message}: fix it, or run `facecheck "
                 "index` again"
             )
         answers.append(decide(prediction.logits, predictor.header, prediction.features))
@@ -308,7 +309,7 @@ def best_threshold(scores: Floats, artificial: Flags) -> float:
 
 def _key(manifest: Path, recipe: Recipe, split: str, per_source: int) -> str:
     """Return what a row depends on, as one hash."""
-    made_from = [sha256_file(manifest), recipe.plain(), split, per_source]
+    made_from = [sha256_file(manifest), recipe.jsonable(), split, per_source]
     return hashlib.sha256(json.dumps(made_from, sort_keys=True).encode()).hexdigest()
 
 

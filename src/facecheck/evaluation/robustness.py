@@ -1,4 +1,4 @@
-"""benchmark-model: how a checkpoint stands what happens to images, on both sides."""
+"""benchmark-model: how robust a checkpoint is, for real and for artificial images."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ class Share:
 
 @dataclass(frozen=True)
 class Case:
-    """Both sides under one change, or under all the changes of a line.
+    """Real and artificial images under one change, or under all the changes of a line.
 
     Attributes:
         name: of the perturbation, line or face size.
         photo: the photographs; None without any.
         artificial: all others; None without any.
-        accuracy: the mean of both sides' ``right``, or the one there is.
+        accuracy: the mean ``right`` of the two, or the one there is.
     """
 
     name: str
@@ -110,7 +110,7 @@ class BenchmarkResult:
         split: which split of it.
         threshold: the score from which a face counts as artificial here: the middle of the
             checkpoint's two thresholds.
-        images: images judged.
+        images: images tested.
         cases: the files as they are, then each perturbation.
         lines: clean, web and hard: the perturbations of each taken together.
         clean_to_hard: accuracy of the clean line less that of the hard one.
@@ -143,9 +143,9 @@ def benchmark_model(
     *,
     progress: Progress = silent,
 ) -> BenchmarkResult:
-    """Judge a checkpoint on perturbed, shrunk and re-stored images of one split.
+    """Test a checkpoint on degraded, resized and re-encoded images of one split.
 
-    Each image is decoded once, changed by threads while the model runs, and judged with all its
+    Each image is decoded once, changed by threads while the model runs, and classified with all its
     changes in one batch; memory holds a few images.
 
     Args:
@@ -153,7 +153,7 @@ def benchmark_model(
         manifest: a manifest by ``split``.
         options: which images, and the folder to write ``benchmark.json`` and ``benchmark.csv``
             (every source in every case) to.
-        progress: told images done and images in all.
+        progress: called with images done and images in all.
 
     Raises:
         UsageError: a file is not there, or there is an earlier benchmark in ``out``.
@@ -171,24 +171,24 @@ def benchmark_model(
     answers, errors = _answers(predictor, records, options.workers or cpu_count(), progress)
     if not answers.height:
         raise FacecheckError(f"none of {len(records):,} images could be read: {errors[0]}")
-    judged = answers.with_columns(
+    answers = answers.with_columns(
         right=(pl.col("score") >= threshold) == (pl.col("kind") != Kind.PHOTO),
         photo=pl.col("kind") == Kind.PHOTO,
     )
-    lines = [_case(name, judged, names) for name, names in LINES.items()]
+    lines = [_case(name, answers, names) for name, names in LINES.items()]
     sides = [f"{side} px" for side in SIDES]
     result = BenchmarkResult(
         checkpoint=checkpoint,
         manifest=manifest,
         split=options.split,
         threshold=threshold,
-        images=judged["path"].n_unique(),
-        cases=tuple(_case(name, judged, [name]) for name in (CLEAN, *PERTURBATIONS)),
+        images=answers["path"].n_unique(),
+        cases=tuple(_case(name, answers, [name]) for name in (CLEAN, *PERTURBATIONS)),
         lines=tuple(lines),
         clean_to_hard=lines[0].accuracy - lines[-1].accuracy,
-        format_test=tuple(_format_tests(judged)),
-        sizes=tuple(_case(name, judged, [name]) for name in sides if name in set(judged["case"])),
-        by_source=tuple(_by_source(judged, sides)),
+        format_test=tuple(_format_tests(answers)),
+        sizes=tuple(_case(name, answers, [name]) for name in sides if name in set(answers["case"])),
+        by_source=tuple(_by_source(answers, sides)),
         errors=tuple(errors),
         folder=out,
     )
@@ -218,8 +218,8 @@ def _answers(
         else:
             answers = predictor.predictions(np.stack(list(inputs.values())))
             for case, answer in zip(inputs, answers, strict=True):
-                told = (case, answer.score, answer.verdict)
-                rows.append((record.path, record.source, record.kind, *told))
+                found = (case, answer.score, answer.verdict)
+                rows.append((record.path, record.source, record.kind, *found))
         progress(number, len(records))
     columns = {
         **dict.fromkeys(("path", "source", "kind", "case"), pl.String),
@@ -256,8 +256,8 @@ def _files(data: bytes, kind: str, reals: Sequence[FileFormat]) -> Iterator[tupl
         yield _AS_A_REAL, save_as_a_real(image, reals, data)
 
 
-def _case(name: str, judged: pl.DataFrame, cases: Sequence[str]) -> Case:
-    rows = judged.filter(pl.col("case").is_in(cases))
+def _case(name: str, answers: pl.DataFrame, cases: Sequence[str]) -> Case:
+    rows = answers.filter(pl.col("case").is_in(cases))
     photo = _share(rows.filter("photo"))
     artificial = _share(rows.filter(~pl.col("photo")))
     sides = [share.right for share in (photo, artificial) if share]
@@ -279,20 +279,20 @@ def _share(rows: pl.DataFrame) -> Share | None:
     )
 
 
-def _format_tests(judged: pl.DataFrame) -> Iterator[FormatTest]:
+def _format_tests(answers: pl.DataFrame) -> Iterator[FormatTest]:
     for kind in KINDS:
-        rows = judged.filter(pl.col("kind") == kind)
+        rows = answers.filter(pl.col("kind") == kind)
         before = _share(rows.filter(pl.col("case") == CLEAN))
         after = _share(rows.filter(pl.col("case") == _AS_A_REAL))
         if before and after:
             yield FormatTest(kind, before, after, before.right - after.right)
 
 
-def _by_source(judged: pl.DataFrame, sides: Sequence[str]) -> Iterator[SourceCase]:
+def _by_source(answers: pl.DataFrame, sides: Sequence[str]) -> Iterator[SourceCase]:
     single = {name: (name,) for name in (*PERTURBATIONS, *sides, _AS_A_REAL)}
-    sources = judged.select("kind", "source").unique().rows()
+    sources = answers.select("kind", "source").unique().rows()
     for kind, source in sorted(sources, key=lambda pair: (KINDS.index(pair[0]), pair[1])):
-        rows = judged.filter(pl.col("kind") == kind, pl.col("source") == source)
+        rows = answers.filter(pl.col("kind") == kind, pl.col("source") == source)
         for name, cases in {**LINES, **single}.items():
             share = _share(rows.filter(pl.col("case").is_in(cases)))
             if share:

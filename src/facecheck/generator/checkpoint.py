@@ -25,7 +25,7 @@ HEADER_KEY = "facecheck-generator"
 
 @dataclass(frozen=True)
 class Header:
-    """All that a generator's checkpoint says besides its weights.
+    """What a generator's checkpoint holds apart from its weights.
 
     Attributes:
         kinds: what it can make, in the order of its numbers.

@@ -16,7 +16,7 @@ _HOLE = 1 / 2
 
 
 def diffaugment(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """Return each image changed by chance: brightness, saturation, contrast, place, a grey hole.
+    """Return each image changed at random: brightness, saturation, contrast, place, a grey hole.
 
     Args:
         images: shape (N, 3, H, W), -1 to 1.

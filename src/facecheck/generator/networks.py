@@ -3,8 +3,8 @@
 Residual networks as in SNGAN (Miyato et al. 2018, "Spectral normalization for generative
 adversarial networks") and BigGAN (Brock et al. 2019): the generator's batch normalisation is
 conditioned on the latent vector and the kind, the discriminator is spectrally normalised and
-judges the kind by projection (Miyato and Koyama 2018, "cGANs with projection discriminator").
-Unlike theirs, a block convolves once on either side of its change of resolution, and the
+scores the kind by projection (Miyato and Koyama 2018, "cGANs with projection discriminator").
+Unlike theirs, a block convolves once before and once after its change of resolution, and the
 discriminator begins with a strided convolution: half the arithmetic, for machines without a GPU.
 """
 

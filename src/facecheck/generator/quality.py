@@ -58,7 +58,7 @@ class KindQuality:
         images: in each set.
         generated: the generator's distance.
         real: that of real images of the train split: what a perfect generator would have.
-        noise: that of images whose every sample is uniform chance: as bad as it gets.
+        noise: that of images of uniform noise: as bad as it gets.
     """
 
     kind: str
@@ -100,14 +100,14 @@ def generate_quality(
 
     By the kernel inception distance (Bińkowski et al. 2018, "Demystifying MMD GANs"), which unlike
     FID has no bias that grows as images get fewer, on features of an ImageNet EfficientNet-Lite0
-    instead of Inception: compare it with the two anchors beside it, not with published figures.
+    instead of Inception: compare it with the two anchors next to it, not with published figures.
     Real images are those of the sources that the generator learned from, scaled as it saw them.
 
     Args:
         checkpoint: by ``generate train``.
         manifest: the one it was trained on, or another with the same sources.
         options: which images. There are never more in a set than held-out or train images.
-        progress: told images judged and to judge.
+        progress: called with images done, and in all.
 
     Raises:
         UsageError: generator or manifest are not there, or a kind, source or device is unknown.

@@ -17,11 +17,11 @@ from facecheck.core.files import atomic_path, path_text, sha256_file
 from facecheck.core.labels import check_kind
 from facecheck.core.parallel import Progress, chunked, silent
 from facecheck.core.version import VERSION
-from facecheck.generator.chance import noise_for
 from facecheck.generator.checkpoint import Header, load_generator
 from facecheck.generator.networks import Generator
 from facecheck.generator.options import ALL, GenerateSampleOptions
 from facecheck.generator.pictures import Pixels, grid, to_pixels
+from facecheck.generator.rng import noise_for
 from facecheck.model.device import choose_device
 
 #: IPTC's word for what a trained model made.
@@ -49,7 +49,7 @@ class GenerateSampleResult:
 
     Attributes:
         out: the folder of the images, ``<kind>-<seed>-<number>.png``.
-        grid: the first of them in one picture, beside the folder.
+        grid: the first of them in one picture, next to the folder.
         checkpoint: the generator.
         images: how many of each kind.
         size: side in pixels.
@@ -82,7 +82,7 @@ def generate_sample(
         checkpoint: by ``generate train``.
         out: the folder; may exist if it is empty.
         options: which images, and whether a folder that is not empty may be written into.
-        progress: told images written and to write.
+        progress: called with images written and to write.
 
     Raises:
         UsageError: the generator is not there or cannot make the kind, the device is unknown, or

@@ -1,4 +1,4 @@
-"""Where the training of a generator stands: all that changes, and the file it can go on from."""
+"""The state of a generator's training: all that changes, and the file it resumes from."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Row:
 class State:
     """All that changes while a generator is trained.
 
-    Chance is a function of seed and step, so that no state of chance belongs here.
+    All randomness is a function of seed and step, so no generator's state is part of this.
 
     Attributes:
         generator: the network being trained.
@@ -81,7 +81,7 @@ class State:
         write_state(path, identity, stored)
 
     def load(self, path: Path, identity: Mapping[str, Any], device: torch.device) -> None:
-        """Go on from a file by :meth:`save`. Nothing in it is executed.
+        """Resume from a file by :meth:`save`. Nothing in it is executed.
 
         Raises:
             CheckpointError: it is missing, damaged, or of another training.

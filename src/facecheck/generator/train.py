@@ -24,13 +24,13 @@ from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.version import VERSION
 from facecheck.core.workspace import STATE, new_run_folder
-from facecheck.generator.chance import noise_for, random_for
 from facecheck.generator.checkpoint import GENERATOR, Header, save_generator
 from facecheck.generator.diffaugment import diffaugment
 from facecheck.generator.images import RealImages, real_records
 from facecheck.generator.networks import Discriminator
 from facecheck.generator.options import GenerateTrainOptions, GeneratorSettings
 from facecheck.generator.pictures import grid, to_pixels
+from facecheck.generator.rng import noise_for, rng_for
 from facecheck.generator.state import Row, State
 from facecheck.model.device import choose_device
 from facecheck.training.dataset import epoch_batches
@@ -49,7 +49,7 @@ class GenerateTrainResult:
 
     Attributes:
         run: the run folder: ``run.json``, ``log.jsonl``, sample grids, the checkpoint, and the
-            state from which the training can be gone on with.
+            state from which the training can be resumed.
         checkpoint: the averaged generator.
         kinds: what it can make.
         images: images it learned from, by kind.
@@ -72,7 +72,7 @@ class GenerateTrainResult:
 
 
 def read_run(run: Path) -> tuple[Path, GeneratorSettings]:
-    """Return the manifest and the settings of a run folder, to go on with it.
+    """Return the manifest and the settings of a run folder, to resume it.
 
     Raises:
         UsageError: it is no run folder of ``generate train``.
@@ -84,8 +84,8 @@ def read_run(run: Path) -> tuple[Path, GeneratorSettings]:
         return Path(facts["manifest"]["path"]), settings
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path_text(run)}: not a run folder to go on with ({error}): pass one that `facecheck "
-            "generate train` made, such as runs/generate-cartoon"
+            f"{path_text(run)}: not a run folder that can be resumed ({error}): pass one that "
+            "`facecheck generate train` made, such as runs/generate-cartoon"
         ) from None
 
 
@@ -102,21 +102,21 @@ def generate_train(
     The recipe of SNGAN and BigGAN (:mod:`facecheck.generator.networks`): hinge loss (Lim and Ye
     2017, "Geometric GAN"), Adam (0, 0.9) on two time scales, DiffAugment, and an average of the
     generator's weights, which is what is kept. Kinds are drawn equally often. A training that was
-    interrupted goes on from its last saved step and ends with the weights of an unbroken one; one
-    that has ended goes on when it is given more steps or minutes.
+    interrupted resumes from its last saved step and ends with the weights of an unbroken one; one
+    that has ended continues when it is given more steps or minutes.
 
     Args:
         manifest: a manifest by ``split``.
         settings: how to train.
         options: how long, and where the run goes, or which one is resumed (manifest and settings
             must then be its own: :func:`read_run`).
-        progress: told steps done and to do, or seconds where only minutes are given.
-        on_row: told each row of the log.
+        progress: called with steps done and to do, or seconds where only minutes are given.
+        on_row: called with each row of the log.
 
     Raises:
         UsageError: the manifest is not there, or a kind, source or device is unknown.
         ManifestError: the manifest cannot be read, or files of it are gone.
-        CheckpointError: a checkpoint cannot be written, or a run cannot be gone on with.
+        CheckpointError: a checkpoint cannot be written, or a run cannot be resumed.
         TrainingError: too little data, a file that turns bad, or a loss that is not finite.
     """
     steps, resume = options.steps, options.resume
@@ -234,27 +234,29 @@ def _step(
         the generator's loss, the discriminator's, and its mean scores of real and of generated
         images before it learned.
     """
-    random = random_for(settings.seed, state.step)
-    generator, judge = state.generator.train(), state.discriminator.train()
+    random = rng_for(settings.seed, state.step)
+    generator, discriminator = state.generator.train(), state.discriminator.train()
 
     def generated() -> torch.Tensor:
         noise = torch.randn(len(kinds), settings.latent, generator=random)
         images: torch.Tensor = generator(noise.to(real.device), kinds)
         return images
 
-    judge.requires_grad_(True)
+    discriminator.requires_grad_(True)
     with torch.no_grad():
         fake = generated()
     both = diffaugment(torch.cat([real, fake]), random)
-    real_score, fake_score = judge(both, kinds.repeat(2)).chunk(2)
-    judge_loss = functional.relu(1 - real_score).mean() + functional.relu(1 + fake_score).mean()
-    _learn(state.discriminator_optimiser, judge_loss)
-    judge.requires_grad_(False)  # spares the gradients of its weights
-    loss = -judge(diffaugment(generated(), random), kinds).mean()
+    real_score, fake_score = discriminator(both, kinds.repeat(2)).chunk(2)
+    discriminator_loss = (
+        functional.relu(1 - real_score).mean() + functional.relu(1 + fake_score).mean()
+    )
+    _learn(state.discriminator_optimiser, discriminator_loss)
+    discriminator.requires_grad_(False)  # spares the gradients of its weights
+    loss = -discriminator(diffaugment(generated(), random), kinds).mean()
     _learn(state.generator_optimiser, loss)
     state.ema.update(generator, state.step + 1)
     figures: list[float] = torch.stack(
-        [loss, judge_loss, real_score.mean(), fake_score.mean()]
+        [loss, discriminator_loss, real_score.mean(), fake_score.mean()]
     ).tolist()
     return figures
 

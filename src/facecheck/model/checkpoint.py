@@ -19,7 +19,7 @@ from facecheck.core.files import atomic_path, path_text
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.labels import KINDS, Kind
 from facecheck.core.version import VERSION
-from facecheck.model.ood import Guard
+from facecheck.model.ood import OODDetector
 from facecheck.model.transforms import Transform
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ HEADER_KEY = "facecheck"
 
 @dataclass(frozen=True)
 class Header:
-    """All that a checkpoint says besides its weights.
+    """What a checkpoint holds apart from its weights.
 
     Attributes:
         arch: the timm name.
@@ -40,8 +40,9 @@ class Header:
         temperature: the logits are divided by it before the softmax; above 0.
         thresholds: a score up to the first is real, from the second on artificial, and between
             them uncertain; 0 <= first <= second <= 1.
-        guard: what sends images unlike every kind to uncertain; None lets all through.
-        calibration: how temperature, thresholds and guard were found; empty when they were not.
+        guard: the out-of-distribution detector: images unlike every kind become uncertain; None for
+            none.
+        calibration: how temperature, thresholds and detector were found; empty when they were not.
         recipe: the recipe it was trained by.
         manifest_sha256: of the manifest it was trained on.
         epoch: epochs it was trained for.
@@ -55,7 +56,7 @@ class Header:
     transform: Transform
     temperature: float = 1.0
     thresholds: tuple[float, float] = (0.5, 0.5)
-    guard: Guard | None = None
+    guard: OODDetector | None = None
     calibration: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     manifest_sha256: str = ""
@@ -187,13 +188,13 @@ def _transform(stored: Mapping[str, Any]) -> Transform:
     return Transform(**{**stored, **channels})
 
 
-def _guard(stored: Mapping[str, Any] | None) -> Guard | None:
+def _guard(stored: Mapping[str, Any] | None) -> OODDetector | None:
     if stored is None:
         return None
     centres = tuple(tuple(map(float, row)) for row in stored["centres"])
     if not centres or len({len(row) for row in centres}) != 1:
         raise CheckpointError("checkpoint field 'guard' has centres of several widths, or none")
-    return Guard(**{**stored, "centres": centres, "limit": float(stored["limit"])})
+    return OODDetector(**{**stored, "centres": centres, "limit": float(stored["limit"])})
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

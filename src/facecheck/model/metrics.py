@@ -149,8 +149,8 @@ class Ranking:
     Attributes:
         real: real images.
         artificial: artificial images.
-        auc: area under the ROC curve, 0 to 1: the chance that an artificial image scores higher
-            than a real one, a tie counting half (Hanley & McNeil 1982).
+        auc: area under the ROC curve, 0 to 1: the probability that an artificial image scores
+            higher than a real one, a tie counting half (Hanley & McNeil 1982).
         ap: average precision, 0 to 1: precision where each artificial image is found, mean.
         eer: the rate at which as many real images are called artificial as artificial ones real,
             0 to 1, interpolated between the two nearest thresholds.

@@ -1,4 +1,7 @@
-"""The guard: whether an image is like anything that the model was calibrated on. Torch-free."""
+"""Out-of-distribution detection: is an image like anything the model was calibrated on?
+
+Imports no torch, so that any engine can use it.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from facecheck.model.metrics import Floats, Labels
 
 
 @dataclass(frozen=True)
-class Guard:
-    """The middle of each kind in the space of features, and how far from all of them is too far.
+class OODDetector:
+    """The mean of each kind's features, and the distance from all of them that is too far.
 
     Attributes:
         centres: a unit vector for each kind; shape (kinds, width).
@@ -24,7 +27,7 @@ class Guard:
     centres: tuple[tuple[float, ...], ...]
     limit: float
 
-    def refuses(self, features: npt.ArrayLike) -> bool:
+    def is_ood(self, features: npt.ArrayLike) -> bool:
         """Return whether one image's features, shape (width,), are like none of the kinds."""
         found = np.asarray(features, dtype=np.float64)[None]
         return float(distances(found, self._centres)[0]) > self.limit
@@ -44,10 +47,10 @@ def distances(features: Floats, centres: Floats) -> Floats:
     return np.asarray(1 - (_unit(features) @ centres.T).max(axis=1))
 
 
-def fit_guard(features: Floats, labels: Labels, percentile: float) -> Guard:
-    """Return the guard that lets ``percentile`` % of these images through, or a few more.
+def fit_ood_detector(features: Floats, labels: Labels, percentile: float) -> OODDetector:
+    """Return the detector that accepts ``percentile`` % of these images, or a few more.
 
-    A nearest-mean classifier (Mensink et al. 2013) on features of unit length, whose length tells
+    A nearest-mean classifier (Mensink et al. 2013) on features of unit length, whose length says
     little (Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors").
 
     Args:
@@ -59,7 +62,7 @@ def fit_guard(features: Floats, labels: Labels, percentile: float) -> Guard:
     means = np.stack([units[labels == kind].mean(axis=0) for kind in np.unique(labels)])
     centres = np.round(_unit(means), 6)
     limit = float(np.percentile(distances(features, centres), percentile, method="higher"))
-    return Guard(tuple(tuple(map(float, row)) for row in centres), round(limit + 1e-6, 6))
+    return OODDetector(tuple(tuple(map(float, row)) for row in centres), round(limit + 1e-6, 6))
 
 
 def _unit(vectors: Floats) -> Floats:

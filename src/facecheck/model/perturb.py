@@ -1,7 +1,7 @@
 """What happens to an image on its way to a scan: perturbations, small faces, the reals' format.
 
 Torch-free and deterministic. Every change takes a decoded image and returns the bytes of a file,
-so that what it does is judged through the one decoder and the one forward path. Files of changed
+so that its effect is measured through the one decoder and the one forward path. Files of changed
 pixels alone are BMP, which keeps every pixel and is quick to write.
 """
 
@@ -25,7 +25,7 @@ from facecheck.core.parallel import cpu_count, map_ordered
 Perturbation = Callable[[Image.Image], bytes]
 
 CLEAN = "clean"
-#: Short sides in pixels at which faces are judged.
+#: Short sides in pixels at which faces are tested.
 SIDES = (32, 64, 110, 224)
 #: The short side that a blur's standard deviation is stated for; it grows with the image, so that
 #: it is as strong on a 64 px crop as on a 512 px portrait.
@@ -37,7 +37,7 @@ _REUPLOAD_SIDE, _REUPLOAD_JPEG, _REUPLOAD_CROP, _REUPLOAD_WEBP = 720, 80, 0.02, 
 def encode(image: Image.Image, file_format: str, **options: Any) -> bytes:
     """Return an RGB image as the bytes of a file, without EXIF, ICC profile or comments."""
     stream = io.BytesIO()
-    # A new image: what Pillow read beside the pixels must not be written again.
+    # A new image: what Pillow read apart from the pixels must not be written again.
     Image.fromarray(np.asarray(image)).save(stream, format=file_format, **options)
     return stream.getvalue()
 

@@ -119,16 +119,16 @@ class _Probe:
 
 def _worthwhile(full: _Probe, lower: Mapping[Name, _Probe]) -> Precision:
     """Return the fastest precision that may be used; among ties the first."""
-    told, chosen, best = [], None, _WORTH
+    timings, chosen, best = [], None, _WORTH
     for name, probe in lower.items():
         ratio = full.seconds / probe.seconds
         if fault := probe.failure or _fault(probe.gradient, full.gradient):
-            told.append(f"{name} {fault}")
+            timings.append(f"{name} {fault}")
             continue
-        told.append(f"{name} {ratio:.2g} times as fast")
+        timings.append(f"{name} {ratio:.2g} times as fast")
         if ratio >= best:
             chosen, best = Precision(name, ratio, ""), ratio * _TIE
-    reason = f"timed on this device, fp32 being 1: {', '.join(told)}"
+    reason = f"timed on this device, fp32 being 1: {', '.join(timings)}"
     return Precision(chosen.name, chosen.ratio, reason) if chosen else Precision("fp32", 1, reason)
 
 
@@ -195,7 +195,7 @@ class Compiled:
 
     Attributes:
         forward: what to call in place of the model. It shares the model's weights and mode, so
-            that the model itself stays what is saved and judged.
+            that the model itself stays what is saved and evaluated.
         ratio: how many times as fast as eager its training step was; None if it was not timed.
         reason: why it is, or is not, compiled, in words, for the log.
     """
@@ -239,10 +239,10 @@ def compile_if_faster(
     except Exception as error:
         return Compiled(model, None, f"not compiled: {type(error).__name__}: {reason(error)}")
     ratio = eager / compiled
-    told = f"a compiled step is {ratio:.2f} times as fast as eager"
+    timing = f"a compiled step is {ratio:.2f} times as fast as eager"
     if ratio < 1.05:
-        return Compiled(model, ratio, f"not compiled: {told}")
-    return Compiled(faster, ratio, f"compiled: {told}")
+        return Compiled(model, ratio, f"not compiled: {timing}")
+    return Compiled(faster, ratio, f"compiled: {timing}")
 
 
 def _step_seconds(

@@ -49,7 +49,7 @@ class Predictor(Protocol):
     of these, so that all engines take the same road from an image to a prediction.
 
     Attributes:
-        header: what the model's file says besides its weights.
+        header: what the model's file holds apart from its weights.
         device: where the engine computes, such as ``cpu`` or ``cuda:0``.
         gives_features: whether :meth:`outputs` gives the features too.
     """
@@ -183,22 +183,22 @@ class Prediction:
 
 
 def decide(logits: Floats, header: Header, features: Floats | None = None) -> Prediction:
-    """Turn one image's logits into a prediction by temperature, thresholds and guard.
+    """Turn one image's logits into a prediction by temperature, thresholds and OOD detector.
 
     Args:
         logits: shape (kinds,).
         header: of the checkpoint that gave them.
-        features: shape (width,); needed where the checkpoint has a guard.
+        features: shape (width,); needed if the checkpoint has an OOD detector.
 
     Raises:
-        ValueError: there is a guard, and no features for it.
+        ValueError: there is an OOD detector, and no features for it.
     """
     probabilities = softmax(logits / header.temperature)
     score = float(1 - probabilities[header.kinds.index(Kind.PHOTO)])
     low, high = header.thresholds
     sure = Verdict.ARTIFICIAL if score >= high else Verdict.REAL
     by_kind = {kind: float(p) for kind, p in zip(header.kinds, probabilities, strict=True)}
-    verdict = Verdict.UNCERTAIN if low < score < high or _refused(features, header) else sure
+    verdict = Verdict.UNCERTAIN if low < score < high or _is_ood(features, header) else sure
     return Prediction(verdict, max(by_kind, key=lambda kind: by_kind[kind]), score, by_kind)
 
 
@@ -214,9 +214,9 @@ def decide_all(logits: Floats, features: Floats | None, header: Header) -> list[
     return [decide(row, header, one) for row, one in zip(logits, seen, strict=True)]
 
 
-def _refused(features: Floats | None, header: Header) -> bool:
+def _is_ood(features: Floats | None, header: Header) -> bool:
     if header.guard is None:
         return False
     if features is None:
-        raise ValueError("the checkpoint's guard needs features")
-    return header.guard.refuses(features)
+        raise ValueError("the out-of-distribution detector needs features")
+    return header.guard.is_ood(features)

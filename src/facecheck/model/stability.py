@@ -1,4 +1,4 @@
-"""Whether a verdict stands when its image is stored a little differently."""
+"""Whether a verdict holds when its image is stored a little differently."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from facecheck.core.labels import Verdict
 from facecheck.model.perturb import encode, scale
 from facecheck.model.predict import Prediction
 
-#: What a variant is drawn from; mild, as any site does it: nothing here hides a face's making.
+#: What a variant is drawn from; mild, as any site does it: none of it hides how a face was made.
 _FORMATS = ("JPEG", "WEBP")
 _QUALITY = (75, 95)
 _SCALE = (0.75, 1.0)
 
 
 def variants(image: Image.Image, count: int, seed: int = 0) -> Iterator[bytes]:
-    """Yield ``count`` variants of an RGB image, scaled down a little and encoded anew.
+    """Yield ``count`` variants of an RGB image, scaled down a little and re-encoded.
 
     The scale is 0.75 to 1, the format JPEG or WebP, the quality 75 to 95; what is drawn depends on
     the seed alone, so that every image goes through the same.
@@ -35,13 +35,13 @@ def variants(image: Image.Image, count: int, seed: int = 0) -> Iterator[bytes]:
 
 
 def flag_unstable(answers: Sequence[Prediction]) -> Prediction:
-    """Return the first answer, for an image, in the light of those for its variants.
+    """Return the prediction for an image, made uncertain if those for its variants contradict it.
 
-    Its ``spread`` is the largest score less the smallest. Where one of them is real and another
-    artificial its verdict becomes ``uncertain``.
+    Its ``spread`` is the largest score less the smallest. If one of them is real and another
+    artificial, the verdict becomes ``uncertain``.
 
     Args:
-        answers: for the image, then for each variant; without variants it stays as it is.
+        answers: for the image, then for each variant; an image without variants stays as it is.
     """
     own = answers[0]
     if len(answers) == 1:

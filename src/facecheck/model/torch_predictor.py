@@ -54,7 +54,7 @@ class TorchPredictor(Predictor):
         save_checkpoint(self.model, header, path)
 
     def begin_crops(self, pixels: Pixels) -> Finish:
-        """Begin with crops; the device computes while the caller goes on."""
+        """Begin with crops; the device computes in the background."""
         import torch
 
         watched: AbstractContextManager[list[torch.Tensor]] = (

@@ -62,7 +62,7 @@ class LearningCurves:
 def _chart(
     title: str,
     series: Mapping[str, Sequence[float]],
-    told: Callable[[float], str],
+    text_of: Callable[[float], str],
     ascii_only: bool,
 ) -> Text:
     """Return lines over an axis from the lowest value to the highest, with their names above."""
@@ -73,14 +73,14 @@ def _chart(
     for part, values in series.items():
         for (down, across), dots in _cells(values, low, high).items():
             cells[down][across] = ("*" if ascii_only else chr(0x2800 + dots), _STYLES[part])
-    margin = max(len(told(low)), len(told(high)))
+    margin = max(len(text_of(low)), len(text_of(high)))
     bar = "|" if ascii_only else "│"
     text = Text()
     text.append(f"{title:<{margin}}  ", "bold")
     for part in series:
         text.append(f"{part}  ", _STYLES[part])
     for number, row in enumerate(cells):
-        label = told(high) if number == 0 else told(low) if number == _HEIGHT - 1 else ""
+        label = text_of(high) if number == 0 else text_of(low) if number == _HEIGHT - 1 else ""
         text.append(f"\n{label:>{margin}} {bar}")
         for sign, style in row:
             text.append(sign, style)

@@ -86,7 +86,7 @@ def plot_contamination(pairs: pl.DataFrame, path: Path) -> Path:
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         shown = np.ma.masked_equal(counts, 0)
-        # Of equal lightness steps for all eyes; few pairs must show beside many.
+        # Of equal lightness steps for all eyes; few pairs must be visible next to many.
         axes.imshow(np.ma.log(shown + 1), cmap="cividis", vmin=0, vmax=np.log(counts.max() + 1))
         half = np.log(counts.max() + 1) / 2
         for row, column in zip(*counts.nonzero(), strict=True):

@@ -29,7 +29,7 @@ from facecheck.report.thumbs import numbered
 
 #: Longest side of a thumbnail in pixels: large enough to see what differs.
 _SIDE = 192
-#: Rows of a table on the page; the CSV beside it holds all.
+#: Rows of a table on the page; the CSV next to it holds all.
 _MOST = 200
 #: Columns of the duplicates table, and what stands for one that an older ``dedup`` did not write.
 _PAIR_DEFAULTS: Mapping[str, str] = {
@@ -44,7 +44,7 @@ class CurationReport:
     """What ``curation_report`` made.
 
     Attributes:
-        manifest: the manifest it tells of.
+        manifest: the manifest it describes.
         out: the report's folder.
         page: the page in it.
         records: records in the manifest.
@@ -86,7 +86,7 @@ def curation_report(
     limit: int = 300,
     progress: Progress = silent,
 ) -> CurationReport:
-    """Write a page of a manifest, and of what index, dedup, split and audit left beside it.
+    """Write a page of a manifest, and of what index, dedup, split and audit left next to it.
 
     In the folder are ``index.html``; ``thumbs/``; ``sources.csv``, ``sizes.csv``,
     ``duplicates.csv``, ``contamination.csv``, ``conflicts.csv``, ``shortcuts.csv`` and
@@ -98,12 +98,12 @@ def curation_report(
         options: whether a report that is at ``out`` is replaced, and by how many threads.
         limit: show so many pairs of duplicates, and so many pictures in conflict: those between
             sources first, then the least alike.
-        progress: told thumbnails done and in all.
+        progress: called with thumbnails done and in all.
 
     Raises:
         UsageError: the manifest is not there, or ``out`` is there and no report that may be
             replaced.
-        ManifestError: the manifest or a table beside it cannot be read.
+        ManifestError: the manifest or a table next to it cannot be read.
         FacecheckError: the manifest holds no record.
     """
     frame = read_manifest(manifest).frame
@@ -204,15 +204,15 @@ def _counts(values: pl.Series, order: Sequence[str] = ()) -> dict[str, int]:
 
 def _summary(report: CurationReport) -> dict[str, object]:
     names = ("out", "page")
-    told = {name: value for name, value in vars(report).items() if name not in names}
-    return told | {"manifest": path_text(report.manifest)}
+    summary = {name: value for name, value in vars(report).items() if name not in names}
+    return summary | {"manifest": path_text(report.manifest)}
 
 
 def _facts(manifest: Path) -> dict[str, str]:
     """Return how the manifest was made, in words, as far as it is known."""
     meta = read_meta(manifest)
     arguments = meta.get("arguments")
-    told = [
+    parts = [
         f"{name} {json.dumps(value, ensure_ascii=False)}"
         for name, value in (arguments.items() if isinstance(arguments, dict) else ())
         if value is not None and value is not False and value not in ([], "")
@@ -220,12 +220,12 @@ def _facts(manifest: Path) -> dict[str, str]:
     return {
         "Manifest": path_text(manifest),
         "Version": f"facecheck {meta.get('facecheck', 'not known')}",
-        "Last step": ", ".join([str(meta.get("command", "not known")), *told]),
+        "Last step": ", ".join([str(meta.get("command", "not known")), *parts]),
     }
 
 
 def _table(manifest: Path, name: str, columns: Sequence[str]) -> pl.DataFrame | None:
-    """Return a table beside the manifest, all text; None where there is none of these columns."""
+    """Return a table next to the manifest, all text; None where there is none of these columns."""
     path = companion(manifest, name)
     if path is None:
         return None
@@ -365,16 +365,16 @@ def _measures(row: Mapping[str, Any]) -> str:
     """Return how alike the two files of a pair are, in words; nothing of the very same pixels."""
     if row["why"] in {"same bytes", "same pixels"}:
         return ""
-    told = []
+    facts = []
     if row["view"] != "whole":
-        told.append(f"seen {row['view']}")
+        facts.append(f"seen {row['view']}")
     if row["distance"] is not None:
-        told.append(f"{row['distance']} bits apart")
+        facts.append(f"{row['distance']} bits apart")
     if row["correlation"] is not None:
-        told.append(f"correlation {row['correlation']:.3f}")
+        facts.append(f"correlation {row['correlation']:.3f}")
     if row["difference"] is not None:
-        told.append(f"colours differ by {row['difference']:.1f}")
-    return ", ".join(told)
+        facts.append(f"colours differ by {row['difference']:.1f}")
+    return ", ".join(facts)
 
 
 def _by_source(frame: pl.DataFrame) -> pl.DataFrame:
@@ -450,9 +450,9 @@ def _audit(manifest: Path) -> tuple[dict[str, Any] | None, bool]:
     if path is None:
         return None, False
     try:
-        told = json.loads(path.read_bytes())
-        found = {name: told[name] for name in ("images", "warn_above", "guesses", "warnings")}
-        return found, told["input"]["sha256"] != sha256_file(manifest)
+        stored = json.loads(path.read_bytes())
+        found = {name: stored[name] for name in ("images", "warn_above", "guesses", "warnings")}
+        return found, stored["input"]["sha256"] != sha256_file(manifest)
     except (OSError, ValueError, KeyError, TypeError):
         raise FacecheckError(
             f"{path_text(path)}: not what audit writes: run `facecheck audit` again"

@@ -1,6 +1,6 @@
 """Pages: one self-contained ``index.html`` in a folder, opened by a double click.
 
-A page loads nothing from a network: its style and scripts are in it, its images beside it or in
+A page loads nothing from a network: its style and scripts are in it, its images next to it or in
 it, and its Content-Security-Policy forbids the rest. Whatever a template is handed is text and
 shown as text (jinja2 with autoescape): file names and EXIF are strangers' words.
 
@@ -96,8 +96,8 @@ def report_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
         folder.mkdir()
         yield folder
         names = sorted(path.name for path in folder.iterdir())
-        told = {"facecheck": VERSION, "names": names}
-        (folder / MARKER).write_text(json.dumps(told) + "\n", encoding="utf-8")
+        marker = {"facecheck": VERSION, "names": names}
+        (folder / MARKER).write_text(json.dumps(marker) + "\n", encoding="utf-8")
         _refuse_what_is_there(out, overwrite=overwrite)  # it may have taken hours
         if out.exists():
             out.rename(made / "old")
@@ -128,8 +128,8 @@ def _refuse_what_is_there(out: Path, *, overwrite: bool) -> None:
 def _own_names(out: Path) -> set[str]:
     """Return the names that the report at ``out`` has put there; none if it is no report."""
     try:
-        told = json.loads((out / MARKER).read_bytes())
-        return {MARKER, *map(str, told["names"])}
+        marker = json.loads((out / MARKER).read_bytes())
+        return {MARKER, *map(str, marker["names"])}
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
@@ -180,7 +180,7 @@ def _colours() -> Markup:
 
 
 def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
-    """Return the page's Content-Security-Policy: its own styles and scripts, images beside it."""
+    """Return the page's Content-Security-Policy: its own styles and scripts, images next to it."""
     return "; ".join(
         (
             "default-src 'none'",

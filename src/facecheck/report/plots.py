@@ -60,7 +60,7 @@ def plot_themes(
     """Draw one plot as two PNGs, for pages in light and in dark mode; return the dark one's path.
 
     Args:
-        path: of the light one; the dark one is beside it, as ``<stem>-dark.png``.
+        path: of the light one; the dark one is next to it, as ``<stem>-dark.png``.
         draw: draws on a figure. Black it must not name: text and lines have their theme's colour.
         size: width and height in inches, of 150 pixels.
     """
@@ -154,7 +154,7 @@ def _draw_rows(axes: Axes, result: StudyResult) -> None:
 
 def _draw_lines(axes: Axes, result: StudyResult) -> None:
     series = list(dict.fromkeys(row.series for row in result.variants))
-    told = False  # the paper's figures have one line in the legend, whichever series come first
+    is_named = False  # the paper's figures have one line in the legend, whichever series come first
     for number, name in enumerate(series):
         rows = sorted(
             (row for row in result.variants if row.series == name), key=lambda row: row.at or 0
@@ -173,8 +173,8 @@ def _draw_lines(axes: Axes, result: StudyResult) -> None:
             label=label,
         )
         paper = [(row.at or 0, 100 * row.paper) for row in rows if row.paper is not None]
-        _draw_paper(axes, paper, None if told else "the paper")
-        told = told or bool(paper)
+        _draw_paper(axes, paper, None if is_named else "the paper")
+        is_named = is_named or bool(paper)
     at = {row.variant: row.at or 0 for row in result.variants}
     seeds = [(at[run.variant], 100 * run.top1) for run in result.runs]
     across, down = np.transpose(seeds)

@@ -27,8 +27,8 @@ from facecheck.scanner.inputs.items import INSIDE
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import PATH, Row, read_rows
 
-#: Draws heat maps: given rows, yields for each a picture of what was judged with the heat over it,
-#: or None where there can be none.
+#: Draws heat maps: given rows, yields for each a picture of what was classified with the heat map
+#: over it, or None where there can be none.
 HeatMaps = Callable[[Sequence[Row]], Iterable[Image.Image | None]]
 
 STATUSES = tuple(status.value for status in Status)
@@ -53,7 +53,7 @@ class ScanReport:
     """What ``scan_report`` made.
 
     Attributes:
-        results: the rows it tells of.
+        results: the rows it shows.
         out: the report's folder.
         page: the page in it.
         rows: how many there are.
@@ -97,7 +97,7 @@ def scan_report(
         out: the folder.
         options: how many thumbnails and heat maps; a thumbnail takes about 3 kB.
         draw_heat: draws them; None draws none.
-        progress: told thumbnails done, and how many there will be.
+        progress: called with thumbnails done, and how many there will be.
 
     Raises:
         UsageError: ``out`` is there and no report that may be replaced.
@@ -225,15 +225,15 @@ def _facts(results: Path) -> dict[str, str]:
     facts = {"Results": path_text(results.name)}
     try:
         meta = json.loads(results.with_name(f"{results.name}.meta.json").read_bytes())
-        known = dict(_told(meta))
+        known = dict(_facts_of(meta))
     except (OSError, ValueError, TypeError, AttributeError):
-        return facts | {"Scan": "not known: no .meta.json beside the results"}
+        return facts | {"Scan": "not known: no .meta.json next to the results"}
     if meta.get("sha256") != sha256_file(results):
         facts["Changed"] = "the results have been changed since the scan"
     return facts | known
 
 
-def _told(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts_of(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Version", f"facecheck {meta.get('facecheck', 'not known')}"
     yield "Checkpoint", f"sha256 {str(meta.get('checkpoint_sha256'))[:16]}"
     detector = meta.get("face_detector_sha256")

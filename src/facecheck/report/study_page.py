@@ -99,25 +99,25 @@ def _readme(spec: Study, result: StudyResult) -> str:
 def _reading(spec: Study, rows: Sequence[VariantRow]) -> str:
     """Return what the columns mean."""
     several = len(spec.seeds) > 1
-    told = [
+    sentences = [
         "All figures are in %, but the seconds of a training. `top-1` is the share right on the "
         f"test split, {'a mean over the seeds' if several else 'with seed'} "
         f"{', '.join(map(str, spec.seeds))}."
     ]
     if several:
-        told.append(
+        sentences.append(
             "`sd` is its standard deviation over the seeds, and `95 % over seeds` the mean's "
             "interval by Student's t: how far other seeds may move it."
         )
-    told.append(
+    sentences.append(
         "`95 % Wilson, pooled` counts every run's answers: how far other images may move it"
         + ("; too narrow, since the seeds answer for the same images." if several else ".")
     )
     if rows[0].judge:
-        told.append("A column named by kinds and sources is the top-1 on those images alone.")
+        sentences.append("A column named by kinds and sources is the top-1 on those images alone.")
     if any(row.paper is not None for row in rows):
-        told.append("The paper's figures are of other images.")
-    return " ".join(told)
+        sentences.append("The paper's figures are of other images.")
+    return " ".join(sentences)
 
 
 def _provenance(sha256: str) -> str:
@@ -127,11 +127,11 @@ def _provenance(sha256: str) -> str:
         "torch": torch.__version__,
         "timm": timm.__version__,
     }
-    told = ", ".join(f"{name} {version}" for name, version in versions.items())
+    software = ", ".join(f"{name} {version}" for name, version in versions.items())
     cores = cpu_count()
     machine = f"{platform.machine()} {platform.system()}, {cores} core{'s' * (cores > 1)}"
     return (
-        f"On {machine}, with {told}; the manifest's sha256 is `{sha256}`. `study.yaml` holds the "
-        "recipes, `results.jsonl` each run's figures, `table.csv` this table to six digits. The "
-        "same command trains only the runs that are missing."
+        f"On {machine}, with {software}; the manifest's sha256 is `{sha256}`. `study.yaml` holds "
+        "the recipes, `results.jsonl` each run's figures, `table.csv` this table to six digits. "
+        "The same command trains only the runs that are missing."
     )

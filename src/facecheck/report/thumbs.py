@@ -1,4 +1,4 @@
-"""Small pictures of what a scan judged, made from its rows."""
+"""Small pictures of what a scan classified, made from its rows."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def write_thumbnails(
 ) -> Iterator[bool]:
     """Write a thumbnail of each row to ``folder``; yield for each whether it could be made.
 
-    It shows what was judged: the square around the face, or the whole image. What the scan could
-    not judge is not tried again: a file may hang or crash its decoder.
+    It shows what was classified: the square around the face, or the whole image. What the scan
+    could not read is not tried again: a file may hang or crash its decoder.
 
     Args:
         rows: of a scan; relative names are of the current folder, as for the scan.
@@ -49,7 +49,7 @@ def write_thumbnails(
         if row["status"] == Status.ERROR:
             return False
         try:
-            thumbnail = judged_picture(row, SIDE)
+            thumbnail = classified_picture(row, SIDE)
         except ImageError:
             return False
         target = folder / numbered(number)
@@ -63,8 +63,8 @@ def write_thumbnails(
         progress(done, None)
 
 
-def judged_picture(row: Row, side: int) -> Image.Image:
-    """Return what a scan judged for a row, at most ``side`` pixels wide and high, RGB.
+def classified_picture(row: Row, side: int) -> Image.Image:
+    """Return what a scan classified for a row, at most ``side`` pixels wide and high, RGB.
 
     Raises:
         ImageError: the file is gone, has changed its size, or cannot be decoded.

@@ -1,7 +1,7 @@
 """How training varies an image. Torch-free, and a pure function of the image and of one draw.
 
 The forensic part (Wang et al. 2020, "CNN-generated images are surprisingly easy to spot… for now")
-rescales, blurs and encodes anew, alike for every kind, so that a model cannot lean on what a
+rescales, blurs and re-encodes, alike for every kind, so that a model cannot lean on what a
 source's files went through.
 """
 
@@ -29,7 +29,7 @@ def augment(pixels: Pixels, recipe: Recipe, random: np.random.Generator) -> Pixe
     Args:
         pixels: shape (height, width, 3), RGB, 0 to 255, its short side the transform's ``resize``.
         recipe: how much to vary, and the side of the result.
-        random: decides everything that is left to chance.
+        random: the generator of all random choices.
 
     Returns:
         shape (train_side, train_side, 3), RGB, 0 to 255.

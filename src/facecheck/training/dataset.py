@@ -1,8 +1,8 @@
 """Training images: decoded once, varied in every epoch.
 
 Reproducible: what an epoch makes of an image depends on the seed, the epoch and the image alone,
-not on the thread that makes it or on what was made before. So a training can go on in the middle of
-an epoch as if it had never stopped.
+not on the thread that makes it or on what was made before. So a training can resume in the middle
+of an epoch as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from facecheck.training.augment import Pixels, augment
 from facecheck.training.recipe import Recipe
 from facecheck.training.training_data import TrainingData
 
-#: Labels and weights beside pixels: (N, H, W, 3) uint8, (N,) int64, (N,) float32.
+#: Pixels, labels and weights: (N, H, W, 3) uint8, (N,) int64, (N,) float32.
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
@@ -130,8 +130,8 @@ def epoch_batches(
         epoch: its number.
         groups: each image's group, shape (count,), numbered from 0: every group is then drawn
             equally often, and within a group every image. None takes every image once.
-        shares: how often each group is drawn beside the others, shape (groups,), above 0; None for
-            equally often.
+        shares: how often each group is drawn compared with the others, shape (groups,), above 0;
+            None for equally often.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(count) if groups is None else _balanced(groups, shares, random)

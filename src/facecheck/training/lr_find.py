@@ -30,7 +30,7 @@ from facecheck.training.distributed import Ranks
 from facecheck.training.optim import set_rate, train_mode
 from facecheck.training.options import LrFindOptions
 from facecheck.training.recipe import Recipe
-from facecheck.training.step import first_state, learn, make_ready
+from facecheck.training.step import first_state, learn, make_setup
 from facecheck.training.training_data import TrainingData, training_data
 
 #: Weight of the past in the average that the stop and the minimum are read from.
@@ -88,7 +88,7 @@ def lr_find(
         recipe: how to train.
         options: which rates, and on what.
         table: write the curve here, as CSV.
-        progress: told steps done, and to do.
+        progress: called with steps done, and to do.
 
     Raises:
         UsageError: ``table`` exists, or what ``train`` raises.
@@ -101,16 +101,16 @@ def lr_find(
     check_arch(recipe.arch)
     target = choose_device(options.device)
     data = training_data(manifest, recipe)
-    ready = make_ready(recipe, data.kinds, target, Ranks())
-    recipe, network, transform = ready.recipe, ready.network, ready.transform
-    state = first_state(ready)
+    setup = make_setup(recipe, data.kinds, target, Ranks())
+    recipe, network, transform = setup.recipe, setup.network, setup.transform
+    state = first_state(setup)
     train_mode(network, frozen=recipe.freeze)
     workers = cpu_count() if options.workers is None else options.workers
     batches = _endless(data, recipe, transform, workers)
 
     def step() -> float:
         batch = next(batches)
-        return float(learn(network, state, batch, float(batch[2].sum()), ready))
+        return float(learn(network, state, batch, float(batch[2].sum()), setup))
 
     rates = np.geomspace(options.lowest, options.highest, options.steps).tolist()
     losses = sweep(
@@ -129,8 +129,8 @@ def lr_find(
             curve.write_csv(temporary)
     return LrFindResult(
         arch=recipe.arch,
-        weights=ready.weights,
-        device=f"{target}, {ready.precision.name}",
+        weights=setup.weights,
+        device=f"{target}, {setup.precision.name}",
         rates=tuple(rates),
         losses=tuple(losses),
         smoothed=tuple(smoothed),
@@ -172,7 +172,7 @@ def sweep(
         optimiser: whose groups hold ``peak``.
         step: learns from the next batch; returns its loss before that.
         factors: each step's rate as a share of ``peak``.
-        progress: told steps done, and to do.
+        progress: called with steps done, and to do.
     """
     before = copy.deepcopy((model.state_dict(), optimiser.state_dict()))
     losses: list[float] = []

@@ -191,9 +191,9 @@ class Recipe:
         """The side of the squares that training sees, in pixels."""
         return self.train_size or self.image_size
 
-    def plain(self) -> dict[str, Any]:
+    def jsonable(self) -> dict[str, Any]:
         """Return the fields as YAML and JSON values, every one of them."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return {name: _jsonable(value) for name, value in asdict(self).items()}
 
     def changed(self, changes: Mapping[str, Any]) -> Recipe:
         """Return this recipe with some fields changed.
@@ -310,7 +310,7 @@ def _words(annotation: Any) -> str:
     return words.get(annotation, "a list, a mapping or a path, as the help says")
 
 
-def _plain(value: Any) -> Any:
+def _jsonable(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return list(value) if isinstance(value, tuple) else value

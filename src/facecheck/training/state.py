@@ -1,4 +1,4 @@
-"""Where a training stands: all that changes while it runs, and the file it can go on from."""
+"""The state of a training: all that changes while it runs, and the file it resumes from."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Tally:
 class TrainingState:
     """All that changes while a training runs.
 
-    What is left to chance is a function of seed, epoch and step, so that no generator's state
+    All randomness is a function of seed, epoch and step, so that no generator's state
     belongs here.
 
     Attributes:
@@ -112,7 +112,7 @@ class TrainingState:
     log: list[Epoch] = field(default_factory=list)
 
     @property
-    def judged(self) -> nn.Module:
+    def eval_model(self) -> nn.Module:
         """The network that is validated and kept: the average, if there is one."""
         return self.ema.module if self.ema else self.model
 
@@ -136,7 +136,7 @@ class TrainingState:
         write_state(path, identity, stored)
 
     def load(self, path: Path, identity: Mapping[str, Any], device: torch.device) -> None:
-        """Go on from a file by :meth:`save`. Nothing in it is executed.
+        """Resume from a file by :meth:`save`. Nothing in it is executed.
 
         Raises:
             CheckpointError: it is missing, damaged, or of another training; the message names

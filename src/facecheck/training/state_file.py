@@ -1,4 +1,4 @@
-"""The file that a training goes on from: written atomically, read without running anything."""
+"""The file that a training resumes from: written atomically, read without running anything."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def write_state(path: Path, identity: Mapping[str, Any], stored: Mapping[str, An
     except (OSError, RuntimeError) as error:
         raise CheckpointError(
             f"{path_text(path)}: cannot be written ({reason(error)}): free some space, "
-            f"then go on with --resume {path_text(path.parent)}"
+            f"then resume it with --resume {path_text(path.parent)}"
         ) from None
 
 
@@ -54,12 +54,13 @@ def read_state(
             if theirs.get(key) != wanted:
                 raise CheckpointError(
                     f"{name}: of another training: {key} is {theirs.get(key)!r} there and "
-                    f"{wanted!r} here: start anew without --resume"
+                    f"{wanted!r} now: start from scratch, without --resume"
                 )
         yield stored
     except FileNotFoundError:
         raise CheckpointError(
-            f"{name}: not there: the training is done, or was not one that can be resumed"
+            f"{name}: not there: the training is finished (train on from its checkpoint with "
+            "--weights), or was not one that can be resumed"
         ) from None
     except pickle.UnpicklingError:
         raise CheckpointError(f"{name}: refused: reading it could run code") from None

@@ -1,4 +1,4 @@
-"""One step of training, and what it takes: a network made ready, on its device."""
+"""One step of training, and its set-up: a network on its device, and how it computes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Ready:
+class TrainSetup:
     """A network on its device, and what it computes by.
 
     Attributes:
@@ -50,14 +50,14 @@ class Ready:
     device: torch.device
 
 
-def make_ready(
+def make_setup(
     recipe: Recipe,
     kinds: tuple[str, ...],
     device: torch.device,
     ranks: Ranks,
     *,
     precision_of_run: Name | None = None,
-) -> Ready:
+) -> TrainSetup:
     """Build a recipe's network, from its seed, and choose what the recipe leaves open.
 
     Args:
@@ -65,7 +65,7 @@ def make_ready(
         kinds: the head's outputs, in order.
         device: where it computes.
         ranks: the processes that train together.
-        precision_of_run: what was chosen for a run that is gone on with: timed anew, another might
+        precision_of_run: what was chosen for a run that is resumed: timed again, another might
             win.
 
     Raises:
@@ -85,7 +85,7 @@ def make_ready(
     if recipe.batch_size == "auto":
         size = ranks.share(_largest_batch(network, transform, recipe, precision, device))
         recipe = recipe.changed({"batch_size": size * ranks.world})
-    return Ready(recipe, network, backbone.weights, transform, precision, device)
+    return TrainSetup(recipe, network, backbone.weights, transform, precision, device)
 
 
 def _build(recipe: Recipe, kinds: tuple[str, ...]) -> Backbone:
@@ -104,14 +104,14 @@ def _build(recipe: Recipe, kinds: tuple[str, ...]) -> Backbone:
     return backbone
 
 
-def first_state(ready: Ready) -> TrainingState:
+def first_state(setup: TrainSetup) -> TrainingState:
     """Return the state that a training starts in: nothing learned yet."""
-    recipe, network = ready.recipe, ready.network
+    recipe, network = setup.recipe, setup.network
     return TrainingState(
         network,
         make_optimiser(network, recipe),
         ema=ModelEmaV3(network, decay=recipe.ema, use_warmup=True) if recipe.ema else None,
-        scaler=torch.amp.GradScaler(ready.device.type) if ready.precision.needs_scaler else None,
+        scaler=torch.amp.GradScaler(setup.device.type) if setup.precision.needs_scaler else None,
     )
 
 
@@ -146,32 +146,32 @@ def _largest_batch(
 
 
 def for_computing(
-    ready: Ready, ranks: Ranks, compile_model: Literal["auto", "yes", "no"], steps: int
+    setup: TrainSetup, ranks: Ranks, compile_model: Literal["auto", "yes", "no"], steps: int
 ) -> Compiled:
     """Return the network as it computes: compiled where that pays, shared where there are ranks.
 
     Args:
-        ready: the network.
+        setup: the network.
         ranks: the processes that train it together.
         compile_model: whether to try compiling.
         steps: of the whole training.
     """
     if ranks.world == 1:
-        train_mode(ready.network, frozen=ready.recipe.freeze)
-        side = ready.recipe.train_side
-        sample = torch.zeros(int(ready.recipe.batch_size), 3, side, side, device=ready.device)
+        train_mode(setup.network, frozen=setup.recipe.freeze)
+        side = setup.recipe.train_side
+        sample = torch.zeros(int(setup.recipe.batch_size), 3, side, side, device=setup.device)
         return compile_if_faster(
-            ready.network,
+            setup.network,
             sample.to(memory_format=torch.channels_last),
             steps=steps,
-            precision=ready.precision,
+            precision=setup.precision,
             wanted=compile_model,
         )
-    network, devices = ready.network, None
-    if ready.device.type == "cuda":
+    network, devices = setup.network, None
+    if setup.device.type == "cuda":
         # One process with the whole batch would normalise over all of it.
         network = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        devices = [ready.device.index]
+        devices = [setup.device.index]
     shared = DistributedDataParallel(network, device_ids=devices)
     return Compiled(shared, None, "not compiled: shared by several processes")
 
@@ -181,7 +181,7 @@ def learn(
     state: TrainingState,
     batch: Batch,
     total_weight: float,
-    ready: Ready,
+    setup: TrainSetup,
 ) -> torch.Tensor:
     """Take one step; return its mean loss, a scalar on the device.
 
@@ -194,18 +194,18 @@ def learn(
         batch: this process's part of the step's images.
         total_weight: of the whole step's images, over the number of processes (whose gradients
             are averaged).
-        ready: the recipe, and what it computes by.
+        setup: the recipe, and what it computes by.
     """
     try:
-        return _learn(model, state, batch, total_weight, ready)
+        return _learn(model, state, batch, total_weight, setup)
     except torch.OutOfMemoryError:
-        raise TrainingError(_too_large(ready)) from None
+        raise TrainingError(_too_large(setup)) from None
 
 
 def _learn(
-    model: Forward, state: TrainingState, batch: Batch, total_weight: float, ready: Ready
+    model: Forward, state: TrainingState, batch: Batch, total_weight: float, setup: TrainSetup
 ) -> torch.Tensor:
-    recipe, device = ready.recipe, ready.device
+    recipe, device = setup.recipe, setup.device
     pixels, labels, weights = (_to_device(part, device) for part in batch)
     count = len(labels)
     parts = max(1, min(recipe.accumulate, count // 2))  # one image alone breaks normalisation
@@ -214,8 +214,8 @@ def _learn(
     for number, chosen in enumerate(torch.arange(count).tensor_split(parts), 1):
         part = slice(int(chosen[0]), int(chosen[-1]) + 1)
         with _no_sync(model, is_last=number == parts):
-            with ready.precision.autocast(device):
-                logits = model(normalise(pixels[part], ready.transform))
+            with setup.precision.autocast(device):
+                logits = model(normalise(pixels[part], setup.transform))
             loss = (losses(logits, labels[part], recipe) * weights[part]).sum() / total_weight
             scaled = state.scaler.scale(loss) if state.scaler else loss
             scaled.backward()  # type: ignore[no-untyped-call]
@@ -228,7 +228,7 @@ def _learn(
     if state.scaler:
         state.scaler.step(state.optimiser)
         state.scaler.update()
-    # A loss that is not finite is told by the caller; the weights stay as they were.
+    # The caller reports a loss that is not finite; the weights stay as they were.
     elif device.type != "cpu" or math.isfinite(float(total)):
         state.optimiser.step()
     if state.ema:
@@ -250,11 +250,11 @@ def _no_sync(model: Forward, *, is_last: bool) -> AbstractContextManager[None]:
     return context
 
 
-def _too_large(ready: Ready) -> str:
+def _too_large(setup: TrainSetup) -> str:
     """Say that a batch does not fit the device's memory, and what would."""
-    size = int(ready.recipe.batch_size)
+    size = int(setup.recipe.batch_size)
     return (
-        f"a batch of {size} images of {ready.recipe.train_side} px does not fit the memory of "
-        f"{ready.device}: try --batch-size {max(1, size // 2)}, or --accumulate "
-        f"{2 * ready.recipe.accumulate} for the same result, or --batch-size auto"
+        f"a batch of {size} images of {setup.recipe.train_side} px does not fit the memory of "
+        f"{setup.device}: try --batch-size {max(1, size // 2)}, or --accumulate "
+        f"{2 * setup.recipe.accumulate} for the same result, or --batch-size auto"
     )

@@ -38,11 +38,11 @@ from facecheck.training.optim import rate_factor, set_rate, train_mode
 from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe, load_recipe
 from facecheck.training.state import Epoch, Tally, TrainingState, best_of
-from facecheck.training.step import Ready, first_state, for_computing, learn, make_ready
+from facecheck.training.step import TrainSetup, first_state, for_computing, learn, make_setup
 from facecheck.training.training_data import TrainingData, training_data
 
-#: On a GPU a loss is looked at every so many steps: each look waits for the GPU.
-LOOK_EVERY = 20
+#: On a GPU the loss is checked every so many steps: each check waits for the GPU.
+CHECK_EVERY = 20
 #: Share of the free memory that decoded images may take.
 CACHE_SHARE = 0.5
 
@@ -79,7 +79,7 @@ class TrainResult:
 
 
 def read_run(run: Path) -> tuple[Path, Recipe]:
-    """Return the manifest and the recipe of a run folder, to go on with it.
+    """Return the manifest and the recipe of a run folder, to resume it.
 
     Raises:
         UsageError: it is no run folder.
@@ -90,8 +90,8 @@ def read_run(run: Path) -> tuple[Path, Recipe]:
         return Path(facts["manifest"]["path"]), load_recipe(run / "recipe.yaml")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
-            f"{path_text(run)}: not a run folder to go on with ({error}): pass one that `facecheck "
-            "train` made, such as runs/seresnet50"
+            f"{path_text(run)}: not a run folder that can be resumed ({error}): pass one that "
+            "`facecheck train` made, such as runs/seresnet50"
         ) from None
 
 
@@ -113,10 +113,10 @@ def train(  # noqa: PLR0912
     progress: Progress = silent,
     on_epoch: Callable[[Epoch], None] = silent,
 ) -> TrainResult:
-    """Train a classifier of kinds on a manifest's ``train`` split, judging by its ``val`` split.
+    """Train a classifier of kinds on a manifest's ``train`` split, validated on its ``val`` split.
 
     A run never writes to an older run's folder: a name that is taken gets a number. A training
-    that was interrupted, even by ``kill -9``, goes on from its last saved step and ends with the
+    that was interrupted, even by ``kill -9``, resumes from its last saved step and ends with the
     weights of an unbroken one. Under ``torchrun`` the processes share each batch.
 
     Args:
@@ -124,14 +124,14 @@ def train(  # noqa: PLR0912
         recipe: how to train.
         options: where the run goes, or which one is resumed (manifest and recipe must then be its
             own: :func:`read_run`), and on what it is trained.
-        progress: told images trained on and to train on, over all epochs.
-        on_epoch: told each finished epoch.
+        progress: called with images trained on and to train on, over all epochs.
+        on_epoch: called with each finished epoch.
 
     Raises:
         UsageError: the manifest is not there, or the architecture, a source or device is unknown.
         ManifestError: the manifest cannot be read, or files of it are gone.
         CheckpointError: initial weights cannot be had, a checkpoint cannot be written, or a run
-            cannot be gone on with.
+            cannot be resumed.
         TrainingError: the extra ``tensorboard`` is missing, too little data, a file that turns
             bad, a loss that is not finite, or a batch that the device has no memory for.
     """
@@ -147,8 +147,8 @@ def train(  # noqa: PLR0912
             torch.cuda.set_device(target)
         data = training_data(manifest, recipe)
         chosen = None if resume is None else _precision_of(resume, target)
-        ready = make_ready(recipe, data.kinds, target, ranks, precision_of_run=chosen)
-        recipe, network, transform = ready.recipe, ready.network, ready.transform
+        setup = make_setup(recipe, data.kinds, target, ranks, precision_of_run=chosen)
+        recipe, network, transform = setup.recipe, setup.network, setup.transform
         if ranks.world > 1 and int(recipe.batch_size) < 4 * ranks.world:
             raise UsageError(
                 f"a batch of {recipe.batch_size} images is too small for {ranks.world} processes: "
@@ -158,15 +158,15 @@ def train(  # noqa: PLR0912
             recipe.arch,
             data.kinds,
             transform,
-            recipe=recipe.plain(),
+            recipe=recipe.jsonable(),
             manifest_sha256=sha256_file(manifest),
         )
         images = training_images(
             data, transform, recipe, memory=_cache_memory(ranks) if options.cache else 0
         )
-        state = first_state(ready)
+        state = first_state(setup)
         identity = {
-            "recipe": recipe.plain(),
+            "recipe": recipe.jsonable(),
             "manifest_sha256": header.manifest_sha256,
             "kinds": list(data.kinds),
         }
@@ -174,15 +174,15 @@ def train(  # noqa: PLR0912
         total = recipe.epochs * len(images)
         steps_per_epoch = len(epoch_batches(len(images), batch_size, recipe.seed, 1))
         steps = max(2, recipe.epochs * steps_per_epoch)
-        judge_on = {"val": data.val, **({"test": data.test} if options.log_test else {})}
-        computing = for_computing(ready, ranks, options.compile_model, steps)
+        eval_on = {"val": data.val, **({"test": data.test} if options.log_test else {})}
+        computing = for_computing(setup, ranks, options.compile_model, steps)
         if resume is not None:
             run = resume
             state.load(run / STATE, identity, target)
         else:
             run = Path(ranks.share(str(_new_run(ranks, options.name or recipe.arch, options.runs))))
             if ranks.is_first:
-                _write_run(run, header, manifest, ready, computing, ranks)
+                _write_run(run, header, manifest, setup, computing, ranks)
                 state.save(run / STATE, identity)
         model = computing.forward
         saved_at = time.monotonic()
@@ -203,11 +203,11 @@ def train(  # noqa: PLR0912
                 torch.manual_seed(_step_seed(recipe.seed, state.updates, ranks.rank))
                 set_rate(state.optimiser, rate_factor(recipe.schedule, state.updates, steps))
                 weight = total_weights[state.step] / ranks.world
-                unseen.append(learn(model, state, batch, weight, ready))
+                unseen.append(learn(model, state, batch, weight, setup))
                 state.step += 1
                 state.updates += 1
                 is_last = state.step == len(batches)
-                if target.type == "cpu" or len(unseen) == LOOK_EVERY or is_last:
+                if target.type == "cpu" or len(unseen) == CHECK_EVERY or is_last:
                     _require_finite(unseen, state, len(batches), recipe, run)
                     unseen.clear()
                 progress((state.epoch - 1) * len(images) + state.seen.count * ranks.world, total)
@@ -220,10 +220,10 @@ def train(  # noqa: PLR0912
             trained = time.perf_counter() - start
             fresh = sum(map(len, batches[first_step:]))
             header = replace(header, epoch=state.epoch)
-            checkpoint = Checkpoint(state.judged, header)
-            judged = {
-                split: _judge(checkpoint, records, data, target, options.workers, ranks)
-                for split, records in judge_on.items()
+            checkpoint = Checkpoint(state.eval_model, header)
+            evaluated = {
+                split: _evaluate(checkpoint, records, data, target, options.workers, ranks)
+                for split, records in eval_on.items()
             }
             row = _epoch_row(
                 state.epoch,
@@ -231,30 +231,30 @@ def train(  # noqa: PLR0912
                 fresh / trained,
                 float(state.optimiser.param_groups[0]["lr"]),
                 _gathered(state.seen, ranks).summary(),
-                judged,
+                evaluated,
             )
             state.log.append(row)
             header = replace(header, metrics=_figures(row))
             state.epoch, state.step, state.seen = state.epoch + 1, 0, Tally()
             if ranks.is_first:
-                save_checkpoint(state.judged, header, run / LAST)
+                save_checkpoint(state.eval_model, header, run / LAST)
                 if best_of(state.log) == row.epoch:
-                    save_checkpoint(state.judged, header, run / BEST)
+                    save_checkpoint(state.eval_model, header, run / BEST)
                 _write_log(run, state.log)
                 if options.tensorboard:
-                    _tell_tensorboard(run, row)
+                    _write_tensorboard(run, row)
                 state.save(run / STATE, identity)
                 on_epoch(row)
             saved_at = time.monotonic()
         if ranks.is_first:
-            (run / STATE).unlink()  # it has served; checkpoints and log are what is kept
+            (run / STATE).unlink()  # no longer needed: checkpoints and log are what is kept
         return TrainResult(
             run=run,
             best=run / BEST,
             last=run / LAST,
             kinds=data.kinds,
-            weights=ready.weights,
-            device=f"{target}, {ready.precision.name}",
+            weights=setup.weights,
+            device=f"{target}, {setup.precision.name}",
             train_images=len(data.train),
             val_images=len(data.val),
             epochs=tuple(state.log),
@@ -307,7 +307,7 @@ def _agreed(is_due: bool, state: TrainingState, ranks: Ranks) -> bool:
     """Return the first process's answer; several processes are asked every so many steps only."""
     if ranks.world == 1:
         return is_due
-    return state.step % LOOK_EVERY == 0 and bool(ranks.share(is_due))
+    return state.step % CHECK_EVERY == 0 and bool(ranks.share(is_due))
 
 
 def _save_state(state: TrainingState, run: Path, identity: Mapping[str, Any], ranks: Ranks) -> None:
@@ -316,7 +316,7 @@ def _save_state(state: TrainingState, run: Path, identity: Mapping[str, Any], ra
         replace(state, seen=whole).save(run / STATE, identity)
 
 
-def _judge(
+def _evaluate(
     checkpoint: Checkpoint,
     records: Manifest,
     data: TrainingData,
@@ -333,7 +333,7 @@ def _judge(
     for prediction in predictor.file_outputs(mine, workers=workers or cpu_count()):
         if prediction.logits is None:
             raise TrainingError(
-                f"{path_text(prediction.path)}: {prediction.message}: put it right, or run "
+                f"{path_text(prediction.path)}: {prediction.message}: fix it, or run "
                 "`facecheck index` again without it"
             )
         rows.append(prediction.logits)
@@ -349,9 +349,9 @@ def _epoch_row(
     rate: float,
     lr: float,
     trained: Summary,
-    judged: Mapping[str, Summary | None],
+    evaluated: Mapping[str, Summary | None],
 ) -> Epoch:
-    val, test = judged["val"], judged.get("test")
+    val, test = evaluated["val"], evaluated.get("test")
     return Epoch(
         epoch=number,
         seconds=round(seconds, 2),
@@ -381,7 +381,7 @@ def _write_log(run: Path, log: Sequence[Epoch]) -> None:
     write_json_lines(run / "log.jsonl", map(asdict, log))
 
 
-def _tell_tensorboard(run: Path, row: Epoch) -> None:
+def _write_tensorboard(run: Path, row: Epoch) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(run)) as writer:
@@ -393,24 +393,24 @@ def _tell_tensorboard(run: Path, row: Epoch) -> None:
 
 
 def _write_run(
-    run: Path, header: Header, manifest: Path, ready: Ready, computing: Compiled, ranks: Ranks
+    run: Path, header: Header, manifest: Path, setup: TrainSetup, computing: Compiled, ranks: Ranks
 ) -> None:
-    """Write what is needed to tell, and repeat, how the run was made."""
-    write_text(run / "recipe.yaml", yaml.safe_dump(ready.recipe.plain(), sort_keys=False))
-    on_gpu = ready.device.type == "cuda"
+    """Write how the run was made, so that it can be repeated."""
+    write_text(run / "recipe.yaml", yaml.safe_dump(setup.recipe.jsonable(), sort_keys=False))
+    on_gpu = setup.device.type == "cuda"
     facts: Mapping[str, Any] = {
         "facecheck": VERSION,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "timm": timm.__version__,
         "machine": f"{platform.machine()} {platform.system()}, {cpu_count()} cores",
-        "device": str(ready.device),
-        "gpu": torch.cuda.get_device_name(ready.device) if on_gpu else None,
+        "device": str(setup.device),
+        "gpu": torch.cuda.get_device_name(setup.device) if on_gpu else None,
         "processes": ranks.world,
         "threads": torch.get_num_threads(),
-        "precision": asdict(ready.precision),
+        "precision": asdict(setup.precision),
         "compiling": computing.reason,
-        "weights": ready.weights,
+        "weights": setup.weights,
         "kinds": list(header.kinds),
         "manifest": {"path": path_text(manifest), "sha256": header.manifest_sha256},
     }

@@ -1,4 +1,4 @@
-"""What a recipe takes from a manifest: the records to learn from and to judge by."""
+"""What a recipe takes from a manifest: the records to train on and to validate on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class TrainingData:
         weights: of each ``train`` record in the loss, shape (n,).
         groups: of each ``train`` record, by what the recipe balances, shape (n,), numbered from 0;
             None if it does not.
-        shares: how often each group is drawn beside the others, shape (groups,); None likewise.
+        shares: how often each group is drawn compared with the others, shape (groups,); None
+            likewise.
     """
 
     train: Manifest
@@ -78,7 +79,7 @@ def training_data(manifest: Path, recipe: Recipe) -> TrainingData:
             f"{name}: the train split holds one image of {few[0]}: add more, or leave the kind out "
             "with --sources, naming the others"
         )
-    # A kind that was never learned cannot be judged.
+    # A kind that was never learned cannot be predicted.
     known = pl.col("kind").is_in(kinds)
     val, test = (data.in_split(split).where(known) for split in ("val", "test"))
     for records in (train, val):

@@ -27,7 +27,7 @@ from tests.conftest import SMALL
 BASE = {
     name: value
     # "auto" times a probe, which may fall out otherwise on a busy machine.
-    for name, value in replace(SMALL, epochs=1, precision="fp32").plain().items()
+    for name, value in replace(SMALL, epochs=1, precision="fp32").jsonable().items()
     if value != getattr(Recipe(), name) and name != "seed"
 }
 SPEC = {

@@ -10,7 +10,7 @@ from typing import Any
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.journal import Journal
-from facecheck.evaluation.studies.spec import judged_names
+from facecheck.evaluation.studies.spec import column_names
 from facecheck.training.recipe import Recipe
 
 #: Marks the folder as a study's own; one line for each finished run.
@@ -25,12 +25,12 @@ class Run:
         variant: which recipe.
         seed: which seed.
         recipe: every field of it.
-        manifest_sha256: of the manifest it was trained and judged on.
+        manifest_sha256: of the manifest it was trained and tested on.
         device: what it was trained on.
         weights: where the initial weights came from.
         train_images: images trained on.
         seconds: that the training took, with validation.
-        best_epoch: the epoch of the checkpoint that was judged.
+        best_epoch: the epoch of the checkpoint that was tested.
         val_top1: of that epoch; None without a validation split.
         count: test images.
         right: how many of them are right.
@@ -91,7 +91,7 @@ def read_runs(out: Path, judge: Iterable[str]) -> dict[tuple[str, int], Run]:
             f"{path_text(path)}: not the results of a study by this version: choose another --out"
         )
     return {
-        (run.variant, run.seed): replace(run, judge=judged_shares(run.by_source, judge))
+        (run.variant, run.seed): replace(run, judge=column_shares(run.by_source, judge))
         for run in runs
     }
 
@@ -102,9 +102,9 @@ def require_same(run: Run, recipe: Recipe, sha256: str, out: Path) -> None:
     Raises:
         UsageError: it did; the message names what differs.
     """
-    stored, wanted = dict(run.recipe), recipe.plain()
+    stored, wanted = dict(run.recipe), recipe.jsonable()
     # A field that came with a later version had its default's effect before.
-    stored = {**Recipe().plain(), **stored}
+    stored = {**Recipe().jsonable(), **stored}
     other = [name for name in sorted({*stored, *wanted}) if stored.get(name) != wanted.get(name)]
     if run.manifest_sha256 != sha256:
         other = ["manifest"]
@@ -120,13 +120,13 @@ def journal(out: Path) -> Journal[Run]:
     return Journal(out / RESULTS, lambda value: Run(**value))
 
 
-def judged_shares(
+def column_shares(
     by_source: Mapping[str, tuple[int, int]], judge: Iterable[str]
 ) -> dict[str, float | None]:
     """Return the top-1 of each entry of ``judge``, over all images of its kinds and sources."""
     shares: dict[str, float | None] = {}
     for column in judge:
-        wanted = set(judged_names(column))
+        wanted = set(column_names(column))
         parts = [
             figures for pair, figures in by_source.items() if wanted & {pair, *pair.split("/", 1)}
         ]

@@ -59,7 +59,7 @@ class Study:
         grid: a recipe field to its values, of which every combination is a variant.
         changes: a variant's name to the fields it changes; with a grid, each meets all of it.
         seeds: each variant is trained once with each.
-        judge: kinds, sources or kind/source pairs, joined by ``+``, judged in columns of their own.
+        judge: kinds, sources or kind/source pairs, joined by ``+``, each with a column of its own.
         axis: the only field of the grid when its values are numbers above 0, or None.
         variants: the recipes, in the order of the tables.
     """
@@ -77,14 +77,14 @@ class Study:
     axis: str | None
     variants: tuple[Variant, ...]
 
-    def plain(self) -> dict[str, Any]:
+    def jsonable(self) -> dict[str, Any]:
         """Return the spec as YAML values, its base spelled out: loading it gives these variants."""
         return {
             "title": self.title,
             "question": self.question,
             "paper": {name: round(100 * share, 6) for name, share in self.paper.items()},
             "paper_says": self.paper_says,
-            "base": {name: value for name, value in self.base.plain().items() if name != "seed"},
+            "base": {name: value for name, value in self.base.jsonable().items() if name != "seed"},
             "grid": {name: list(values) for name, values in self.grid.items()},
             "variants": {name: dict(changes) for name, changes in self.changes.items()},
             "seeds": list(self.seeds),
@@ -92,7 +92,7 @@ class Study:
         }
 
 
-def judged_names(column: str) -> list[str]:
+def column_names(column: str) -> list[str]:
     """Return the kinds, sources or pairs that one entry of ``judge`` joins by ``+``."""
     return [part.strip() for part in column.split("+")]
 
@@ -119,8 +119,8 @@ def load_study(name: str | Path) -> Study:
         return _study(str(name), read_mapping(path))
     except ConfigError as error:
         where = path_text(path)
-        told = str(error) if str(error).startswith(where) else f"{where}: {error}"
-        raise ConfigError(told) from None
+        message = str(error) if str(error).startswith(where) else f"{where}: {error}"
+        raise ConfigError(message) from None
 
 
 def _study(origin: str, stored: Mapping[str, Any]) -> Study:
@@ -174,14 +174,16 @@ def _variants(
     """Yield every named variant at every point of the grid.
 
     Raises:
-        ConfigError: a recipe cannot be, or two variants cannot be told apart by their folders.
+        ConfigError: a recipe cannot be, or the folders of two variants would have the same name.
     """
     folders: dict[str, str] = {}
     for name, own in (changes or {"": {}}).items():
         for point in product(*grid.values()):
             values = dict(zip(grid, point, strict=True))
-            told = ",".join(f"{field}={_value_text(value)}" for field, value in values.items())
-            full = " ".join(part for part in (name, told) if part)
+            point_text = ",".join(
+                f"{field}={_value_text(value)}" for field, value in values.items()
+            )
+            full = " ".join(part for part in (name, point_text) if part)
             try:
                 recipe = base.changed({**own, **values})
             except ConfigError as error:

@@ -18,12 +18,12 @@ from facecheck.evaluation.evaluate import EvaluateResult, evaluate
 from facecheck.evaluation.options import EvaluateOptions, StudyOptions
 from facecheck.evaluation.studies.runs import (
     Run,
+    column_shares,
     journal,
-    judged_shares,
     read_runs,
     require_same,
 )
-from facecheck.evaluation.studies.spec import Study, Variant, judged_names
+from facecheck.evaluation.studies.spec import Study, Variant, column_names
 from facecheck.evaluation.studies.summary import VariantRow, summarise_variant, write_summary
 from facecheck.model.backbones import check_arch
 from facecheck.model.device import choose_device
@@ -78,8 +78,8 @@ def study(
         manifest: a manifest by ``split``.
         out: the study's folder; new, empty, or this study's own.
         options: on what to train, and whether checkpoints stay.
-        progress: told runs finished and runs in all.
-        on_run: told each run that was trained now.
+        progress: called with runs finished and runs in all.
+        on_run: called with each run that was trained now.
 
     Raises:
         UsageError: the manifest is not there, a recipe names an architecture or source that is
@@ -98,7 +98,7 @@ def study(
         if run := done.get((variant.name, recipe.seed)):
             require_same(run, recipe, sha256, out)
     with journal(out):  # which makes the folder, and marks it
-        write_text(out / "study.yaml", yaml.safe_dump(spec.plain(), sort_keys=False))
+        write_text(out / "study.yaml", yaml.safe_dump(spec.jsonable(), sort_keys=False))
     trained = 0
     for number, (variant, recipe) in enumerate(planned):
         progress(number, len(planned))
@@ -141,7 +141,7 @@ def _check(spec: Study, manifest: Path, device: str) -> None:
         check_arch(variant.recipe.arch)
         records.of_sources(variant.recipe.sources)
     for column in spec.judge:
-        records.of_sources(judged_names(column))
+        records.of_sources(column_names(column))
 
 
 def _run(
@@ -153,7 +153,7 @@ def _run(
     sha256: str,
     options: StudyOptions,
 ) -> Run:
-    """Train and judge one run."""
+    """Train and test one run."""
     name = f"{variant.folder}-seed{recipe.seed}"
     if (runs / name).exists():  # it was interrupted
         shutil.rmtree(runs / name)
@@ -164,7 +164,7 @@ def _run(
         )
         trained = train(manifest, recipe, training)
         seconds = time.perf_counter() - start
-        judged = evaluate(
+        evaluated = evaluate(
             trained.best,
             manifest,
             EvaluateOptions(
@@ -179,28 +179,28 @@ def _run(
     if not options.keep_checkpoints:
         for file in trained.run.glob("*.safetensors"):
             file.unlink()
-    return _figures(variant, recipe, trained, judged, seconds, sha256, spec.judge)
+    return _figures(variant, recipe, trained, evaluated, seconds, sha256, spec.judge)
 
 
 def _figures(
     variant: Variant,
     recipe: Recipe,
     trained: TrainResult,
-    judged: EvaluateResult,
+    evaluated: EvaluateResult,
     seconds: float,
     sha256: str,
     judge: Iterable[str],
 ) -> Run:
-    overall = judged.overall
+    overall = evaluated.overall
     best = next(epoch for epoch in trained.epochs if epoch.epoch == trained.best_epoch)
     by_source = {
         f"{kind}/{source}": (part.count, round(part.top1 * part.count))
-        for (kind, source), part in judged.by_source.items()
+        for (kind, source), part in evaluated.by_source.items()
     }
     return Run(
         variant=variant.name,
         seed=recipe.seed,
-        recipe=recipe.plain(),
+        recipe=recipe.jsonable(),
         manifest_sha256=sha256,
         device=trained.device,
         weights=trained.weights,
@@ -212,10 +212,10 @@ def _figures(
         right=round(overall.top1 * overall.count),
         top1=overall.top1,
         top5=overall.top5,
-        balanced_accuracy=judged.balanced_accuracy.value,
+        balanced_accuracy=evaluated.balanced_accuracy.value,
         loss=overall.loss,
-        by_kind={kind: part.top1 for kind, part in judged.by_kind.items()},
+        by_kind={kind: part.top1 for kind, part in evaluated.by_kind.items()},
         by_source=by_source,
-        judge=judged_shares(by_source, judge),
-        errors=len(judged.errors),
+        judge=column_shares(by_source, judge),
+        errors=len(evaluated.errors),
     )

@@ -228,7 +228,7 @@
   /** Return where in the full list the window's top is, so many pixels below the list's own. */
   function offsetAt(scrolled) {
     const room = Math.max(0, ownHeight() - innerHeight);
-    // Below the list's end, where the page goes on, a pixel is a pixel.
+    // Below the list's end, where the page continues, a pixel is a pixel.
     return Math.min(scrolled, room) * pace() + Math.max(0, scrolled - room);
   }
 
@@ -415,7 +415,7 @@
     const facts = [
       ["Status", labelOf(wordOf("status", row))],
       ["Kind", wordOf("kind", row)],
-      ["Judged", view[wordOf("view", row)]],
+      ["Classified", view[wordOf("view", row)]],
       ["Size", whole("width") == null ? null : `${whole("width")} × ${whole("height")} px`],
       ["Faces", whole("faces")],
       ["Face", box[0] == null ? null
@@ -432,7 +432,7 @@
   function showPicture(row) {
     const sources = [];
     if (heated.has(row) && $("heat").checked) {
-      sources.push([pictureOf("heat", row), "The heat map: what counted for the judgement."]);
+      sources.push([pictureOf("heat", row), "The heat map: what counted for the verdict."]);
     } else {
       // What had no thumbnail is gone, changed or damaged: it is not tried again.
       if (fileOf(row) && !missing.has(row)) sources.push([fileOf(row), ""]);

@@ -117,7 +117,7 @@
     card.hidden = false;
     const [x, y] = places[at], box = canvas.getBoundingClientRect();
     const wide = card.offsetWidth, high = card.offsetHeight;
-    // Beside the point; on a narrow page there is room only above or below it.
+    // Next to the point; on a narrow page there is room only above or below it.
     const beside = x + 16 + wide <= box.width ? x + 16 : x - 16 - wide;
     const top = beside >= 0 ? y - 40 : y + 16 + high <= box.height ? y + 16 : y - 16 - high;
     card.style.left = `${beside >= 0 ? beside : Math.max(0, Math.min(x - wide / 2, box.width - wide))}px`;

@@ -105,7 +105,7 @@ def render_split(result: SplitResult) -> RenderableType:
     from facecheck.core.manifest import SPLITS  # slow, and in the way of a scan's first row
 
     parts = tuple(result.counts)
-    # Many folds, all alike: their shares would not fit beside their counts.
+    # Many folds, all alike: their shares would not fit next to their counts.
     shares = parts if len(parts) <= len(SPLITS) else ()
     table = make_table("kind", "source", *parts, *(f"{name} %" for name in shares))
     for (kind, source), counts in result.by_source.items():

@@ -1,4 +1,4 @@
-"""All chance in a generator: a function of a seed and of numbers, such as a step or an image."""
+"""All randomness of a generator: a function of a seed and of numbers, such as a step's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 
-def random_for(*parts: int) -> torch.Generator:
+def rng_for(*parts: int) -> torch.Generator:
     """Return what draws for these numbers, each 0 or above; the same for every device."""
     seed = np.random.SeedSequence(parts).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(seed) >> 1)
@@ -19,6 +19,4 @@ def noise_for(seed: int, numbers: Iterable[int], latent: int) -> torch.Tensor:
 
     An image's noise depends on the seed and its own number alone.
     """
-    return torch.stack(
-        [torch.randn(latent, generator=random_for(seed, number)) for number in numbers]
-    )
+    return torch.stack([torch.randn(latent, generator=rng_for(seed, number)) for number in numbers])
