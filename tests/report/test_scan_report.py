@@ -400,7 +400,7 @@ def test_results_of_every_format_without_their_meta_and_without_rows(tmp_path: P
         folder.mkdir()
         assert report(folder, many(3), suffix=suffix).verdicts == {"artificial": 2, "real": 1}
         assert list(read_rows(folder / f"results{suffix}", COLUMNS))
-        assert "no .meta.json beside" in (folder / "out" / "index.html").read_text("utf-8")
+        assert "no .meta.json next to" in (folder / "out" / "index.html").read_text("utf-8")
     with pytest.raises(FacecheckError, match="no rows"):
         report(tmp_path, [])
     assert not (tmp_path / "out").exists()

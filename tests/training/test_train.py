@@ -287,7 +287,7 @@ def test_a_killed_training_ends_with_the_weights_of_an_unbroken_one(
         for result in (unbroken, resumed)
     )
     assert ours == theirs
-    with pytest.raises(CheckpointError, match="the training is done"):
+    with pytest.raises(CheckpointError, match="the training is finished"):
         train(own_manifest, own_recipe, TrainOptions(resume=run, device="cpu", workers=0))
 
 
