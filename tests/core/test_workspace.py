@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from facecheck.core.errors import UsageError
+from facecheck.core.manifest import read_table
 from facecheck.core.workspace import BUILTIN, find_checkpoint, find_manifest, new_run_folder
 
 
@@ -37,6 +38,11 @@ def test_what_is_not_there_is_told_with_the_next_step(
         find_checkpoint(Path("nothing"))
     with pytest.raises(UsageError, match="facecheck fetch"):
         find_manifest(None)
+    Path("faces").mkdir()
+    with pytest.raises(UsageError, match="faces is a folder: .* `facecheck index faces`"):
+        find_manifest(Path("faces"))
+    with pytest.raises(UsageError, match="faces is a folder"):
+        read_table(Path("faces"))
 
 
 def test_a_run_never_enters_an_older_runs_folder(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from facecheck.data.audit import Guess, audit, normalise_yaml, shortcut
 from facecheck.data.features import (
     METADATA,
     PIXELS,
-    cues,
     jpeg_quality,
+    measure_features,
     normalise,
     sharpness,
 )
@@ -46,28 +46,34 @@ def noise(seed: int, side: int = 32) -> Image.Image:
 @pytest.mark.parametrize("quality", [25, 40, 75, 95])
 def test_the_header_tells_quality_and_sampling(quality: int) -> None:
     data = encoded(noise(0), "JPEG", quality=quality, subsampling=1)
-    told = dict(zip(METADATA, cues(data).metadata, strict=True))
+    told = dict(zip(METADATA, measure_features(data).metadata, strict=True))
     assert told["JPEG quality"] == pytest.approx(quality, abs=1)
     assert told["format JPEG"] == told["subsampling 4:2:2"] == told["mode RGB"] == 1
     assert told["format PNG"] == told["subsampling 4:4:4"] == told["EXIF"] == 0
     assert told["bytes per pixel"] == pytest.approx(len(data) / 32**2)
 
 
-def test_other_formats_have_no_jpeg_cues() -> None:
+def test_other_formats_have_no_jpeg_features() -> None:
     exif = Image.Exif()
     exif[0x010E] = "a face"
     told = dict(
-        zip(METADATA, cues(encoded(noise(0).convert("P"), "PNG", exif=exif)).metadata, strict=True)
+        zip(
+            METADATA,
+            measure_features(encoded(noise(0).convert("P"), "PNG", exif=exif)).metadata,
+            strict=True,
+        )
     )
     assert told["JPEG quality"] == told["subsampling none"] == 0
     assert told["EXIF"] == told["mode P"] == told["format PNG"] == 1
 
 
 def test_crude_pixels() -> None:
-    grey = dict(zip(PIXELS, cues(encoded(noise(0).convert("L"), "PNG")).pixels, strict=True))
+    grey = dict(
+        zip(PIXELS, measure_features(encoded(noise(0).convert("L"), "PNG")).pixels, strict=True)
+    )
     assert grey["grey"] == 1
     flat = Image.new("RGB", (20, 10), (10, 20, 30))
-    told = dict(zip(PIXELS, cues(encoded(flat, "PNG")).pixels, strict=True))
+    told = dict(zip(PIXELS, measure_features(encoded(flat, "PNG")).pixels, strict=True))
     assert (told["mean red"], told["mean blue"], told["colourfulness"]) == (10, 30, 20)
     assert told["grey"] == told["log sharpness"] == 0
     assert sharpness(np.zeros((2, 9), np.float32)) == 0
@@ -82,7 +88,7 @@ def test_what_is_normalised_has_one_size_no_exif_and_is_repeatable() -> None:
     for seed in range(8):
         data = normalise(image, Normalise(size=48), bytes([seed]))
         assert data == normalise(image, Normalise(size=48), bytes([seed]))
-        told = dict(zip(METADATA, cues(data).metadata, strict=True))
+        told = dict(zip(METADATA, measure_features(data).metadata, strict=True))
         assert (told["width"], told["height"], told["EXIF"]) == (48, 48, 0)
         formats.add(decode(data).format)
     assert formats == {"JPEG", "WEBP"}
@@ -99,7 +105,7 @@ def test_the_strongest_cue_is_named_in_words() -> None:
     values[:, METADATA.index("format PNG")] = 0
     told, _ = shortcut(METADATA, values, sides)
     assert told == "width alone: at most 100 in 0 % of cartoon/b, 100 % of photo/a"
-    assert shortcut(METADATA, values * 0, sides) == ("no single cue tells", 0.5)
+    assert shortcut(METADATA, values * 0, sides) == ("no single feature does", 0.5)
 
 
 @pytest.fixture
@@ -116,8 +122,8 @@ def manifest(tmp_path: Path) -> Path:
     return tmp_path / "m.csv"
 
 
-def guess_at(guesses: tuple[Guess, ...], question: str, cues: str) -> Guess:
-    return next(g for g in guesses if (g.question, g.cues) == (question, cues))
+def guess_at(guesses: tuple[Guess, ...], question: str, features: str) -> Guess:
+    return next(g for g in guesses if (g.question, g.features) == (question, features))
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def test_folders_that_are_not_laid_out_are_refused(drawn: Path, tmp_path: Path) 
 def test_when_nothing_can_be_read_the_rejects_say_why(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "a.jpg").write_text("text")
-    with pytest.raises(FacecheckError, match="none of 1 images"):
+    with pytest.raises(FacecheckError, match="not one of 1 images"):
         index([tmp_path / "x"], tmp_path / "m.csv", IndexOptions(kind="photo", source="s"))
     assert "not an image" in (tmp_path / "m.rejects.csv").read_text()
 

@@ -99,7 +99,7 @@ def test_a_table_without_hashes_is_opened_and_compared(tree: Path) -> None:
 
 
 def test_what_has_no_splits_is_refused(tmp_path: Path, drawn: Path) -> None:
-    with pytest.raises(UsageError, match="no splits here"):
+    with pytest.raises(UsageError, match="no splits in it"):
         check(drawn)
     for name in ("train", "val", "valid"):
         (tmp_path / "two" / name).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""One process at a time for one output; the second is told who the first is."""
+"""One process at a time for one output; the second learns who the first is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN}
 def only_one(output: Path, *, wait: float = 2.0) -> Iterator[None]:
     """Keep other processes out of ``output`` while the block runs.
 
-    The lock is a file beside it, ``<name>.lock``, or ``.facecheck.lock`` in it if it is a folder.
+    The lock is a file next to it, ``<name>.lock``, or ``.facecheck.lock`` in it if it is a folder.
     It holds the process and the machine of who has it, and is removed at the end. The kernel frees
     the lock when the process dies, however it dies: a file that is left behind locks nothing. On
     a network file system it is as good as that system's ``flock``; where there is none at all,

@@ -1,6 +1,6 @@
 """The manifest: one table of records that every step of the curation and training reads.
 
-A manifest is a ``.csv`` or ``.parquet`` file (UTF-8) with a ``.meta.json`` beside it that says how
+A manifest is a ``.csv`` or ``.parquet`` file (UTF-8) with a ``.meta.json`` next to it that says how
 it was made. Paths inside the manifest's own folder are stored relative to it, so that a workspace
 can be moved; all others are absolute.
 """
@@ -29,6 +29,7 @@ from facecheck.core.errors import (
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
 from facecheck.core.labels import KINDS
 from facecheck.core.version import VERSION
+from facecheck.core.workspace import require_manifest
 
 SPLITS = ("train", "val", "test")
 
@@ -133,7 +134,7 @@ class Manifest:
         """Return the records of these kinds, sources or ``kind/source`` pairs; of all without any.
 
         Raises:
-            UsageError: no record is of one of the names; the message names near ones.
+            UsageError: no record is of one of the names; the message suggests similar ones.
         """
         wanted = list(names)
         pair = pl.concat_str("kind", pl.lit("/"), "source")
@@ -341,8 +342,7 @@ def read_table(path: Path) -> pl.DataFrame:
         UsageError: it is not there, or the suffix is neither.
         ManifestError: it cannot be read.
     """
-    if not path.is_file():
-        raise UsageError(f"no manifest at {path_text(path)}: check the path")
+    require_manifest(path, "check the path")
     check_table_suffix(path)
     try:
         if path.suffix.lower() == ".csv":

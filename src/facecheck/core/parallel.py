@@ -1,4 +1,4 @@
-"""Work spread over threads, in order and in bounded memory, and how its progress is told."""
+"""Work spread over threads, in order and in bounded memory, and how its progress is reported."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-#: Told (items done, items in all or None when not known). A job prints nothing; its caller may
-#: show this.
+#: Called with items done, and items in all or None when not known. A job prints nothing; its
+#: caller may show this.
 Progress = Callable[[int, int | None], None]
 
 

@@ -13,7 +13,7 @@ from facecheck.core.files import path_text
 
 #: The project file's name; it is looked for in the current folder.
 PROJECT_FILE = Path("facecheck.yaml")
-#: The key that stands beside the commands, for all that know sources.
+#: The key that stands among the commands, for all that know sources.
 CATALOG = "catalog"
 
 
@@ -25,7 +25,7 @@ def read_settings(path: Path, known: Mapping[str, frozenset[str]]) -> dict[str, 
         known: the options of each command, in the spelling of its flags without dashes in front.
 
     Returns:
-        by command, by option with underscores for dashes. The key ``catalog`` beside the commands
+        by command, by option with underscores for dashes. The key ``catalog`` among the commands
         is an option of each command that has it: a file's path, relative to the project file, or
         the entries themselves, for which the project file stands.
 

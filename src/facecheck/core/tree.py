@@ -17,8 +17,8 @@ _FOLDER = "\0"
 
 
 @dataclass
-class Passed:
-    """What a walk passed over, counted while it goes.
+class Skipped:
+    """What a walk skipped, counted on the way.
 
     Attributes:
         special: pipes, sockets and devices.
@@ -44,7 +44,7 @@ def _everything(_path: str) -> bool:
 
 def walk(
     folder: str,
-    passed: Passed,
+    skipped: Skipped,
     cannot_list: Callable[[str, OSError], None],
     *,
     takes: Callable[[str], bool] = _everything,
@@ -61,11 +61,11 @@ def walk(
 
     Args:
         folder: where to begin.
-        passed: counts what is passed over.
-        cannot_list: told of each folder that cannot be listed, as a whole or to the end; may raise.
+        skipped: counts what is skipped.
+        cannot_list: called for each folder that cannot be listed, or not to the end; may raise.
         takes: whether to yield a file, by its path.
         enters: whether to enter a folder, by its path.
-        hidden: do not pass over names that begin with a dot.
+        hidden: do not skip names that begin with a dot.
         follow: enter folders behind symbolic links, but for those that lead back. A link to a file
             always counts as that file.
         elsewhere: files and folders to leave out: they are listed by someone else.
@@ -86,12 +86,12 @@ def walk(
                         if not (inside and (*inside, name) in elsewhere) and takes(path + name):
                             names.append(name)
                     elif is_link and not follow:
-                        passed.links += 1
+                        skipped.links += 1
                     elif is_link or entry.is_dir():
                         if enters(path + name):
                             names.append(name + _FOLDER)
                     else:
-                        passed.special += 1
+                        skipped.special += 1
         except OSError as error:
             cannot_list(path, error)
         names.sort(key=os.fsencode, reverse=True)
@@ -108,7 +108,7 @@ def walk(
         if path.endswith(_FOLDER):
             inner = path.removesuffix(_FOLDER) + os.sep
             if follow and _leads_back(inner, [above for above, _ in way]):
-                passed.links += 1
+                skipped.links += 1
             elif not elsewhere or _folder_or_nothing(inner) not in elsewhere:
                 way.append((inner, listed(inner)))
             continue
@@ -116,21 +116,21 @@ def walk(
         if status is None or stat.S_ISREG(status.st_mode):
             yield path, status
         else:  # a link to one, or what took a file's place since
-            passed.special += 1
+            skipped.special += 1
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
     """Yield every regular file under ``folder``, depth first, names in byte order.
 
-    Hidden files and folders (a leading dot) are passed over, and folders behind symbolic links
+    Hidden files and folders (a leading dot) are skipped, and folders behind symbolic links
     are not entered, so no loop is possible; a link to a regular file counts as that file.
-    Sockets, pipes and devices are never opened. Folders that may not be listed are passed over.
+    Sockets, pipes and devices are never opened. Folders that may not be listed are skipped.
     """
-    for path, _ in walk(os.fspath(folder), Passed(), _pass_over_forbidden):
+    for path, _ in walk(os.fspath(folder), Skipped(), _skip_forbidden):
         yield Path(path)
 
 
-def _pass_over_forbidden(_folder: str, error: OSError) -> None:
+def _skip_forbidden(_folder: str, error: OSError) -> None:
     if not isinstance(error, PermissionError):
         raise error
 

@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from facecheck.core.errors import UsageError
+from facecheck.core.files import path_text
 
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest.csv")
@@ -36,15 +37,29 @@ def find_manifest(path: Path | None) -> Path:
     Raises:
         UsageError: the file is not there.
     """
-    manifest = path or MANIFEST
-    if not manifest.is_file():
-        hint = (
-            "check the path"
-            if path
-            else "run `facecheck fetch` or `facecheck index DIR` first, or name a manifest"
-        )
-        raise UsageError(f"no manifest at {manifest}: {hint}")
-    return manifest
+    if path is not None:
+        return require_manifest(path, "check the path")
+    return require_manifest(
+        MANIFEST, "run `facecheck fetch` or `facecheck index DIR` first, or name a manifest"
+    )
+
+
+def require_manifest(path: Path, hint: str) -> Path:
+    """Return ``path`` if there is a file.
+
+    Args:
+        path: where a manifest, or another table, is expected.
+        hint: what to do where there is nothing.
+
+    Raises:
+        UsageError: there is nothing, or a folder.
+    """
+    name = path_text(path)
+    if path.is_dir():
+        raise UsageError(f"{name} is a folder: make a manifest of it with `facecheck index {name}`")
+    if not path.is_file():
+        raise UsageError(f"no manifest at {name}: {hint}")
+    return path
 
 
 def find_checkpoint(path: Path | None, runs: Path = RUNS) -> Path:

@@ -28,10 +28,10 @@ from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.data.duplicates.groups import components, duplicates_of
 from facecheck.data.features import (
     METADATA,
+    NAMED_PIXELS,
     PIXELS,
-    PLAIN_PIXELS,
-    Cues,
-    read_cues,
+    Features,
+    read_features,
     wording,
 )
 from facecheck.data.options import AuditOptions, Normalise
@@ -48,23 +48,23 @@ _TREES = 50
 
 @dataclass(frozen=True)
 class Guess:
-    """How well one question is answered from one set of cues.
+    """How well one question is answered from one set of features.
 
     Attributes:
-        question: what is told from what: ``kind``, ``real or artificial``, or two sources.
-        cues: ``metadata`` or ``pixels``.
+        question: what is distinguished: ``kind``, ``real or artificial``, or two sources.
+        features: ``metadata`` or ``pixels``.
         images: how many images it was asked of.
         sides: how many answers there are; chance is a balanced accuracy of 1 / sides.
         balanced_accuracy: mean share of each side guessed right, 0 to 1, each image by a model
             that saw neither it nor its group.
         auc: area under the ROC curve, 0 to 1, mean over sides; chance is 0.5.
-        shortcut: the one cue that tells most by itself, in words.
-        shortcut_accuracy: balanced accuracy of that cue alone, on the images it was chosen on.
+        shortcut: the one feature that says most by itself, in words.
+        shortcut_accuracy: balanced accuracy of that feature alone, on the images it was chosen on.
         by_source: share guessed right of each ``kind/source``.
     """
 
     question: str
-    cues: str
+    features: str
     images: int
     sides: int
     balanced_accuracy: float
@@ -80,13 +80,13 @@ class AuditResult:
 
     Attributes:
         manifest: the manifest that was audited.
-        report: the JSON file beside it that holds this result.
-        images: images looked at.
-        by_source: images looked at by (kind, source).
+        report: the JSON file next to it that holds this result.
+        images: images measured.
+        by_source: images measured by (kind, source).
         errors: files that could not be read, and why.
         warn_above: the balanced accuracy above which a guess is a warning.
-        guesses: every question from either set of cues.
-        warnings: the guesses above the level, in words, the strongest single cue first.
+        guesses: every question from each of the two sets of features.
+        warnings: the guesses above the level, in words, the strongest single feature first.
         recipe: where the normalisation settings were written, or None.
         normalised: the guesses again, on normalised images; empty without.
     """
@@ -112,14 +112,14 @@ def audit(
     """Measure how far kind and source can be guessed from headers and crude pixels.
 
     Asked are the kind, real or artificial, and each source of photographs against each artificial
-    one. A small forest of extremely randomised trees (Geurts et al. 2006) answers, judged by
+    one. A small forest of extremely randomised trees (Geurts et al. 2006) answers, tested by
     cross-validation in five folds that keep groups whole. The result depends on the records and
     the seed, not on the order of the file.
 
     Args:
         manifest: a manifest; excluded records take no part.
         options: how many images, when to warn, and whether to write a recipe.
-        progress: told images done and in all.
+        progress: called with images done and in all.
 
     Raises:
         UsageError: the manifest is not there, or ``out`` exists.
@@ -144,7 +144,7 @@ def audit(
         folds=folds[list(read)],
         seed=options.seed,
     )
-    guesses = tuple(asked.guesses([plain for plain, _ in read.values()]))
+    guesses = tuple(asked.guesses([as_it_is for as_it_is, _ in read.values()]))
     if not guesses:
         raise FacecheckError(
             f"{path_text(manifest)}: nothing to tell apart: an audit needs {MIN_IMAGES} images "
@@ -199,7 +199,7 @@ def metadata_shares(
         else saved
     )
     for guess in guesses:
-        if (guess["question"], guess["cues"]) == (question, "metadata"):
+        if (guess["question"], guess["features"]) == (question, "metadata"):
             parted = {tuple(name.split("/", 1)): part for name, part in guess["by_source"].items()}
             return {(kind, source): part for (kind, source), part in parted.items()}
     return {}
@@ -229,17 +229,17 @@ def _folds(frame: pl.DataFrame, pairs: pl.DataFrame, seed: int) -> npt.NDArray[n
 
 def _read(
     paths: Sequence[str], fix: Normalise | None, workers: int, progress: Progress
-) -> tuple[dict[int, tuple[Cues, Cues | None]], list[tuple[str, str]]]:
-    """Return the cues of every file that can be read, by position, and the errors of the rest."""
+) -> tuple[dict[int, tuple[Features, Features | None]], list[tuple[str, str]]]:
+    """Return the features of each readable file, by position, and the errors of the rest."""
 
-    def look(path: str) -> tuple[Cues, Cues | None] | str:
+    def measured(path: str) -> tuple[Features, Features | None] | str:
         try:
-            return read_cues(Path(path), fix)
+            return read_features(Path(path), fix)
         except (ImageError, OSError) as error:
             return reason(error)
 
     read, errors = {}, []
-    for position, found in enumerate(map_ordered(look, paths, workers=workers)):
+    for position, found in enumerate(map_ordered(measured, paths, workers=workers)):
         if isinstance(found, str):
             errors.append((path_text(Path(paths[position])), found))
         else:
@@ -268,7 +268,7 @@ class _Asked:
                 asked = (self.sources == photo) | (self.sources == other)
                 yield f"{photo} or {other}", self.sources, asked
 
-    def guesses(self, read: Sequence[Cues]) -> Iterator[Guess]:
+    def guesses(self, read: Sequence[Features]) -> Iterator[Guess]:
         """Yield the guess at every question that has two sides of enough images."""
         if not read:
             return
@@ -282,16 +282,16 @@ class _Asked:
             taken = asked & np.isin(answers, enough)
             if len(enough) < 2:
                 continue
-            for cues, (columns, table) in tables.items():
+            for features, (columns, table) in tables.items():
                 values, sides = table[taken], answers[taken]
                 guessed, auc = _cross_validated(values, sides, self.folds[taken], self.seed)
                 right = guessed == sides
                 sources = self.sources[taken]
-                told, told_accuracy = shortcut(columns, values, sides)
+                single, single_accuracy = shortcut(columns, values, sides)
                 yield Guess(
-                    *(question, cues, int(taken.sum()), len(enough)),
+                    *(question, features, int(taken.sum()), len(enough)),
                     *(round(_balanced(right, sides), 4), round(auc, 4)),
-                    *(told, round(told_accuracy, 4)),
+                    *(single, round(single_accuracy, 4)),
                     by_source={
                         str(name): round(float(right[sources == name].mean()), 4)
                         for name in np.unique(sources)
@@ -313,17 +313,17 @@ def _cross_validated(
     from sklearn.metrics import roc_auc_score
 
     names = np.unique(sides)
-    chances = np.zeros((len(sides), len(names)))
+    probabilities = np.zeros((len(sides), len(names)))
     for fold in np.unique(folds):
         unseen = folds == fold
         forest = _forest(seed).fit(values[~unseen], sides[~unseen])
         known = np.searchsorted(names, forest.classes_)
-        chances[np.ix_(unseen, known)] = forest.predict_proba(values[unseen])
+        probabilities[np.ix_(unseen, known)] = forest.predict_proba(values[unseen])
     if len(names) == 2:
-        auc = roc_auc_score(sides == names[1], chances[:, 1])
+        auc = roc_auc_score(sides == names[1], probabilities[:, 1])
     else:
-        auc = roc_auc_score(sides, chances, multi_class="ovr", labels=names)
-    return names[chances.argmax(axis=1)], float(auc)
+        auc = roc_auc_score(sides, probabilities, multi_class="ovr", labels=names)
+    return names[probabilities.argmax(axis=1)], float(auc)
 
 
 def _balanced(right: npt.NDArray[np.bool_], sides: npt.NDArray[Any]) -> float:
@@ -341,23 +341,22 @@ def _forest(seed: int) -> ExtraTreesClassifier:
 def shortcut(
     columns: Sequence[str], values: npt.NDArray[np.float32], sides: npt.NDArray[Any]
 ) -> tuple[str, float]:
-    """Return the one cue that parts the sides best, in words, and its balanced accuracy.
+    """Return the one feature that separates the sides best, in words, and its balanced accuracy.
 
-    Each cue is tried in a tree of one split, weighted so that every side counts alike; of cues
-    that tell as much, the first in order stands. The cells of the thumbnail have no names and are
-    passed over.
+    Each feature is tried in a tree of one split, weighted so that every side counts alike; of
+    equals the first in order is taken. The cells of the thumbnail have no names and are skipped.
 
     Args:
-        columns: names of the k cues.
+        columns: names of the k features.
         values: shape (n, k).
         sides: shape (n,), two names or more.
     """
     from sklearn.tree import DecisionTreeClassifier
 
     names, numbers, counts = np.unique(sides, return_inverse=True, return_counts=True)
-    told, best = "no single cue tells", 1 / len(names)
-    for position, cue in enumerate(columns):
-        if cue in PIXELS and cue not in PLAIN_PIXELS:
+    said, best = "no single feature does", 1 / len(names)
+    for position, feature in enumerate(columns):
+        if feature in PIXELS and feature not in NAMED_PIXELS:
             continue
         stump = DecisionTreeClassifier(max_depth=1, class_weight="balanced", random_state=0)
         stump.fit(values[:, [position]], numbers)
@@ -367,16 +366,16 @@ def shortcut(
             threshold = float(stump.tree_.threshold[0])
             below = values[:, position] <= threshold
             shares = np.bincount(numbers[below], minlength=len(names)) / counts
-            told = wording(cue, threshold, list(zip(map(str, names), shares, strict=True)))
+            said = wording(feature, threshold, list(zip(map(str, names), shares, strict=True)))
             best = accuracy
-    return told, best
+    return said, best
 
 
 def _warnings(guesses: Sequence[Guess], level: float) -> Iterator[str]:
     above = [guess for guess in guesses if guess.balanced_accuracy > level]
     for guess in sorted(above, key=lambda guess: -guess.shortcut_accuracy):
         yield (
-            f"{guess.question}: {100 * guess.balanced_accuracy:.1f} % from {guess.cues}; "
+            f"{guess.question}: {100 * guess.balanced_accuracy:.1f} % from {guess.features}; "
             f"{100 * guess.shortcut_accuracy:.1f} % from {guess.shortcut}"
         )
 
@@ -393,8 +392,8 @@ def normalise_yaml(settings: Normalise) -> str:
         "blur_sigma": [round(sigma * 224 / settings.size, 3) for sigma in settings.blur],
     }
     head = (
-        "# Take away what tells images apart but is not in the face: every training image, real\n"
-        "# or not, is cut to one size, blurred and encoded anew at random. Train with it by\n"
+        "# Take away what distinguishes images but is not in the face: every training image, real\n"
+        "# or not, is cut to one size, blurred and encoded again at random. Train with it by\n"
         "# facecheck train --recipe THIS-FILE\n"
     )
     return head + yaml.safe_dump(stored, sort_keys=False, default_flow_style=None)

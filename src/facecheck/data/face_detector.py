@@ -23,7 +23,7 @@ PATIENCE = Transfer(retry=Retry(attempts=2, first_wait=0.5))
 
 
 def detector_source() -> Source:
-    """Return where the detector is published, from ``face_detector.yaml`` beside this module."""
+    """Return where the detector is published, from ``face_detector.yaml`` next to this module."""
     text = (package_files("facecheck.data") / "face_detector.yaml").read_text(encoding="utf-8")
     stored = yaml.safe_load(text)
     first, *mirrors = (entry["address"] for entry in stored["addresses"])

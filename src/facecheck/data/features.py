@@ -1,7 +1,7 @@
-"""Cues: what can be told of an image without looking at the face.
+"""Features: what can be measured in an image without looking at the face.
 
-Two sets. ``metadata`` is what the file's header says; ``pixels`` is what a glance from afar says:
-colour, sharpness, an 8 x 8 thumbnail. A model that can tell kinds by these has learned how the
+Two sets. ``metadata`` is what the file's header says; ``pixels`` is what a crude look says:
+colour, sharpness, an 8 x 8 thumbnail. A model that recognises kinds by these has learned how the
 images were stored, not what they show.
 """
 
@@ -29,7 +29,7 @@ _MODES = ("L", "P", "RGB", "RGBA", "CMYK")
 #: What Pillow's get_sampling returns.
 _SAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
-#: Cues that are yes or no, and how they are worded.
+#: Features that are yes or no, and how they are worded.
 FLAGS = {
     **{f"format {name}": name for name in FORMATS},
     **{f"subsampling {name}": f"JPEG {name}" for name in (*_SAMPLINGS.values(), "none")},
@@ -44,20 +44,20 @@ METADATA = (
     *("EXIF", "width", "height", "aspect ratio", "bytes per pixel"),
     *("JPEG quality", "JPEG luminance table", "JPEG chrominance table"),
 )
-#: The pixel cues that have a name of their own; the thumbnail's follow.
-PLAIN_PIXELS = ("grey", "colourfulness", "mean red", "mean green", "mean blue", "log sharpness")
+#: The pixel features that have a name of their own; the thumbnail's follow.
+NAMED_PIXELS = ("grey", "colourfulness", "mean red", "mean green", "mean blue", "log sharpness")
 PIXELS = (
-    *PLAIN_PIXELS,
+    *NAMED_PIXELS,
     *(f"thumbnail {place}" for place in range(3 * THUMBNAIL_SIDE**2)),
 )
 
 
 @dataclass(frozen=True)
-class Cues:
-    """The cues of one image.
+class Features:
+    """The features of one image.
 
     Attributes:
-        metadata: shape (len(METADATA),), flags as 0 and 1; JPEG cues are 0 in other formats.
+        metadata: shape (len(METADATA),), flags as 0 and 1; JPEG features are 0 in other formats.
         pixels: shape (len(PIXELS),), colours from 0 to 255.
     """
 
@@ -65,8 +65,8 @@ class Cues:
     pixels: npt.NDArray[np.float32]
 
 
-def cues(data: bytes) -> Cues:
-    """Return the cues of one image file's bytes.
+def measure_features(data: bytes) -> Features:
+    """Return the features of one image file's bytes.
 
     Raises:
         ImageError: it cannot be decoded.
@@ -74,7 +74,7 @@ def cues(data: bytes) -> Cues:
     decoded = decode(data)  # before the header: this makes Pillow ready for threads
     with Image.open(io.BytesIO(data), formats=FORMATS) as header:
         metadata = _metadata(header, len(data), decoded.width, decoded.height)
-    return Cues(metadata, _pixels(decoded.image))
+    return Features(metadata, _pixels(decoded.image))
 
 
 def _metadata(header: Image.Image, size: int, width: int, height: int) -> npt.NDArray[np.float32]:
@@ -114,13 +114,13 @@ def _pixels(image: Image.Image) -> npt.NDArray[np.float32]:
     rgb = np.asarray(image, dtype=np.float32)
     colourfulness = float((rgb.max(axis=2) - rgb.min(axis=2)).mean())
     small = image.resize((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.BOX)
-    plain = [
+    named = [
         float(colourfulness < 2),  # JPEG leaves a trace of colour in grey images
         colourfulness,
         *rgb.mean(axis=(0, 1)),
         np.log1p(sharpness(rgb.mean(axis=2))),
     ]
-    return np.concatenate([plain, np.asarray(small, dtype=np.float32).ravel()]).astype(np.float32)
+    return np.concatenate([named, np.asarray(small, dtype=np.float32).ravel()]).astype(np.float32)
 
 
 def sharpness(grey: npt.NDArray[np.float32]) -> float:
@@ -137,7 +137,7 @@ def sharpness(grey: npt.NDArray[np.float32]) -> float:
 
 
 def normalise(image: Image.Image, settings: Normalise, seed: bytes) -> bytes:
-    """Return an upright RGB image as the bytes of a file with no container cues.
+    """Return an upright RGB image as the bytes of a file with no container features.
 
     The largest square in the middle is scaled to one size, blurred and encoded, without EXIF.
 
@@ -154,7 +154,7 @@ def normalise(image: Image.Image, settings: Normalise, seed: bytes) -> bytes:
     square = square.filter(ImageFilter.GaussianBlur(random.uniform(*settings.blur)))
     stream = io.BytesIO()
     low, high = settings.quality
-    # A new image: what Pillow read beside the pixels must not be written again.
+    # A new image: what Pillow read next to the pixels must not be written again.
     Image.fromarray(np.asarray(square)).save(
         stream,
         format=settings.formats[random.integers(len(settings.formats))],
@@ -163,31 +163,31 @@ def normalise(image: Image.Image, settings: Normalise, seed: bytes) -> bytes:
     return stream.getvalue()
 
 
-def wording(cue: str, threshold: float, shares: Sequence[tuple[str, float]]) -> str:
-    """Say in words how one cue parts two sides.
+def wording(feature: str, threshold: float, shares: Sequence[tuple[str, float]]) -> str:
+    """Say in words how one feature separates two sides.
 
     Args:
-        cue: a name of :data:`METADATA` or :data:`PIXELS`.
-        threshold: where it parts them; at or below is one side of it.
+        feature: a name of :data:`METADATA` or :data:`PIXELS`.
+        threshold: where it separates them; at or below is one side of it.
         shares: for each side, its name and the share of its images at or below ``threshold``.
     """
-    if cue in FLAGS:
-        said = [f"{name} is {100 - 100 * share:.0f} % {FLAGS[cue]}" for name, share in shares]
-        return f"{cue.split(maxsplit=1)[0]} alone: {', '.join(said)}"
+    if feature in FLAGS:
+        said = [f"{name} is {100 - 100 * share:.0f} % {FLAGS[feature]}" for name, share in shares]
+        return f"{feature.split(maxsplit=1)[0]} alone: {', '.join(said)}"
     value = f"{threshold:.2f}" if abs(threshold) < 10 else f"{threshold:.0f}"
     said = [f"{100 * share:.0f} % of {name}" for name, share in shares]
-    return f"{cue} alone: at most {value} in {', '.join(said)}"
+    return f"{feature} alone: at most {value} in {', '.join(said)}"
 
 
-def read_cues(path: Path, settings: Normalise | None) -> tuple[Cues, Cues | None]:
-    """Return the cues of a file, and those it has left once normalised, None without settings.
+def read_features(path: Path, settings: Normalise | None) -> tuple[Features, Features | None]:
+    """Return the features of a file, and those it has left once normalised, None without settings.
 
     Raises:
         ImageError: it cannot be decoded.
         OSError: it cannot be read.
     """
     data = path.read_bytes()
-    found = cues(data)
+    found = measure_features(data)
     if settings is None:
         return found, None
-    return found, cues(normalise(decode(data).image, settings, data))
+    return found, measure_features(normalise(decode(data).image, settings, data))

@@ -61,8 +61,8 @@ def index(
 ) -> IndexResult:
     """Decode and hash every image under ``folders``; write a manifest and a rejects table.
 
-    A journal beside the manifest keeps what was measured: files that have not changed since are
-    not decoded again, and a run that was killed goes on where it was.
+    A journal next to the manifest keeps what was measured: files that have not changed since are
+    not decoded again, and a run that was killed resumes where it was.
 
     Folders are laid out ``<kind>/<source>/…``; a folder that is itself named after a kind may be
     given too. With the options ``kind`` and ``source`` any layout will do: all its files get
@@ -72,10 +72,10 @@ def index(
     columns as well.
 
     Args:
-        folders: what to walk. Hidden files and linked folders are passed over.
-        out: the manifest, ``.csv`` or ``.parquet``; the rejects table goes beside it.
+        folders: what to walk. Hidden files and linked folders are skipped.
+        out: the manifest, ``.csv`` or ``.parquet``; the rejects table goes next to it.
         options: what the files are, and what is trusted or replaced.
-        progress: told files done and files in all.
+        progress: called with files done and files in all.
 
     Raises:
         UsageError: a folder is missing or not laid out like this, ``out`` exists or has another
@@ -121,7 +121,7 @@ def index(
     records = table.filter(pl.col("reason") == "")
     if not records.height:
         raise FacecheckError(
-            f"none of {rejects.height:,} images could be read: {rejects_path} says why for each"
+            f"not one of {rejects.height:,} images could be read: see {path_text(rejects_path)}"
         )
     made_by = {
         "command": "index",
@@ -244,7 +244,7 @@ def _pair_groups(pairs: Sequence[Sequence[str]], sources: set[str]) -> Callable[
         for source in pair:
             if source not in sources:
                 raise UsageError(
-                    f"--pair names source {source!r}, which has no images here: the sources are "
+                    f"--pair names source {source!r}, which has no images: the sources are "
                     f"{', '.join(sorted(sources))}{did_you_mean(source, sources)}"
                 )
             if source in names:

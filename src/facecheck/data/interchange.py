@@ -108,7 +108,7 @@ def convert(
         target: a manifest, or a folder that is not there yet.
         options: layout, links and the kinds of foreign classes; without a layout, an imagefolder
             is written, and any known one is recognised.
-        progress: told images done and in all.
+        progress: called with images done and in all.
 
     Raises:
         UsageError: the origin is not there, the target is, or a class is no kind.
@@ -230,7 +230,7 @@ def _link(file: Path, place: Path, link: str) -> None:
 
 
 def _describe(rows: pl.DataFrame, root: Path, layout: str) -> None:
-    """Write what a layout says of the records of one split beside their files."""
+    """Write what a layout says of the records of one split next to their files."""
     if layout == "imagefolder":
         return
     columns = [name for name in rows.columns if name not in (*_NOT_METADATA, "name")]
@@ -290,7 +290,7 @@ def _from_tree(
             rows.append({**more, **own})
     if not rows:
         raise FacecheckError(
-            f"{path_text(origin)}: no images of layout {layout} here: see --layout"
+            f"{path_text(origin)}: no images of layout {layout} in it: see --layout"
         )
     frame = _frame(rows)
     if (frame["sha256"] == "").any():

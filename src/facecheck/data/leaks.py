@@ -58,7 +58,7 @@ class Proof:
     Attributes:
         column: the column that was checked, ``split`` or ``fold``.
         records: records that have a part and are not excluded.
-        checked: for each reason, how many sets of two or more records were looked at.
+        checked: for each reason, how many sets of two or more records were compared.
         leaks: every record found on the wrong side, each once, with its surest reason.
     """
 
@@ -172,12 +172,12 @@ def check(path: Path, *, workers: int | None = None, progress: Progress = silent
     Args:
         path: a ``.csv`` or ``.parquet`` table, or a folder.
         workers: decoding threads; None takes one per core.
-        progress: told images done and in all.
+        progress: called with images done and in all.
 
     Raises:
         UsageError: there is nothing at ``path``, or it has no splits.
         ManifestError: a table cannot be read.
-        FacecheckError: none of the images can be read.
+        FacecheckError: no image can be read.
     """
     if path.is_dir():
         return _check_files(path, split_folders(path), workers, progress)
@@ -231,7 +231,7 @@ def split_folders(folder: Path) -> dict[str, Path]:
         found[name] = child
     if len(found) < 2:
         raise UsageError(
-            f"{path_text(folder)}: no splits here: an ImageFolder tree is laid out "
+            f"{path_text(folder)}: no splits in it: an ImageFolder tree is laid out "
             "train/<class>/…, val/…, test/…"
         )
     return {name: found[name] for name in SPLITS if name in found}
@@ -261,7 +261,7 @@ def look(
     """
     with tempfile.TemporaryDirectory(prefix="facecheck-") as temporary:
         manifest = Path(temporary) / "manifest.parquet"
-        # One kind for all: here the same picture under two labels is a leak like any other.
+        # One kind for all: the same picture under two labels is a leak like any other.
         indexed = index(
             folders,
             manifest,
@@ -276,7 +276,7 @@ def look(
 
 
 def _tops(paths: Sequence[str]) -> list[Path]:
-    """Return the folders that hold all of the paths, none of them inside another."""
+    """Return the folders that hold all of the paths and do not lie in each other."""
     folders = sorted({Path(path).parent.resolve() for path in paths})
     tops: list[Path] = []
     for folder in folders:

@@ -1,6 +1,6 @@
 """What index needs of a file's content, and a journal of it that survives a kill.
 
-The journal is a file of JSON lines beside the manifest. A file that has the size and the time of
+The journal is a file of JSON lines next to the manifest. A file that has the size and the time of
 change that the journal knows is not decoded again.
 """
 

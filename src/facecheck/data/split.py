@@ -167,7 +167,7 @@ def _before(frame: pl.DataFrame, column: str, *, extend: bool) -> pl.DataFrame:
 def _check_fixed(
     frame: pl.DataFrame, parts: Sequence[str], hold_out: Sequence[str], manifest: Path
 ) -> None:
-    """Raise if a record has a part that there is none of or must not have, or a group has two."""
+    """Raise if a record has an unknown or forbidden part, or a group has two."""
     strange = frame.filter(pl.col("fixed").is_not_null() & ~pl.col("fixed").is_in(list(parts)))
     if strange.height:
         raise UsageError(
@@ -182,8 +182,8 @@ def _check_fixed(
             f"already in {astray['fixed'][0]}, and --extend keeps them there: hold the source out "
             "without --extend"
         )
-    settled = frame.filter(pl.col("fixed").is_not_null())
-    torn = settled.filter(pl.col("fixed").n_unique().over("component") > 1).sort("path")
+    fixed = frame.filter(pl.col("fixed").is_not_null())
+    torn = fixed.filter(pl.col("fixed").n_unique().over("component") > 1).sort("path")
     if torn.height:
         one = torn.row(0, named=True)
         two = torn.filter(
@@ -193,7 +193,7 @@ def _check_fixed(
             f"{path_text(manifest)}: {torn['component'].n_unique():,} groups are already torn: "
             f"{path_text(Path(one['path']))} is in {one['fixed']}, "
             f"{path_text(Path(two['path']))} belongs with it and is in {two['fixed']}: exclude "
-            "one, or split anew without --extend"
+            "one, or split from scratch, without --extend"
         )
 
 
@@ -204,7 +204,7 @@ def assign(
 
     Args:
         frame: n records with the columns of ``by``, ``component`` (equal for records that stay
-            together) and, where a group's part is settled, that part in ``fixed``.
+            together) and, where a group's part is fixed, that part in ``fixed``.
         by: columns whose every combination of values is a stratum.
         shares: the share of each part, by name, summing to 1.
         seed: decides which of several like groups goes where.
@@ -213,9 +213,7 @@ def assign(
         n names of parts, in the order of the records, whatever that order is.
     """
     names, wanted_shares = list(shares), np.array(list(shares.values()))
-    settled = (
-        pl.col("fixed").cast(pl.String) if "fixed" in frame.columns else pl.lit(None, pl.String)
-    )
+    fixed = pl.col("fixed").cast(pl.String) if "fixed" in frame.columns else pl.lit(None, pl.String)
     records = frame.select(
         "component",
         # The hash rather than the path, so that the split survives moving the files.
@@ -227,7 +225,7 @@ def assign(
         .then("pixels/" + pl.col("sha256").str.slice(0, 16))
         .otherwise(pl.col("path")),
         stratum=pl.struct(pl.col(name).cast(pl.String).fill_null("") for name in by),
-        part=settled.replace_strict(
+        part=fixed.replace_strict(
             dict(zip(names, range(len(names)), strict=True)), default=None, return_dtype=pl.Int64
         ),
     ).with_columns(pl.col("stratum").rank("dense").cast(pl.Int64) - 1)
@@ -261,9 +259,9 @@ def assign(
         strata, counts = _signature(signature)
         placed[start : start + count] = _place(wanted, strata, counts, wanted_shares, count)
         start += count
-    settled_groups = groups.drop_nulls("part").select("component", "part")
+    fixed_groups = groups.drop_nulls("part").select("component", "part")
     placed_groups = free.select("component", part=pl.Series(placed, dtype=pl.Int64))
-    parts = pl.concat([settled_groups, placed_groups])
+    parts = pl.concat([fixed_groups, placed_groups])
     found = records.join(
         parts.rename({"part": "placed"}), on="component", how="left", maintain_order="left"
     )["placed"]

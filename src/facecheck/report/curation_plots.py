@@ -106,7 +106,7 @@ def plot_shortcuts(guesses: pl.DataFrame, path: Path) -> Path:
     """Draw how well each question is answered without looking at a face; return the dark picture.
 
     Args:
-        guesses: columns ``question``, ``cues``, ``sides`` and ``balanced_accuracy``, 0 to 1.
+        guesses: columns ``question``, ``features``, ``sides`` and ``balanced_accuracy``, 0 to 1.
         path: of the PNG for light pages.
     """
     questions = guesses["question"].unique(maintain_order=True).to_list()[:_MOST]
@@ -114,11 +114,13 @@ def plot_shortcuts(guesses: pl.DataFrame, path: Path) -> Path:
 
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for cues, (mark, colour) in marks.items():
-            rows = guesses.filter((pl.col("cues") == cues) & pl.col("question").is_in(questions))
+        for features, (mark, colour) in marks.items():
+            rows = guesses.filter(
+                (pl.col("features") == features) & pl.col("question").is_in(questions)
+            )
             places = [questions.index(question) for question in rows["question"]]
             shares = 100 * rows["balanced_accuracy"].to_numpy()
-            axes.scatter(shares, places, marker=mark, c=colour, s=45, label=cues, zorder=3)
+            axes.scatter(shares, places, marker=mark, c=colour, s=45, label=features, zorder=3)
         sides = [guesses.filter(pl.col("question") == name)["sides"][0] for name in questions]
         chance: Any = [100 / count for count in sides]
         axes.scatter(chance, range(len(questions)), marker="|", c="#8A8F98", s=120, label="chance")

@@ -190,7 +190,7 @@ def _bars(counts: Mapping[str, int]) -> list[tuple[str, int, str]]:
 
 
 def _guess_cells(guess: Mapping[str, Any]) -> list[Any]:
-    names = ("question", "cues", "balanced_accuracy", "auc", "shortcut_accuracy", "shortcut")
+    names = ("question", "features", "balanced_accuracy", "auc", "shortcut_accuracy", "shortcut")
     return [guess[name] for name in names]
 
 
@@ -460,8 +460,8 @@ def _audit(manifest: Path) -> tuple[dict[str, Any] | None, bool]:
 
 
 def _guesses(audit: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return each question once a set of cues, those most at risk first, all kinds before pairs."""
-    names = ("question", "cues", "images", "sides", "balanced_accuracy", "auc", "shortcut",
+    """Return each question for each set of features: most at risk first, kinds before pairs."""
+    names = ("question", "features", "images", "sides", "balanced_accuracy", "auc", "shortcut",
              "shortcut_accuracy")  # fmt: skip
     rows = [{name: guess[name] for name in names} for guess in audit["guesses"]]
     whole = {"kind", "real or artificial"}

@@ -41,7 +41,7 @@ def test_kept_records_are_laid_out_and_nothing_is_lost(how: Way, manifest: Path)
     assert [name for name in names if "b.png" in name or "copy" in name] == [
         "cartoon/drawn-cartoon/b.png", "photo/drawn-photo/b.png",
     ]  # fmt: skip
-    # Names that meet but for their case are told apart.
+    # Names that differ only in case are both kept.
     assert len({name.casefold() for name in names}) == 6
     assert sum(Path(name).stem.startswith(("a-", "A-")) for name in names) == 4
     remaining = {path: path.read_bytes() for path in raw.rglob("*.[pP]*")}

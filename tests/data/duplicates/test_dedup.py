@@ -172,7 +172,7 @@ def test_bad_input_is_named(planted: Path) -> None:
 
 
 def edited_copies(planted: Path) -> Path:
-    """Add a mirrored, a cropped, a darker and a grey copy of one drawn photo; index anew."""
+    """Add a mirrored, a cropped, a darker and a grey copy of one drawn photo; index again."""
     photos = planted.parent / "raw" / "photo" / "drawn-photo"
     face = Image.open(photos / "005.png").convert("RGB").resize((160, 160))
     face.save(photos / "face.png")

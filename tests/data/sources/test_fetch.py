@@ -104,7 +104,7 @@ def test_what_cannot_be_fetched_is_told(tmp_path: Path, places: Places) -> None:
         fetch(origin=tmp_path / "empty", **places)
     with pytest.raises(UsageError, match="go together"):
         fetch(origin=tmp_path / "empty", kind="photo", **places)
-    with pytest.raises(UsageError, match="plain name"):
+    with pytest.raises(UsageError, match="not a path"):
         fetch(origin=tmp_path / "empty", kind="photo", source="../x", **places)
     with pytest.raises(UsageError, match="did you mean 'cufs'"):
         fetch(["cuhs"], **places)
@@ -133,7 +133,7 @@ def test_a_manual_source_is_explained_then_checked(
     with pytest.raises(SourceError, match="no sketch in .*sign the agreement"):
         fetch(["cufsf"], origin=folder, **places)
     result = fetch(["cufsf"], origin=pair_folders(drawn, tmp_path / "right"), **places)
-    assert "4 images of kind photo are here, and 1,194 were expected" in only(result).notes
+    assert "4 images of kind photo were found, and 1,194 expected" in only(result).notes
     table = read_manifest(places["manifest"])
     groups = {record.path: record.group for record in table.records()}
     assert set(groups.values()) == {f"cufsf/{number:05}" for number in range(4)}
@@ -234,7 +234,7 @@ def test_a_disk_that_cannot_be_written_is_told(
         raise OSError(28, "No space left on device", "x.png")
 
     monkeypatch.setattr("shutil.copy2", full)
-    with pytest.raises(SourceError, match="No space left on device x.png: mend that"):
+    with pytest.raises(SourceError, match="No space left on device x.png: fix that"):
         fetch(origin=drawn, **places)
 
 

@@ -119,7 +119,7 @@ def test_a_move_killed_at_any_step_neither_doubles_nor_loses(
 
 
 def _one_kill(step: int, folder: Path, to: Path) -> bool:
-    """Move a few files anew, killed once and run again; return whether it was killed."""
+    """Move a few files, killed once and run again; return whether it was killed."""
     folder.mkdir()
     paths = filled(folder / "in", ("a.jpg", "b.jpg"))
     (folder / "in" / "sub").mkdir()
@@ -264,9 +264,10 @@ def test_other_results_and_folders_that_cannot_be_are_told(tmp_path: Path) -> No
         place(results, Path("/proc/facecheck"))
     with pytest.raises(FacecheckError, match="cannot be placed|cannot be read"):
         place(tmp_path / "nothing.csv", tmp_path / "out")
-    (tmp_path / "other.csv").write_text("path,score\na,b\n")
-    with pytest.raises(FacecheckError, match="not results of scan"):
-        place(tmp_path / "other.csv", tmp_path / "out")
+    for header, what in (("path,score", "another table"), ("path,kind,source", "a manifest")):
+        (tmp_path / "other.csv").write_text(f"{header}\na,b,c\n")
+        with pytest.raises(FacecheckError, match=f"is {what}: name a file that `facecheck scan`"):
+            place(tmp_path / "other.csv", tmp_path / "out")
     place(results, tmp_path / "out")
     first = json.loads((tmp_path / "r.csv.placed.jsonl").read_text().splitlines()[0])
     assert first["to"] == str(tmp_path / "out")

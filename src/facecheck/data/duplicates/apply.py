@@ -37,7 +37,7 @@ class ApplyResult:
         manifest: the manifest of the clean tree.
         how: one of :data:`WAYS`.
         placed: files moved or linked.
-        already: files that were in their place.
+        already: files that were there.
         left_out: records of the manifest that are excluded.
     """
 
@@ -61,7 +61,7 @@ def apply(manifest: Path, to: Path, *, how: Way, progress: Progress = silent) ->
         manifest: a manifest by ``dedup``.
         to: the folder of the tree; its own manifest goes there too, under the same name.
         how: ``move``, ``hardlink`` (same disk) or ``symlink``.
-        progress: told files placed and to place.
+        progress: called with files placed and to place.
 
     Raises:
         UsageError: ``to`` holds the manifest itself.
@@ -106,7 +106,7 @@ def _relocated(table: Manifest, places: Mapping[Path, Path]) -> Manifest:
 
 
 def _places(records: list[Record], to: Path, manifest: Path) -> dict[Path, Path]:
-    """Return where each record's file goes; names that meet, in any case, are told apart."""
+    """Return where each record's file goes; equal names, in any case, get a part of their hash."""
     plain = []
     for record in records:
         if Path(record.source).name != record.source:

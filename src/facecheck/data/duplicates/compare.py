@@ -1,9 +1,9 @@
 """Whether two images hold the same picture: a hash proposes, an aligned look at both decides.
 
 A perceptual hash alone will not do for faces: different people in one frontal pose come within
-4 bits of each other. What tells them apart is fine detail (eyes, hair, folds), which survives
-re-encoding and resizing. So beside the plain correlation of two thumbnails, which background and
-lighting carry, that of their details is taken: what remains when a blurred copy is subtracted.
+4 bits of each other. What distinguishes them is fine detail (eyes, hair, folds), which survives
+re-encoding and resizing. So the correlation of two thumbnails, which background and lighting carry,
+is joined by that of their details: what remains when a blurred copy is subtracted.
 
 Measured on our eleven sources (10,909 files), on pairs that a hash proposes within 8 bits:
 different people in one studio pose correlate up to 0.96, but their details only up to 0.82. Planted
@@ -33,7 +33,7 @@ LOOK_SIDE = 64
 #: Pixels a side of the thumbnail whose colours are compared.
 COLOUR_SIDE = 32
 #: Least standard deviation of a grey thumbnail, in 8-bit steps. A flatter one (blank, black)
-#: has no picture whose likeness could be told: it is compared by exact pixels only.
+#: has nothing to compare: it is compared by exact pixels only.
 MIN_CONTRAST = 4.0
 #: Least correlation, and least correlation of details, of one picture re-encoded or resized.
 PICTURE_CORRELATION, PICTURE_DETAIL = 0.97, 0.88
@@ -48,7 +48,7 @@ EDITED_CORRELATION, EDITED_DETAIL = 0.9, 0.86
 ALPHA_DIFFERENCE = 16.0
 #: Further frames of a file that are compared; the number of all must agree.
 MOST_COMPARED_FRAMES = 16
-#: Least correlation of details at half the scale for which :func:`align` goes on.
+#: Least correlation of details at half the scale for which :func:`align` continues.
 PROMISING_DETAIL = 0.5
 #: Most steps of a registration at one scale.
 _STEPS = 6
@@ -76,16 +76,16 @@ class View:
 
     @property
     def name(self) -> str:
-        """``mirrored``, ``cropped`` or ``whole`` (all but 2 %, which registration cannot tell)."""
+        """``mirrored``, ``cropped`` or ``whole`` (all but 2 %, which registration cannot see)."""
         if self.mirrored:
             return "mirrored"
         return "whole" if self.side > 0.98 else "cropped"
 
 
 WHOLE = View()
-#: What an edited copy is looked for under, beside the whole: each view's hash is searched among
-#: the hashes of whole pictures. Windows of 95 % in the middle and the corners reach every crop of
-#: about 5 %, wherever it was cut; that of 90 % reaches 5 % cut from each side.
+#: The views under which an edited copy is searched for, in addition to the whole: each view's hash
+#: is compared with the hashes of whole pictures. Windows of 95 % in the middle and the corners
+#: reach every crop of about 5 %, wherever it was cut; that of 90 % reaches 5 % cut from each side.
 EDITS = (
     View(mirrored=True),
     View(0.025, 0.025, 0.95),
@@ -153,7 +153,7 @@ class Likeness:
         correlation: of the grey thumbnails, -1 to 1; blind to brightness and contrast.
         detail: the same once a blurred copy is subtracted from each.
         difference: mean difference of the RGB thumbnails, 0 to 255.
-        view: how the first picture was looked at; the second is always seen whole.
+        view: the view of the first picture; the second is always seen whole.
     """
 
     correlation: float

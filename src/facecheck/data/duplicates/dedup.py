@@ -46,7 +46,7 @@ class Duplicate:
         correlation: of the grey thumbnails, aligned; 1 for the same pixels.
         detail: of their details.
         difference: mean RGB difference of the thumbnails, 0 to 255, not aligned.
-        view: how one had to be looked at: ``whole``, ``mirrored`` or ``cropped``.
+        view: of the first picture: ``whole``, ``mirrored`` or ``cropped``.
         kept: whether both are kept: they show one picture only to a program that knows neither
             transparency nor frames.
         conflict: whether files of this picture carry different kinds, so that the keeper is
@@ -131,12 +131,12 @@ def dedup(
         manifest: a manifest by ``index``.
         options: what counts as a duplicate, where the result goes, and what to do with the files
             that are kept. The level ``edited`` decodes every file.
-        progress: told thumbnails made and to make.
+        progress: called with thumbnails made and to make.
 
     Raises:
         UsageError: the manifest is not there, or ``out`` exists.
-        ManifestError: a hash is missing or malformed, or a file that must be looked at is gone.
-        FacecheckError: a place in the tree is taken.
+        ManifestError: a hash is missing or malformed, or a file that must be compared is gone.
+        FacecheckError: a file of the tree exists.
     """
     table = read_manifest(manifest)
     target = options.out or manifest
@@ -281,7 +281,7 @@ def _duplicate(dropped: Record, keeper: Record, match: Match, conflict: bool) ->
 def _exclusions(
     records: list[Record], keepers: Mapping[int, Match], disputed: set[int]
 ) -> list[str]:
-    """Return the ``excluded`` column: ours anew, and the user's own reasons as they were."""
+    """Return the ``excluded`` column: our reasons made again, the user's own as they were."""
     values = []
     for index, record in enumerate(records):
         keeper = keepers[index].keeper if index in keepers else index

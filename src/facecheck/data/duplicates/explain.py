@@ -45,7 +45,7 @@ class Explanation:
         same_pixels: whether they decode to equal pixels.
         flat: whether one has too little contrast to be compared by anything but its pixels.
         distance: bits between the pHashes of the whole pictures.
-        edited_distance: least bits between the pHash of either, mirrored or cropped, and the
+        edited_distance: least bits between the pHash of one, mirrored or cropped, and the
             other's.
         edited_view: the view at that distance: ``mirrored`` or ``cropped``.
         whole: likeness of the whole pictures.
@@ -91,7 +91,7 @@ def explain(first: Path, second: Path, options: DedupOptions = DedupOptions()) -
     edited_distance, _, _, edited_view = met[0]
     whole = likeness(one, two)
     starts = [(distance, one, two, WHOLE), (distance, two, one, WHOLE), *met]
-    # What dedup may not look at is measured all the same: the reader wants to know how far off.
+    # What dedup would not compare is measured all the same: the reader wants to know how far off.
     reached = [start for start in starts if start[0] <= radius] or starts
     reached.sort(key=lambda start: start[0])
     aligned, *pair = max(

@@ -22,7 +22,7 @@ KEYS = ("group", "sha256", "pixel_hash")
 def duplicates_of(manifest: Path) -> tuple[Path | None, pl.DataFrame]:
     """Return the duplicates table that goes with a manifest, and its confirmed pairs.
 
-    It lies beside the manifest, or beside the one that this was made from, as ``.meta.json`` says.
+    It lies next to the manifest, or to the one that this was made from, as ``.meta.json`` says.
 
     Returns:
         the table's path, None where ``dedup`` has left none; and a frame of the text columns
@@ -42,7 +42,7 @@ def companion(
 ) -> Path | None:
     """Return the file ``<stem>.<name>`` that goes with a manifest, None where there is none.
 
-    It lies beside the manifest, or beside the one that this was made from, as ``.meta.json`` says.
+    It lies next to the manifest, or to the one that this was made from, as ``.meta.json`` says.
     """
     for ancestor in _ancestors(manifest):
         own = (ancestor.suffix,) if ancestor.suffix in suffixes else ()
@@ -62,12 +62,12 @@ def _ancestors(manifest: Path) -> Iterator[Path]:
         made_from = read_meta(manifest).get("input")
         if not isinstance(made_from, dict) or not isinstance(made_from.get("path"), str):
             return
-        # Told as its maker saw it from where the command ran; both may have moved together, and
-        # from here the same words may name another data set.
-        told = Path(made_from["path"])
-        places = [each for each in (manifest.with_name(told.name), told) if each.is_file()]
+        # Written as its maker saw it from where the command ran; both may have moved together, and
+        # from this folder the same words may name another data set.
+        written = Path(made_from["path"])
+        places = [each for each in (manifest.with_name(written.name), written) if each.is_file()]
         exact = [each for each in places if sha256_file(each) == made_from.get("sha256")]
-        manifest = next(iter(exact + places), told)
+        manifest = next(iter(exact + places), written)
 
 
 def _read_pairs(path: Path) -> pl.DataFrame:

@@ -60,7 +60,7 @@ def pairs_within(hashes: _Hashes, radius: int, *, workers: int | None = None) ->
 
     Exact whatever the hashes. A million random ones take seconds at radius 8; time grows with the
     number of pairs that share a band, so hashes that crowd together, or a larger radius, take
-    longer. Beside the result, memory stays within about 200 bytes a hash.
+    longer. Next to the result, memory stays within about 200 bytes a hash.
 
     Args:
         hashes: shape (n,), distinct 64-bit hashes.

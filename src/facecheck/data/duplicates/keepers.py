@@ -41,7 +41,7 @@ from facecheck.data.duplicates.compare import (
 from facecheck.data.duplicates.groups import connected
 from facecheck.data.duplicates.hamming import pairs_between, pairs_within
 
-#: How far dedup goes, each level beside those before it, and what it then says of a pair.
+#: How far dedup goes, each level with those before it, and what it then says of a pair.
 WHY = {
     "bytes": "same bytes",
     "pixels": "same pixels",
@@ -114,13 +114,13 @@ def find_keepers(
         records: the whole manifest.
         among: indices of the records that take part.
         level: one of :data:`LEVELS`.
-        radius: largest pHash distance in bits at which a pair is looked at.
+        radius: largest pHash distance in bits at which a pair is compared.
         workers: decoding threads.
-        progress: told images looked at and to look at.
+        progress: called with images compared and to compare.
 
     Raises:
         ManifestError: a perceptual hash is malformed.
-        ImageError: a file that must be looked at cannot be decoded.
+        ImageError: a file that must be compared cannot be decoded.
     """
     preferred = sorted(among, key=lambda index: preference(records[index]))
     exact, unique = _exact_matches(records, preferred, level)
@@ -203,7 +203,7 @@ class _NearSearch:
     """The search among records of distinct pixels, by their places in the order of preference.
 
     Places with one pHash share a node, so that a crowd under one hash costs no pairs of hashes;
-    whether it is one picture is told by comparing each with the keepers alone.
+    comparing each with the keepers alone shows whether it is one picture.
     """
 
     def __init__(
@@ -223,9 +223,11 @@ class _NearSearch:
         self._workers = workers
         self._progress = progress
         hashes = np.array([_hash(records[index]) for index in unique], np.uint64)
-        self._told = ~np.isin(hashes, _BLANK)
+        self._comparable = ~np.isin(hashes, _BLANK)
         self._node = np.zeros(len(unique), np.int64)
-        nodes, self._node[self._told] = np.unique(hashes[self._told], return_inverse=True)
+        nodes, self._node[self._comparable] = np.unique(
+            hashes[self._comparable], return_inverse=True
+        )
         pairs = pairs_within(nodes, radius, workers=workers)
         self._near = _Links(np.concatenate([pairs, pairs[:, [1, 0, 2]]]), len(nodes))
         edges = [pairs[:, :2]]
@@ -236,26 +238,28 @@ class _NearSearch:
     def _link_views(self, nodes: npt.NDArray[np.uint64], radius: int) -> list[_Pairs]:
         """Hash every picture under each edit; link those hashes with those of whole pictures."""
         shown = np.zeros((len(self._unique), len(EDITS)), np.uint64)
-        todo = np.flatnonzero(self._told).tolist()
+        todo = np.flatnonzero(self._comparable).tolist()
         made = map_ordered(self._hashes_if_not_flat, todo, workers=self._workers)
         for done, (place, row) in enumerate(zip(todo, made, strict=True), 1):
-            self._told[place] = row is not None
+            self._comparable[place] = row is not None
             shown[place] = row or 0
             self._progress(done, len(todo))
-        told = np.flatnonzero(self._told)
-        views, number = np.unique(shown[told], return_inverse=True)
+        comparable = np.flatnonzero(self._comparable)
+        views, number = np.unique(shown[comparable], return_inverse=True)
         self._views = np.zeros(shown.shape, np.int64)
-        self._views[told] = number.reshape(-1, len(EDITS))
+        self._views[comparable] = number.reshape(-1, len(EDITS))
         pairs = pairs_between(views, nodes, radius, workers=self._workers)
-        places = np.repeat(told, len(EDITS))
-        owner = _sole_owner(self._views[told].ravel(), places, len(views))
-        resident = _sole_owner(self._node[told], told, len(nodes))
+        places = np.repeat(comparable, len(EDITS))
+        owner = _sole_owner(self._views[comparable].ravel(), places, len(views))
+        resident = _sole_owner(self._node[comparable], comparable, len(nodes))
         own = (owner[pairs[:, 0]] == resident[pairs[:, 1]]) & (owner[pairs[:, 0]] >= 0)
         pairs = pairs[~own]  # a picture looks like itself, cropped
         self._by_view = _Links(pairs, len(views))
         self._by_node = _Links(pairs[:, [1, 0, 2]], len(nodes))
-        linked = np.isin(self._views[told].ravel(), pairs[:, 0])
-        owners = np.stack([self._node[places], len(nodes) + self._views[told].ravel()], axis=1)
+        linked = np.isin(self._views[comparable].ravel(), pairs[:, 0])
+        owners = np.stack(
+            [self._node[places], len(nodes) + self._views[comparable].ravel()], axis=1
+        )
         met = np.stack([pairs[:, 1], len(nodes) + pairs[:, 0]], axis=1)
         return [owners[linked].astype(np.int32), met]
 
@@ -278,12 +282,12 @@ class _NearSearch:
         Pictures that no chain of hashes links are handled apart, so that only the thumbnails of
         one such family are held at a time, and of those only the keepers'.
         """
-        told = np.flatnonzero(self._told)
-        family = self._component[self._node[told]]
+        comparable = np.flatnonzero(self._comparable)
+        family = self._component[self._node[comparable]]
         crowded = np.bincount(family)[family] > 1
-        told, family = told[crowded], family[crowded]
-        order = told[np.lexsort((told, family))].tolist()
-        family_of = dict(zip(told.tolist(), family.tolist(), strict=True))
+        comparable, family = comparable[crowded], family[crowded]
+        order = comparable[np.lexsort((comparable, family))].tolist()
+        family_of = dict(zip(comparable.tolist(), family.tolist(), strict=True))
         current = -1
         looks = map_ordered(self._look, order, workers=self._workers)
         for done, (place, seen) in enumerate(zip(order, looks, strict=True), 1):

@@ -1,7 +1,7 @@
 """The catalogue: where each source dataset lives, on what terms, and how its files are read.
 
-The built-in one is ``catalog.yaml`` beside this module; a user's own file adds to it, and an entry
-of the same name takes the place of a built-in one. ``docs/sources.md`` describes the format.
+The built-in one is ``catalog.yaml`` next to this module; a user's own file adds to it, and an entry
+of the same name replaces a built-in one. ``docs/sources.md`` describes the format.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def choose(catalog: Mapping[str, Source], names: Sequence[str]) -> list[Source]:
     for name in names:
         if name not in catalog:
             raise UsageError(
-                f"no source {name!r} in the catalogue{did_you_mean(name, catalog)}: "
-                "`facecheck sources` lists them"
+                f"no source {name!r} in the catalogue{did_you_mean(name, catalog)}: it has "
+                f"{', '.join(catalog)}"
             )
     return [catalog[name] for name in dict.fromkeys(names)]
 

@@ -1,13 +1,13 @@
 """fetch: bring source datasets to the workspace, then index and deduplicate them.
 
-Under the raw folder, beside the images, a hidden ``.facecheck`` holds for each source its marker
+Under the raw folder, next to the images, a hidden ``.facecheck`` holds for each source its marker
 ``<name>.json``, and while it is on its way ``downloads/<name>-…/`` and ``staging/<name>/``. Every
 step can be killed at any byte:
 
-1. archives arrive under ``downloads``, each part with notes by which it is gone on with;
+1. archives arrive under ``downloads``, each part with notes that let it resume;
 2. they are checked against the catalogue and ``facecheck.lock``;
-3. files are unpacked and laid out under ``staging``, which is made anew when half done;
-4. a plan, the marker to be, is written beside ``staging``: from here on nothing is asked again;
+3. files are unpacked and laid out under ``staging``, which is made again when half done;
+4. a plan, the marker to be, is written next to ``staging``: from then on nothing is asked again;
 5. ``<kind>/<source>`` folders are renamed into place, where nothing may be in the way;
 6. the plan becomes the marker.
 """
@@ -54,7 +54,8 @@ from facecheck.data.sources.platforms import Download, Interrupted, Retry, Trans
 from facecheck.data.sources.platforms.local import checked
 from facecheck.data.sources.rules import Rule, place
 
-#: Told (source, bytes here, bytes in all or None), from the threads that download.
+#: Called with the source, its bytes so far, and its bytes in all or None; by the threads that
+#: download.
 DownloadProgress = Callable[[str, int, int | None], None]
 
 #: Bytes a second that `--dry-run` reckons with: a connection of 50 Mbit/s.
@@ -187,7 +188,7 @@ def fetch(
     """Bring sources to ``root``; then index and deduplicate all that lies there.
 
     Nothing under ``root`` is ever replaced: what is already there whole is recognised, and other
-    content in the same folder is refused. The manifest is made anew for all of ``root``.
+    content in the same folder is refused. The manifest is made again for all of ``root``.
 
     Args:
         names: sources of the catalogue; none stands for its default set.
@@ -197,8 +198,8 @@ def fetch(
             what all of it is.
         lock: the file that pins archives; what is new to it is added.
         retry: the patience with servers; None takes the default.
-        progress: told images done and in all, by index and dedup.
-        download_progress: told bytes of each source.
+        progress: called with images done and in all, by index and dedup.
+        download_progress: called with bytes of each source.
 
     Raises:
         UsageError: a name is unknown, ``origin`` is missing or is neither folder nor archive, or
@@ -239,7 +240,7 @@ class _Settings:
     locked: bool
     keep_archives: bool
     retry: Retry
-    told: DownloadProgress
+    report: DownloadProgress
     cancel: threading.Event = field(default_factory=threading.Event)
     lock_guard: threading.Lock = field(default_factory=threading.Lock)
 
@@ -286,7 +287,7 @@ def _tasks(names: Sequence[str], options: FetchOptions) -> list[_Task]:
 def _unnamed(origin: Path, handles: tuple[str, ...], kind: str | None, source: str | None) -> _Task:
     """Return the task for a local folder or archive that the catalogue does not know."""
     if source is not None and (source.startswith(".") or "/" in source or "\\" in source):
-        raise UsageError(f"--source {source!r}: must be the plain name of a folder")
+        raise UsageError(f"--source {source!r}: must be the name of a folder, not a path")
     entry = Source(source or "", "local", handles, rules=(Rule("**", kind),) if kind else ())
     content = measure(Download(origin)).sha256
     # The place in the name keeps two fetches of one folder under different kinds apart.
@@ -302,7 +303,7 @@ def _fetch_all(
         futures = [pool.submit(_outcome, task, settings) for task in tasks]
         try:
             outcomes = _wait(futures)
-        except BaseException:  # a bug, or Ctrl-C: the other threads must not go on for hours
+        except BaseException:  # a bug, or Ctrl-C: the other threads must not run for hours
             settings.cancel.set()
             for future in futures:
                 future.cancel()
@@ -317,7 +318,7 @@ def _wait(futures: Sequence[Future[Fetched | FacecheckError]]) -> list[Fetched |
     """Return all results, or raise the first error as soon as it happens."""
     pending = set(futures)
     while pending:
-        # In turns: where a signal reaches another thread, an endless wait here would not see it.
+        # In turns: where a signal reaches another thread, an endless wait would not see it.
         done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
         for future in done:
             future.result()
@@ -330,11 +331,11 @@ def _outcome(task: _Task, settings: _Settings) -> Fetched | FacecheckError:
     except FacecheckError as error:
         return error
     except Interrupted:
-        return SourceError(f"{task.label}: interrupted: run the same command to go on")
+        return SourceError(f"{task.label}: interrupted: run the same command to resume")
     except OSError as error:  # the disk, as a rule: full, or not ours to write
-        place = f" {path_text(Path(error.filename))}" if isinstance(error.filename, str) else ""
+        where = f" {path_text(Path(error.filename))}" if isinstance(error.filename, str) else ""
         return SourceError(
-            f"{task.label}: {reason(error)}{place}: mend that, and run the same command again"
+            f"{task.label}: {reason(error)}{where}: fix that, and run the same command again"
         )
 
 
@@ -421,13 +422,13 @@ def _with_todays_rules(
     if not rules or rules == marker.rules:
         return marker, ()
     for folder in marker.folders:
-        here = settings.root / folder
-        for file in walk_files(here) if here.exists() else ():
-            placement = place(rules, PurePosixPath(file.relative_to(here)))
+        existing = settings.root / folder
+        for file in walk_files(existing) if existing.exists() else ():
+            placement = place(rules, PurePosixPath(file.relative_to(existing)))
             if placement is None or placement.kind != folder.partition("/")[0]:
                 return marker, (
                     "the catalogue's rules have changed, and would place its files elsewhere: "
-                    "move its folders and its marker away to fetch it anew",
+                    "move its folders and its marker away to fetch it again",
                 )
     renewed = replace(marker, rules=rules)
     write_marker(marker_path(settings.root, task.key), renewed)
@@ -435,14 +436,14 @@ def _with_todays_rules(
 
 
 def _downloads(task: _Task, staging: _Staging, settings: _Settings) -> list[Download]:
-    """Bring the source's files here, and hold them against the digests its makers publish."""
+    """Download the source's files, and compare them with the digests its makers publish."""
     source = task.source
     if source.bytes and source.platform != "local":
-        here = sum(file.stat().st_size for file in walk_files(staging.downloads(source)))
+        present = sum(file.stat().st_size for file in walk_files(staging.downloads(source)))
         # As much again for what is unpacked: images hardly shrink in archives.
-        require_space(settings.root, 2 * source.bytes - here, f"fetching {task.label}")
+        require_space(settings.root, 2 * source.bytes - present, f"fetching {task.label}")
     transfer = Transfer(
-        lambda done, total: settings.told(task.label, done, total),
+        lambda done, total: settings.report(task.label, done, total),
         settings.cancel,
         settings.retry,
     )
@@ -497,7 +498,7 @@ def _check_pinned(task: _Task, settings: _Settings) -> None:
 
 
 def _check_lock(task: _Task, origin: Origin, settings: _Settings) -> tuple[str, ...]:
-    """Hold an origin against the lock; without --locked, pin what is new and tell what changed.
+    """Compare an origin with the lock; without --locked, pin what is new and say what changed.
 
     Raises:
         SourceError: with --locked, it differs or is not in the lock.

@@ -201,7 +201,7 @@ def _bare(name: str) -> str:
 
 
 def _refuse_other(download: Download) -> None:
-    """Raise for a download that is a web page, or an archive that is not read here."""
+    """Raise for a download that is a web page, or an archive of an unsupported format."""
     with download.path.open("rb") as stream:
         start = stream.read(1024).lstrip().lower()
     page = start.startswith((b"<!doctype html", b"<html"))
@@ -237,7 +237,7 @@ def _by_rules(source: Source, items: Sequence[_Item]) -> _Targets:
 def _count_notes(source: Source, placed: list[tuple[_Item, PurePosixPath]]) -> list[str]:
     found = Counter(target.parts[0] for _, target in placed)
     return [
-        f"{found[kind]:,} images of kind {kind} are here, and {count:,} were expected"
+        f"{found[kind]:,} images of kind {kind} were found, and {count:,} expected"
         for kind, count in source.expect.items()
         if found[kind] != count
     ]

@@ -162,13 +162,13 @@ def read_lock(path: Path) -> dict[str, Origin]:
         stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["format"] != _LOCK_FORMAT:
             raise SourceError(
-                f"{path_text(path)}: format {stored['format']} is not known here: use the "
+                f"{path_text(path)}: format {stored['format']} is unknown to this version: use the "
                 "facecheck that wrote it"
             )
         return {str(name): _origin(origin) for name, origin in stored["sources"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         raise SourceError(
-            f"{path_text(path)}: damaged lock file: restore it, or move it away to pin anew"
+            f"{path_text(path)}: damaged lock file: restore it, or move it away to pin again"
         ) from None
 
 

@@ -186,11 +186,11 @@ _SHOWN_WARNINGS = 12
 
 def render_audit(result: AuditResult) -> RenderableType:
     """Render how well each question is answered from each set of features, and the shortcuts."""
-    fixed = {(guess.question, guess.cues): guess for guess in result.normalised}
+    fixed = {(guess.question, guess.features): guess for guess in result.normalised}
     after = ("metadata fixed", "pixels fixed") if fixed else ()
     table = make_table("question", "images", "chance", "metadata", "AUC", "pixels", "AUC", *after)
     pairs = dict.fromkeys(guess.question for guess in result.guesses)
-    found = {(guess.question, guess.cues): guess for guess in result.guesses}
+    found = {(guess.question, guess.features): guess for guess in result.guesses}
     for question in pairs:
         metadata, pixels = found[question, "metadata"], found[question, "pixels"]
         cells = [Text(question), Text(f"{metadata.images:,}"), Text(f"{100 / metadata.sides:.1f}")]

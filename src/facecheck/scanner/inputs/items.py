@@ -83,7 +83,7 @@ class Item:
 
 
 @dataclass
-class Passed(tree.Passed):
+class Passed(tree.Skipped):
     """What was passed over, counted while the items come.
 
     Attributes:

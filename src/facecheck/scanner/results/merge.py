@@ -52,13 +52,13 @@ def merge(
     """Merge the results of all shards of a scan to the bytes that one scan would have written.
 
     Rows are streamed: memory holds a few of each part. Each part needs the ``.meta.json`` and the
-    ``.journal`` that its scan left beside it.
+    ``.journal`` that its scan left next to it.
 
     Args:
         out: ``.csv``, ``.jsonl`` or ``.parquet``, whatever the parts are.
         parts: the results of ``scan --shard i/n`` for every i, in any order.
         overwrite: replace an existing ``out``.
-        progress: told files done and files in all.
+        progress: called with files done and files in all.
 
     Raises:
         UsageError: a shard is missing or given twice, parts are of different models or options,
@@ -97,7 +97,8 @@ def _read_meta(part: Path) -> dict[str, Any]:
         if not path.is_file():
             raise UsageError(
                 f"{path_text(path)} is not there: a finished `scan --shard i/n` leaves its results "
-                "with a .meta.json and a .journal beside them; all three belong together"
+                "with a .meta.json and a .journal, and all are needed; results of separate scans "
+                "can be joined row by row"
             )
     try:
         meta = dict(json.loads(meta_path(part).read_text(encoding="utf-8")))
@@ -109,7 +110,8 @@ def _read_meta(part: Path) -> dict[str, Any]:
         ) from None
     if not shard:
         raise UsageError(
-            f"{path_text(part)}: not a shard but a whole scan: there is nothing to merge"
+            f"{path_text(part)}: not a shard but a whole scan: results of separate scans "
+            "can be joined row by row"
         )
     return {**meta, "shard": shard, "items": items}
 
@@ -149,7 +151,7 @@ def _check_content(metas: Mapping[Path, Mapping[str, Any]]) -> None:
     for part, meta in metas.items():
         if part.stat().st_size != meta["bytes"] or sha256_file(part) != meta["sha256"]:
             raise FacecheckError(
-                f"{path_text(part)}: not the bytes its scan wrote: copy it anew, or scan that "
+                f"{path_text(part)}: not the bytes its scan wrote: copy it again, or scan that "
                 "shard again"
             )
 

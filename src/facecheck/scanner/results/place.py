@@ -2,8 +2,8 @@
 
 Nothing is overwritten, and a kill at any moment neither doubles nor loses a file: where a file goes
 is written to a journal (``<results>.placed.jsonl``) before anything is done; a copy is made under
-a temporary name, read back, and linked to its place, which fails where that is taken; only then is
-the original of a move removed.
+a temporary name, read back, and given its own, which fails where there is a file; only then is the
+original of a move removed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class PlaceResult:
         how: ``copy`` or ``move``.
         verdicts: files placed, now or earlier, by verdict.
         placed: files copied or moved now.
-        already: files that were in their place.
+        already: files that were there already.
         left: files without a verdict, and with ``move`` members of archives and URLs, which can
             only be copied.
         failed: files that could not be placed, by reason.
@@ -90,9 +90,9 @@ def place(
     """Put every file that has a verdict at ``to/<verdict>/<its name>``.
 
     A file below one of ``roots`` is named from there; another one by its whole path, without a
-    leading slash or ``..``. A file that has several rows goes by the most artificial one. A place
-    that is taken by another file gets a number, ``name~2.jpg``; a copy that is there already, byte
-    by byte, is left as it is. A link is placed as the file it shows.
+    leading slash or ``..``. A file that has several rows goes by the most artificial one. Where
+    another file has its name it gets a number, ``name~2.jpg``; a copy that is there already, byte
+    by byte, is left as it is. A link counts as the file it leads to.
 
     Args:
         results: finished results of ``scan``. Their relative names are of the current folder.
@@ -101,7 +101,7 @@ def place(
         confirmed: the user agreed to ``move``.
         verdicts: place only these; empty: all.
         roots: the folders that were scanned.
-        progress: told files done.
+        progress: called with files done.
 
     Raises:
         UsageError: ``move`` was not confirmed, or there is no such verdict.
@@ -156,7 +156,10 @@ def _files(results: Path) -> Iterator[tuple[str, str]]:
     """Yield each file's name and verdict, the most artificial one of its rows."""
     columns = read_columns(results)
     if not {PATH, "verdict", "score"} <= columns.keys():
-        raise FacecheckError(f"{path_text(results)}: not results of scan: name such a file")
+        what = "a manifest" if {PATH, "kind", "source"} <= columns.keys() else "another table"
+        raise FacecheckError(
+            f"{path_text(results)} is {what}: name a file that `facecheck scan` wrote"
+        )
     columns = {**columns, "score": float}
     for name, rows in groupby(read_rows(results, columns), key=lambda row: str(row[PATH])):
         worst = max(rows, key=_score)
@@ -189,7 +192,7 @@ class _File:
     def content(self) -> Path | bytes:
         return load_named(self.name) if self.is_inside else self.path
 
-    def place(self) -> Path:
+    def target(self) -> Path:
         """Return its path in the verdict's folder, and never outside."""
         path = self.path
         if self.is_inside:
@@ -249,7 +252,7 @@ def _entry(value: Any) -> tuple[str, str]:
 
 
 def _place_one(file: _File, plan: _Plan, *, move: bool) -> tuple[str, str]:
-    """Put one file in its place; return what came of it, and why it failed."""
+    """Copy or move one file to its target; return what came of it, and why it failed."""
     try:
         planned = plan.known(file.name)
         fresh = planned is None
@@ -269,53 +272,53 @@ def _place_one(file: _File, plan: _Plan, *, move: bool) -> tuple[str, str]:
 
 
 def _free(file: _File, *, move: bool) -> Path:
-    """Return the first of a file's possible places that is not taken by another file."""
-    return next(place for place in numbered(file.place()) if _is_free(place, file, move=move))
+    """Return the first possible target that no other file has."""
+    return next(target for target in numbered(file.target()) if _is_free(target, file, move=move))
 
 
-def _is_free(place: Path, file: _File, *, move: bool) -> bool:
-    if not os.path.lexists(place) or _is_in_place(file, place):
+def _is_free(target: Path, file: _File, *, move: bool) -> bool:
+    if not os.path.lexists(target) or _is_target(file, target):
         return True
     # A copy is as good as another. A file to be moved is not: one of two would be gone.
-    return not move and _same(file.content(), place)
+    return not move and _same(file.content(), target)
 
 
-def _is_in_place(file: _File, place: Path) -> bool:
-    return not file.is_inside and file.path.absolute() == place.absolute()
+def _is_target(file: _File, target: Path) -> bool:
+    return not file.is_inside and file.path.absolute() == target.absolute()
 
 
-def _put(file: _File, place: Path, *, fresh: bool, move: bool) -> str:
-    """Copy or move a file to its place, which no other file has been given."""
-    if _is_in_place(file, place):
+def _put(file: _File, target: Path, *, fresh: bool, move: bool) -> str:
+    """Copy or move a file to its target, which no other file has been given."""
+    if _is_target(file, target):
         return _ALREADY
-    there = os.path.lexists(place)
+    there = os.path.lexists(target)
     if there and not fresh:  # a kill may have left the copy's first name
-        _part(place).unlink(missing_ok=True)
+        _part(target).unlink(missing_ok=True)
     gone = not file.is_inside and not os.path.lexists(file.path)
     if there and (gone or (file.is_inside and not fresh)):
         return _ALREADY  # by an earlier run
     if gone:
         raise ImageError("the file is not there")
     if not there:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        if not (move and _linked(file.path, place)):
-            _copy(file.content(), place)
-    elif not _same(file.content(), place, quick=not (move or fresh)):
-        raise ImageError("its place was taken by another file meanwhile")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not (move and _linked(file.path, target)):
+            _copy(file.content(), target)
+    elif not _same(file.content(), target, quick=not (move or fresh)):
+        raise ImageError("another file was written there in the meantime")
     elif not move:
         return _ALREADY
     if move:
-        _sync_folder(place.parent)
+        _sync_folder(target.parent)
         file.path.unlink()
     return _PLACED
 
 
-def _linked(path: Path, place: Path) -> bool:
-    """Give a file a second name at its place; return whether that can be."""
+def _linked(path: Path, target: Path) -> bool:
+    """Give a file a second name, its target; return whether that can be."""
     if path.is_symlink():
         return False
     try:
-        place.hardlink_to(path)
+        target.hardlink_to(path)
     except FileExistsError:
         raise
     except OSError:  # another disk, or one without hard links
@@ -323,21 +326,21 @@ def _linked(path: Path, place: Path) -> bool:
     return True
 
 
-def _copy(content: Path | bytes, place: Path) -> None:
+def _copy(content: Path | bytes, target: Path) -> None:
     """Copy a file, whole or not at all, and never over another."""
-    part = _part(place)
+    part = _part(target)
     # One that a kill left may be a placed file's second name: it must not be written to.
     part.unlink(missing_ok=True)
     try:
         _copy_checked(content, part)
-        _name_as(part, place)
+        _name_as(part, target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _part(place: Path) -> Path:
+def _part(target: Path) -> Path:
     """Return the name that a copy has until it is whole."""
-    return place.with_name(".facecheck-part")
+    return target.with_name(".facecheck-part")
 
 
 def _copy_checked(content: Path | bytes, part: Path) -> None:
@@ -357,16 +360,16 @@ def _copy_checked(content: Path | bytes, part: Path) -> None:
         shutil.copystat(content, part)
 
 
-def _name_as(part: Path, place: Path) -> None:
+def _name_as(part: Path, target: Path) -> None:
     """Give a file its name, unless that is taken."""
     try:
-        place.hardlink_to(part)
+        target.hardlink_to(part)
     except FileExistsError:
         raise
     except OSError:  # a disk without hard links; the lock keeps our like away
-        if os.path.lexists(place):
+        if os.path.lexists(target):
             raise
-        part.rename(place)
+        part.rename(target)
 
 
 def _opened(content: Path | bytes) -> BinaryIO:
@@ -380,13 +383,13 @@ def _stamp(content: Path | bytes) -> tuple[int, int]:
     return known.st_size, known.st_mtime_ns
 
 
-def _same(content: Path | bytes, place: Path, *, quick: bool = False) -> bool:
-    """Return whether the file at ``place`` has this content; ``quick`` trusts size and time."""
-    if not place.is_file() or place.stat().st_size != _stamp(content)[0]:
+def _same(content: Path | bytes, target: Path, *, quick: bool = False) -> bool:
+    """Return whether the file at ``target`` has this content; ``quick`` trusts size and time."""
+    if not target.is_file() or target.stat().st_size != _stamp(content)[0]:
         return False
     if isinstance(content, bytes):
-        return place.read_bytes() == content
-    return filecmp.cmp(content, place, shallow=quick)
+        return target.read_bytes() == content
+    return filecmp.cmp(content, target, shallow=quick)
 
 
 def _sync_folder(folder: Path) -> None:

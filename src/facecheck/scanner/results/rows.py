@@ -129,7 +129,7 @@ def read_rows(path: Path, columns: Columns, file_format: str | None = None) -> I
         yield from reader[file_format or format_of(path)](path, columns)
     except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise FacecheckError(
-            f"{path_text(path)}: not results of scan ({reason(error)}): make them anew"
+            f"{path_text(path)}: not results of scan ({reason(error)}): scan again"
         ) from None
     except OSError as error:
         raise FacecheckError(

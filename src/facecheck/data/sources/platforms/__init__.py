@@ -55,7 +55,7 @@ class Transfer:
     """What every download needs besides its source.
 
     Attributes:
-        progress: told bytes here and in all, from the thread that downloads.
+        progress: called with bytes so far and in all, from the thread that downloads.
         cancel: set to make it stop soon.
         retry: how it deals with failures that may pass.
     """
@@ -70,13 +70,13 @@ class Transfer:
             raise Interrupted
 
     def after(self, before: int, total: int | None = None) -> Transfer:
-        """Return a transfer for the next of several files, told of as bytes after ``before``."""
+        """Return a transfer for the next of several files, reported as bytes after ``before``."""
 
-        def told(done: int, of: int | None) -> None:
+        def report(done: int, of: int | None) -> None:
             del of  # of one file; what counts is all of them
             self.progress(before + done, total)
 
-        return replace(self, progress=told)
+        return replace(self, progress=report)
 
     def wait(self, failures: int, asked: float | None) -> None:
         """Wait before another attempt: as long as the server ``asked``, or backing off.
@@ -114,10 +114,10 @@ class Platform(Protocol):
         """Return where the source lives, for people: an address as a rule."""
 
     def download(self, source: Source, folder: Path, transfer: Transfer) -> list[Download]:
-        """Bring the source to ``folder``, which is its own, going on where it stopped before.
+        """Bring the source to ``folder``, which is its own, resuming where it stopped before.
 
         Raises:
-            SourceError: it cannot be had; the message says why and how to mend it.
+            SourceError: it cannot be had; the message says why and how to fix it.
         """
 
 
@@ -135,13 +135,13 @@ def one_by_one(
         return get(handles[0], transfer)
     downloads: list[Download] = []
     for handle in handles:
-        here = sum(item.path.stat().st_size for item in downloads)
-        downloads += get(handle, transfer.after(here))
+        before = sum(item.path.stat().st_size for item in downloads)
+        downloads += get(handle, transfer.after(before))
     return downloads
 
 
 class RefusedError(SourceError):
-    """A server's plain no.
+    """A server's final no.
 
     Attributes:
         status: the HTTP status.

@@ -2,7 +2,7 @@
 
 Drive answers with web pages where it will not give a file: its quota is spent, or it wants a
 person to confirm that the file was not scanned for viruses. gdown follows the second and stops at
-the first; whatever else comes as a page is refused here, and nothing of it is kept as data.
+the first; whatever else comes as a page is refused, and nothing of it is kept as data.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _folder(handle: str, folder: Path, transfer: Transfer) -> list[Download]:
 
 
 def _file(file_id: str, folder: Path, transfer: Transfer, what: str) -> Path:
-    """Get one file to ``folder/<its id>``, going on with an earlier part of it."""
+    """Get one file to ``folder/<its id>``, resuming an earlier part of it."""
     import gdown
 
     target = folder / file_id
@@ -95,7 +95,7 @@ def _file(file_id: str, folder: Path, transfer: Transfer, what: str) -> Path:
     # gdown finishes under the name it is given; a name of ours follows only once it is checked.
     unchecked = folder / f"{file_id}.unchecked"
 
-    def told(done: int, total: int | None) -> None:
+    def report(done: int, total: int | None) -> None:
         transfer.check_cancelled()
         if total is not None and done <= total:
             require_space(folder, total - done, f"downloading {what}")
@@ -110,7 +110,7 @@ def _file(file_id: str, folder: Path, transfer: Transfer, what: str) -> Path:
             resume=True,
             timeout=TIMEOUT,
             retries=transfer.retry.attempts - 1,
-            progress=told,
+            progress=report,
             cancel=transfer.cancel,
         )
 
@@ -127,7 +127,7 @@ def _file(file_id: str, folder: Path, transfer: Transfer, what: str) -> Path:
 
 
 class _StalePartError(SourceError):
-    """What was downloaded earlier cannot be gone on with."""
+    """What was downloaded earlier cannot be resumed."""
 
 
 def _asked(call: Callable[[], Any], what: str) -> Any:
@@ -160,7 +160,7 @@ def _explained(what: str, text: str) -> str:
             "copy the file to a Drive of your own and name that copy in a catalogue"
         )
     if "incomplete" in text or "retries" in text:
-        return f"{what}: {text}: run the same command later, and it goes on where it stopped"
+        return f"{what}: {text}: run the same command later, and it resumes"
     return (
         f"{what}: Google Drive does not give this file ({text[:200]}): see in a browser whether it "
         "is still shared with everyone, or whether its quota is spent"

@@ -86,7 +86,7 @@ def from_address(
 
 
 def file_name(address: str, addresses: tuple[str, ...]) -> str:
-    """Return a plain file name for what an address gives, unlike those of the other addresses."""
+    """Return a file name for what an address gives, unlike those of the other addresses."""
     last = urllib.parse.unquote(urllib.parse.urlsplit(address).path.rstrip("/").split("/")[-1])
     name = re.sub(r"[^\w.-]", "_", last).strip(".")[-100:] or "download"
     return name if len(addresses) == 1 else f"{addresses.index(address) + 1}-{name}"
@@ -94,11 +94,11 @@ def file_name(address: str, addresses: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class _State:
-    """What is known of a file on its way, kept beside it so that a later run can go on.
+    """What is known of a file on its way, kept next to it so that a later run can resume.
 
     Attributes:
         what: the address it comes from; nothing is known of a file from another.
-        validator: the server's strong ETag or date, by which it tells whether it still holds the
+        validator: the server's strong ETag or date, which shows whether it still holds the
             same file; empty when it gave none, and the file is then started over.
         total: bytes of the whole file; None when the server did not say.
     """
@@ -108,8 +108,8 @@ class _State:
     total: int | None = None
 
 
-class _Again(Exception):  # noqa: N818 - a reason to go on
-    """A failure that may pass: why, and what is known of how to go on.
+class _Again(Exception):  # noqa: N818 - a reason to try again
+    """A failure that may pass: why, and how to try again.
 
     Attributes:
         wait: seconds that the server asks to wait.
@@ -126,7 +126,7 @@ def save(ask: Ask, target: Path, transfer: Transfer, what: str, sha256: str | No
     """Stream what ``ask`` answers to ``target``, through drops and restarts; return its version.
 
     Bytes go to ``<target>.part``, with what identifies them in ``<target>.json``; the part takes
-    its final name when whole. An earlier part is gone on with when the server confirms, by ETag
+    its final name when whole. An earlier part is resumed when the server confirms, by ETag
     or date (``If-Range``), that its file is still the same.
 
     Args:
@@ -161,13 +161,13 @@ def save(ask: Ask, target: Path, transfer: Transfer, what: str, sha256: str | No
             failures = 1 if gained else failures + 1
             if failures >= transfer.retry.attempts:
                 raise SourceError(
-                    f"{what}: {again}, {failures} times in a row: run the same command later, and "
-                    "it goes on where it stopped"
+                    f"{what}: {again}, {failures} times in a row: run the same command later "
+                    "to resume"
                 ) from None
             if again.wait is not None and again.wait > transfer.retry.longest_wait:
                 raise SourceError(
                     f"{what}: {again}, and the server asks to wait {again.wait:,.0f} seconds: run "
-                    "the same command after that, and it goes on where it stopped"
+                    "the same command after that to resume"
                 ) from None
             transfer.wait(failures, again.wait)
     if sha256 and (found := sha256_file(part)) != sha256:
@@ -225,7 +225,7 @@ def _judge(response: requests.Response, have: int, known: _State) -> tuple[int, 
     if status in _MAY_PASS or status >= 500:
         raise _Again(f"HTTP {status} {response.reason}", wait=_retry_after(response))
     if status == 416:  # our part is not of the file that is there now
-        raise _Again("the server refused to go on with the part that is here", discard=True)
+        raise _Again("the server refused to resume the part that was downloaded", discard=True)
     if status not in {200, 206}:
         hint = _HINTS.get(status, "check the address")
         raise RefusedError(f"{what}: HTTP {status} {response.reason}: {hint}", status)

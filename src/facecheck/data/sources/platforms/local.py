@@ -27,7 +27,7 @@ def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]
 
 
 def checked(path: Path) -> Path:
-    """Return ``path`` if it is a folder, or an archive that can be read here.
+    """Return ``path`` if it is a folder, or an archive of a supported format.
 
     Raises:
         UsageError: it is missing, or neither.
