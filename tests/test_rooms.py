@@ -60,7 +60,7 @@ def imported_rooms(source: str) -> set[str]:
         ("import facecheck", {TOP}),
         ("from facecheck import scan", {TOP}),
         ("from facecheck import scanner", {"scanner"}),
-        ("import facecheck.cli.options", {"cli"}),
+        ("import facecheck.cli.display", {"cli"}),
         ("def job():\n    from facecheck.scanner.job import scan", {"scanner"}),
         ("if TYPE_CHECKING:\n    from facecheck.report.page import Page", {"report"}),
     ],

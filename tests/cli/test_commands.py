@@ -79,7 +79,8 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("dedup", "i.csv"): [
             "manifest", "duplicates", "contamination", "conflicts_table", "level", "records",
-            "dropped", "conflicts", "groups", "candidates", "by_sources", "by_kinds", "applied",
+            "dropped", "conflicts", "groups", "candidates", "apart", "by_sources", "by_kinds",
+            "applied",
         ],
         ("dedup", "--explain", str(face), str(face)): [
             "first", "second", "level", "radius", "duplicates", "found", "same_bytes",

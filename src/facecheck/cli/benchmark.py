@@ -8,14 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from facecheck.cli.arguments import CheckpointArgument, ManifestOption
+from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import (
-    CheckpointArgument,
-    Display,
-    ManifestOption,
-    finish,
-    progress_bar,
-)
 from facecheck.core.errors import UsageError
 from facecheck.core.workspace import find_checkpoint, find_manifest
 from facecheck.evaluation.options import BenchmarkOptions, LeaveOneOutOptions

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from facecheck.cli.arguments import ManifestArgument
+from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import Display, ManifestArgument, finish, progress_bar
 from facecheck.core.workspace import find_manifest
 from facecheck.data.options import DedupOptions
 

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
+from facecheck.cli.arguments import CheckpointOption
+from facecheck.cli.display import Display, finish
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import Display, finish
 from facecheck.core.labels import Status
 from facecheck.core.workspace import find_checkpoint
 from facecheck.scanner.options import ExplainOptions
@@ -24,13 +25,7 @@ def explain(
             help="The picture, a PNG.", show_default="<name>.explained.png in the current folder"
         ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="A checkpoint, an export of one, a run folder, or `builtin`.",
-            show_default="the newest run, or builtin",
-        ),
-    ] = None,
+    checkpoint: CheckpointOption = None,
     *,
     options: ExplainOptions,
     display: Display,
@@ -39,6 +34,8 @@ def explain(
 
     The picture holds the image, each face as the model sees it, its heat map and the probability of
     each kind. The exit code is 3 when the file cannot be read.
+
+    Example: facecheck explain portrait.jpg --out why.png
     """
     found = find_checkpoint(checkpoint)
     from facecheck.report.explain import explain as job

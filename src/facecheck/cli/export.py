@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from facecheck.cli.arguments import CheckpointArgument, ManifestOption
+from facecheck.cli.display import Display, finish
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import CheckpointArgument, Display, ManifestOption, finish
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.workspace import find_checkpoint, find_manifest

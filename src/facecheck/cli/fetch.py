@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from facecheck.cli.display import Display, finish, progress_bars
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import Display, finish, progress_bars
 from facecheck.core.errors import UsageError
 from facecheck.data.options import CatalogOptions, FetchOptions
 

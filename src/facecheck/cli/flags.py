@@ -4,7 +4,7 @@ Declare options as :mod:`facecheck.core.options` says, next to the job that take
 the class as the type of a parameter of the command::
 
     @takes_options
-    def scan(inputs: InputsArgument, options: ScanOptions, as_json: Json = False) -> None:
+    def scan(inputs: InputsArgument, *, options: ScanOptions, display: Display) -> None:
         job(inputs, options)
 
 In place of ``options`` the command line has one flag for each field: ``per_face`` is

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import Display, finish, progress_bar
 from facecheck.core.workspace import MANIFEST
 from facecheck.data.options import IndexOptions
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from facecheck.cli.arguments import ManifestOption
+from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import Display, ManifestOption, finish, progress_bar
 from facecheck.cli.recipe import takes_recipe
 from facecheck.core.files import refuse_to_overwrite
 from facecheck.core.workspace import find_manifest

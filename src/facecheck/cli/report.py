@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facecheck.cli.display import Display, finish, progress_bars
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import Display, finish, progress_bars
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.workspace import BUILTIN_NAME, find_checkpoint
@@ -20,7 +20,7 @@ from facecheck.report.options import CurationReportOptions, RunReportOptions, Sc
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from facecheck.cli.options import Bars
+    from facecheck.cli.display import Bars
     from facecheck.report.scan_report import HeatMaps
 
 #: A report, and what shows it in the terminal.

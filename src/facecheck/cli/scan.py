@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facecheck.cli.arguments import CheckpointOption
+from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import Display, Overwrite, finish, progress_bar
+from facecheck.core.common_options import OverwriteOption
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.labels import Status
@@ -41,21 +43,17 @@ def scan(
     out: Annotated[
         Path, typer.Option(help="The results, .csv, .jsonl or .parquet; - for CSV on stdout.")
     ] = Path("results.csv"),
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            help="A checkpoint, an export of one, a run folder, or `builtin`.",
-            show_default="the newest run, or builtin",
-        ),
-    ] = None,
+    checkpoint: CheckpointOption = None,
     *,
     options: ScanOptions,
     display: Display,
 ) -> None:
-    """Classify every image: one row per file, bad files included.
+    """Classify every image; writes one row per file, unreadable files included.
 
-    Interrupt at any moment and run the same again: it resumes where it was. The exit code is 3
-    when some rows are errors.
+    Safe to interrupt: run the same command again to resume. The exit code is 3 when some rows are
+    errors.
+
+    Example: facecheck scan photos --out results.csv --copy-to sorted
     """
     found = find_checkpoint(checkpoint)
     # Before the imports below, which take as long as the processes need to start.
@@ -122,23 +120,28 @@ def _warn(result: ScanResult, *, quiet: bool) -> None:
 
 @takes_options
 def merge(
-    out: Annotated[Path, typer.Argument(help="The whole results, .csv, .jsonl or .parquet.")],
+    out: Annotated[Path, typer.Argument(help="The file to write, .csv, .jsonl or .parquet.")],
     parts: Annotated[
         list[Path],
         typer.Argument(
             help="The results of every part, each with its .meta.json and .journal next to it."
         ),
     ],
-    overwrite: Overwrite = False,
     *,
+    output: OverwriteOption,
     display: Display,
 ) -> None:
-    """Join the results of `scan --shard 1/N` to N/N, to the bytes of one unsharded scan."""
+    """Join the results of a scan in parts (`--shard 1/N` to `N/N`) into one file.
+
+    It has the same bytes as the results of one scan of everything.
+
+    Example: facecheck merge results.csv part1.csv part2.csv
+    """
     from facecheck.report.terminal.scanning import render_merge
     from facecheck.scanner.results.merge import merge as job
 
     with progress_bar("merging", quiet=display.quiet) as progress:
-        result = job(out, parts, overwrite=overwrite, progress=progress)
+        result = job(out, parts, overwrite=output.overwrite, progress=progress)
     finish(result, render_merge, display)
 
 
@@ -151,7 +154,10 @@ def place(
 ) -> None:
     """Copy or move the files of finished results to a folder for each verdict.
 
-    What `scan --copy-to` and `--move-to` do at their end. An interrupted one resumes.
+    The same as `scan --copy-to` and `--move-to` do at the end. Safe to interrupt: run the same
+    command again to resume.
+
+    Example: facecheck place results.csv --copy-to sorted --verdict artificial
     """
     from facecheck.report.terminal.scanning import render_place
     from facecheck.scanner.results.place import place as job

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from facecheck.cli.arguments import ManifestOption
+from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import Display, ManifestOption, finish, progress_bar
 from facecheck.core.workspace import find_manifest
 from facecheck.evaluation.options import StudyOptions
 

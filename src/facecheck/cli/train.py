@@ -9,15 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from facecheck.cli.arguments import ManifestOption
+from facecheck.cli.display import Bars, Display, finish, rich_bars, stderr_console
 from facecheck.cli.flags import takes_options
-from facecheck.cli.options import (
-    Bars,
-    Display,
-    ManifestOption,
-    finish,
-    rich_bars,
-    stderr_console,
-)
 from facecheck.cli.recipe import takes_recipe
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text

@@ -35,31 +35,31 @@ class InputOptions(Options):
     panel: ClassVar[str] = "Files"
     include: tuple[str, ...] = option(
         (),
-        "Take only what matches one of these, as in .gitignore. Repeatable.",
+        "Scan only files that match this pattern, as in .gitignore. Repeatable.",
         metavar="GLOB",
     )
     exclude: tuple[str, ...] = option(
-        (), "Leave out what matches one of these. Repeatable.", metavar="GLOB"
+        (), "Skip files that match this pattern. Repeatable.", metavar="GLOB"
     )
-    manifest: Path | None = option(None, "Scan the records of this manifest, too.")
-    split: tuple[str, ...] = option((), "Take only this split of the manifest. Repeatable.")
-    hidden: bool = option(False, "Take hidden files, too.")
-    follow: bool = option(False, "Enter folders behind symbolic links.")
-    archives: bool = option(False, "Open the archives in folders, too.")
+    manifest: Path | None = option(None, "Also scan the records of this manifest.")
+    split: tuple[str, ...] = option((), "Scan only this split of the manifest. Repeatable.")
+    hidden: bool = option(False, "Also scan hidden files.")
+    follow: bool = option(False, "Follow symbolic links to folders.")
+    archives: bool = option(False, "Also open the archives found in folders.")
     null: bool = option(
         False,
-        "The list on stdin is separated by NUL; usually detected.",
+        "Paths on stdin are NUL-separated (usually detected).",
         flags=("--null", "-0"),
     )
     shard: tuple[int, int] | None = option(
         None,
-        "Scan only the I-th of N parts; `facecheck merge` joins their results.",
+        "Scan only part I of N; `facecheck merge` joins the results.",
         metavar="I/N",
         parse=parse_shard,
     )
     watch: bool = option(
         False,
-        "Keep scanning files as they arrive in the folders; stop with Ctrl-C or SIGTERM.",
+        "Keep running and scan new files as they arrive; stop with Ctrl-C or SIGTERM.",
     )
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class ClassifyOptions(Options):
     )
     threshold: float | None = option(
         None,
-        "Scores from this one on are artificial, lower ones real; there is no uncertain range.",
+        "Call scores at or above this artificial and the rest real; no uncertain band.",
         metavar="SCORE",
         least=0,
         most=1,
@@ -106,8 +106,8 @@ class ClassifyOptions(Options):
     )
     budget: float | None = option(
         None,
-        "The share of real faces, and of artificial ones, that may get the wrong verdict: a lower "
-        "share makes more uncertain. One of those that the checkpoint was calibrated for.",
+        "Allowed error rate for real and for artificial images; lower means more uncertain. One of "
+        "those that the checkpoint was calibrated for.",
         metavar="SHARE",
         words="the one that the checkpoint was calibrated with",
     )
@@ -124,17 +124,15 @@ class ResultOptions(OverwriteOption):
 
     panel: ClassVar[str] = "Rows"
     per_face: bool = option(
-        False, "Write a row for each face, instead of one for the file's most artificial face."
+        False, "Write one row per face (default: only the most artificial face)."
     )
     only: tuple[str, ...] = option(
         (),
-        "Write only rows of this verdict; all are counted. Repeatable.",
+        "Write only rows with this verdict; all are counted. Repeatable.",
         metavar="VERDICT",
     )
-    raw_paths: bool = option(False, "Keep names in CSV that a spreadsheet would run as formulas.")
-    verify: bool = option(
-        False, "When resuming, compare files by content instead of by size and time."
-    )
+    raw_paths: bool = option(False, "Do not escape file names that look like spreadsheet formulas.")
+    verify: bool = option(False, "When resuming, compare files by content, not by size and time.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -172,9 +170,14 @@ class PlacingOptions(Options):
 class PlaceOptions(PlacingOptions):
     """Which files of finished results are copied or moved, and what their names begin with."""
 
-    verdict: tuple[str, ...] = option((), "Place only these. Repeatable.", words="all")
+    verdict: tuple[str, ...] = option(
+        (), "Copy or move only files with this verdict. Repeatable.", words="all"
+    )
     root: tuple[Path, ...] = option(
-        (), "Name files from here, as a scan of it did.", metavar="DIR", words="none"
+        (),
+        "Folder that the scanned paths are relative to. Repeatable.",
+        metavar="DIR",
+        words="none",
     )
 
 
@@ -194,7 +197,7 @@ class WorkerOptions(DeviceOption, BatchSizeOption):
     )
     workers: int | None = option(
         None,
-        "Decoding processes; on a cluster chunks in progress.",
+        "Decoding processes; on a cluster, number of chunks at a time.",
         least=1,
         words="one per core; on a cluster four",
     )

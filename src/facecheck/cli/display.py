@@ -1,4 +1,4 @@
-"""Options that several commands share, and how a command shows what it did."""
+"""How a command shows what it does: progress on stderr, its result on stdout."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -24,25 +23,6 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.segment import Segment
 
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")]
-Device = Annotated[str, typer.Option(help="auto, cuda, mps or cpu; auto takes the first there is.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images in one step.")]
-CheckpointArgument = Annotated[
-    Path | None,
-    typer.Argument(
-        help="A checkpoint, an export of one, a run folder, or `builtin`.",
-        show_default="the newest run, or builtin",
-    ),
-]
-ManifestArgument = Annotated[
-    Path | None, typer.Argument(help="The manifest.", show_default="data/manifest.csv")
-]
-ManifestOption = Annotated[
-    Path | None, typer.Option("--manifest", help="The manifest.", show_default="data/manifest.csv")
-]
-
 
 @dataclass(frozen=True)
 class Display(Options):
@@ -55,8 +35,16 @@ class Display(Options):
 def finish(
     result: Any, render: Callable[[Any], RenderableType], display: Display, *, failed: object = None
 ) -> None:
-    """Show a command's result, and end it with exit code 3 if there is anything that failed."""
-    show(result, render, as_json=display.as_json, quiet=display.quiet)
+    """Print a result on stdout, as JSON, as a table, or not at all; exit with 3 if any failed."""
+    if display.as_json:
+        text = json.dumps(jsonable(result), indent=2, ensure_ascii=False)
+        sys.stdout.write(printable_json(text) + "\n")
+    elif not display.quiet:
+        from rich.console import Console
+
+        # Piped tables keep their columns: a narrow default would fold them.
+        width = None if sys.stdout.isatty() else 160
+        Console(highlight=False, width=width).print(Printable(render(result)))
     if failed:
         raise typer.Exit(3)
 
@@ -66,21 +54,6 @@ def stderr_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
-
-
-def show(
-    result: Any, render: Callable[[Any], RenderableType], *, as_json: bool, quiet: bool
-) -> None:
-    """Print one result on stdout: as JSON, as a table, or not at all."""
-    if as_json:
-        text = json.dumps(jsonable(result), indent=2, ensure_ascii=False)
-        sys.stdout.write(printable_json(text) + "\n")
-    elif not quiet:
-        from rich.console import Console
-
-        # Piped tables keep their columns: a narrow default would fold them.
-        width = None if sys.stdout.isatty() else 160
-        Console(highlight=False, width=width).print(Printable(render(result)))
 
 
 class Printable:
