@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from facecheck.generator.quality import generate_quality as generate_quality
     from facecheck.generator.sample import generate_sample as generate_sample
     from facecheck.generator.train import generate_train as generate_train
-    from facecheck.report.curation_report import curation_report as curation_report
+    from facecheck.report.curation.report import curation_report as curation_report
     from facecheck.report.explain import explain as explain
     from facecheck.report.options import CurationReportOptions as CurationReportOptions
     from facecheck.report.options import RunReportOptions as RunReportOptions
@@ -131,7 +131,7 @@ _HOMES = {
     "explain": "report.explain",
     "scan_report": "report.scan_report",
     "run_report": "report.run.report",
-    "curation_report": "report.curation_report",
+    "curation_report": "report.curation.report",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

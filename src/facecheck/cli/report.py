@@ -112,7 +112,7 @@ def _unsupported(source: Path) -> UsageError:
 
 
 def _curation(manifest: Path, out: Path, options: ReportOptions, bars: Bars) -> Reported:
-    from facecheck.report.curation_report import curation_report
+    from facecheck.report.curation.report import curation_report
     from facecheck.report.terminal.pages import render_curation_report
 
     result = curation_report(manifest, out, options, progress=bars.counter("thumbnails"))

@@ -11,7 +11,7 @@ from facecheck.core.text import percent
 from facecheck.report.terminal.tables import text_line
 
 if TYPE_CHECKING:
-    from facecheck.report.curation_report import CurationReport
+    from facecheck.report.curation.report import CurationReport
     from facecheck.report.run.report import RunReport
     from facecheck.report.scan_report import ScanReport
 

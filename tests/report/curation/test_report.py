@@ -15,8 +15,8 @@ from PIL import Image
 
 import facecheck
 from facecheck.core.errors import FacecheckError, UsageError
-from facecheck.report.curation_plots import short
-from facecheck.report.curation_report import curation_report
+from facecheck.report.curation.plots import short
+from facecheck.report.curation.report import curation_report
 from facecheck.report.options import CurationReportOptions
 from tests.conftest import Outcome
 

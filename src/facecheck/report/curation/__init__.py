@@ -1,0 +1,1 @@
+"""The report of a curation: one page, its pictures, plots and tables."""
