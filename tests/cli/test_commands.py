@@ -111,7 +111,7 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "exported_top1",
         ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
-            "out", "checkpoint", "files", "rows", "resumed", "dropped", "passed", "statuses",
+            "out", "checkpoint", "files", "rows", "resumed", "dropped", "skipped", "statuses",
             "verdicts", "kinds", "no_detector", "placed",
         ],
         ("place", "results.csv", "--copy-to", "sorted", "--root", str(drawn)): [

@@ -175,7 +175,7 @@ def test_too_few_images_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     (tmp_path / "a.png").write_bytes(encoded(noise(0), "PNG"))
     write_manifest(Manifest.from_records([Record(str(tmp_path / "a.png"), "s", "photo")]), path, {})
-    with pytest.raises(FacecheckError, match="nothing to tell apart"):
+    with pytest.raises(FacecheckError, match="nothing to distinguish"):
         audit(path)
 
 

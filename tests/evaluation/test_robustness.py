@@ -132,7 +132,7 @@ def test_what_cannot_be_read_is_listed(trained: tuple[Path, Path], tmp_path: Pat
         "a text file, not an image", "No such file or directory",
     ]  # fmt: skip
     Path(paths[2]).unlink()
-    with pytest.raises(FacecheckError, match="none of 3 images could be read"):
+    with pytest.raises(FacecheckError, match="not one of 3 images could be read"):
         benchmark_model(checkpoint, tmp_path / "m.csv", BenchmarkOptions(device="cpu"))
 
 

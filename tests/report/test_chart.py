@@ -8,7 +8,7 @@ from rich.console import Console
 
 from facecheck.report.chart import LearningCurves
 from facecheck.report.terminal.scanning import render_scan
-from facecheck.scanner.inputs.items import Passed
+from facecheck.scanner.inputs.items import Skipped
 from facecheck.scanner.job import ScanResult
 from facecheck.training.state import Epoch
 
@@ -89,7 +89,7 @@ def scanned() -> ScanResult:
         rows=100,
         resumed=0,
         dropped="",
-        passed=Passed(),
+        skipped=Skipped(),
         statuses={"ok": 90, "error": 10},
         verdicts={"real": 60, "artificial": 30},
         kinds={"photo": 60, "generated": 30},

@@ -73,7 +73,7 @@ class Printable:
 class Bars:
     """Progress bars on stderr, one for each thing that is counted; none where there is no one.
 
-    Threads may tell of their progress at the same time.
+    Threads may report their progress at the same time.
     """
 
     def __init__(self, bars: RichProgress | None) -> None:
@@ -82,7 +82,7 @@ class Bars:
         self._lock = threading.Lock()
 
     def counter(self, label: str) -> Progress:
-        """Return a :data:`Progress` whose bar appears when it is first told of anything."""
+        """Return a :data:`Progress` whose bar appears when it is first called."""
         if self._bars is None:
             return silent
         return lambda done, total: self._tell(label, done, total, lambda amount: f"{amount:,.0f}")

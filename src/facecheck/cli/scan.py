@@ -111,10 +111,10 @@ def _warn(result: ScanResult, *, quiet: bool) -> None:
         sys.stderr.write(f"facecheck: every image was classified whole: {result.no_detector}\n")
     if result.dropped:
         sys.stderr.write(f"facecheck: earlier rows were dropped: {result.dropped}\n")
-    if result.passed.unlistable:
+    if result.skipped.unlistable:
         sys.stderr.write(
-            f"facecheck: {result.passed.unlistable:,} folders cannot be listed, such as "
-            f"{result.passed.first_unlistable}\n"
+            f"facecheck: {result.skipped.unlistable:,} folders cannot be listed, such as "
+            f"{result.skipped.first_unlistable}\n"
         )
 
 

@@ -61,7 +61,7 @@ def train(
 
 @contextmanager
 def training_table(*, quiet: bool) -> Iterator[tuple[Progress, Callable[[Epoch], None]]]:
-    """Yield what to tell of images and of epochs, for a table that grows on stderr.
+    """Yield what to call with images and with epochs, for a table that grows on stderr.
 
     On a terminal it is drawn live, with the time left; elsewhere each epoch is one line.
     """

@@ -147,7 +147,7 @@ def audit(
     guesses = tuple(asked.guesses([as_it_is for as_it_is, _ in read.values()]))
     if not guesses:
         raise FacecheckError(
-            f"{path_text(manifest)}: nothing to tell apart: an audit needs {MIN_IMAGES} images "
+            f"{path_text(manifest)}: nothing to distinguish: an audit needs {MIN_IMAGES} images "
             f"each of {Kind.PHOTO} and of another kind"
         )
     normalised = tuple(asked.guesses([after for _, after in read.values() if after is not None]))

@@ -39,7 +39,7 @@ class ExportResult:
         format: ``onnx``, ``torchscript``, ``openvino`` or ``litert``.
         precision: ``fp32``, ``fp16`` or ``int8``.
         bytes: its size, all files together.
-        images: validation images compared; none of them was calibrated on.
+        images: validation images compared; not one was calibrated on.
         calibrated_on: validation images that the quantisation was calibrated on; 0 without.
         largest_difference: of a score, 0 to 1.
         allowed: the largest difference that it could have; None: any.
@@ -99,7 +99,7 @@ def export_checkpoint(
             quarter. TorchScript is fp32 alone.
 
     Raises:
-        UsageError: ``path`` exists or has none of the suffixes, or the precision cannot be.
+        UsageError: ``path`` exists or has another suffix, or the precision cannot be.
         CheckpointError: the checkpoint cannot be used; the packages that export are missing; there
             are too few validation images; the file cannot be written; or a score of the export
             differs by more than :data:`TOLERANCE` (nothing is written then).

@@ -155,7 +155,7 @@ def evaluate(
         CheckpointError: the checkpoint cannot be used.
         ManifestError: the manifest cannot be read.
         FacecheckError: the split has no images, holds a kind the checkpoint does not know, or
-            none of its files can be read.
+            not one of its files can be read.
     """
     predictions, features, split = options.predictions, options.features, options.split
     if predictions is not None:

@@ -159,7 +159,7 @@ def benchmark_model(
         UsageError: a file is not there, or there is an earlier benchmark in ``out``.
         CheckpointError: the checkpoint cannot be used.
         ManifestError: the manifest cannot be read.
-        FacecheckError: the split has no images, or none of its files can be read.
+        FacecheckError: the split has no images, or not one of its files can be read.
     """
     out = options.out
     if out is not None:
@@ -170,7 +170,7 @@ def benchmark_model(
     threshold = sum(predictor.header.thresholds) / 2
     answers, errors = _answers(predictor, records, options.workers or cpu_count(), progress)
     if not answers.height:
-        raise FacecheckError(f"none of {len(records):,} images could be read: {errors[0]}")
+        raise FacecheckError(f"not one of {len(records):,} images could be read: {errors[0]}")
     answers = answers.with_columns(
         right=(pl.col("score") >= threshold) == (pl.col("kind") != Kind.PHOTO),
         photo=pl.col("kind") == Kind.PHOTO,

@@ -57,7 +57,7 @@ def channel_gates(
     """Return the mean gates of every squeeze-and-excitation block, input first; empty without any.
 
     Hu et al. 2018, "Squeeze-and-excitation networks", figure 6. Files that cannot be read are
-    passed over, and a kind of which none can.
+    skipped, and so is a kind without one.
 
     Args:
         predictor: of a checkpoint, whose network torch runs.

@@ -21,14 +21,14 @@ class OODDetector:
     Attributes:
         centres: a unit vector for each kind; shape (kinds, width).
         limit: the cosine distance, 0 to 2, from the nearest centre above which an image is like
-            none of the kinds.
+            no kind.
     """
 
     centres: tuple[tuple[float, ...], ...]
     limit: float
 
     def is_ood(self, features: npt.ArrayLike) -> bool:
-        """Return whether one image's features, shape (width,), are like none of the kinds."""
+        """Return whether one image's features, shape (width,), are like no kind."""
         found = np.asarray(features, dtype=np.float64)[None]
         return float(distances(found, self._centres)[0]) > self.limit
 

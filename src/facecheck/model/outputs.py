@@ -77,7 +77,7 @@ def predict_split(
         UsageError: there is no such split, source or manifest.
         ManifestError: the manifest cannot be read.
         FacecheckError: the split has no images, holds a kind the checkpoint does not know, or
-            none of its files can be read.
+            not one of its files can be read.
     """
     records = split_records(manifest, split, sources)
     if per_source:
@@ -97,7 +97,9 @@ def predict_split(
     errors = tuple((path_text(row.path), row.message) for row in found if row.logits is None)
     logits = [row.logits for row in found if row.logits is not None]
     if not logits:
-        raise FacecheckError(f"none of {len(found):,} images could be read, the first: {errors[0]}")
+        raise FacecheckError(
+            f"not one of {len(found):,} images could be read, the first: {errors[0]}"
+        )
     features = [row.features for row in found if row.features is not None]
     read = pl.Series([row.logits is not None for row in found])
     frame = records.frame.select("path", "source", "kind").filter(read)

@@ -43,7 +43,7 @@ def encode(image: Image.Image, file_format: str, **options: Any) -> bytes:
 
 
 def scale(image: Image.Image, factor: float) -> Image.Image:
-    """Return the image with both sides times ``factor``, bicubic and antialiased."""
+    """Return the image with width and height times ``factor``, bicubic and antialiased."""
     size = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
     return image.resize(size, Image.Resampling.BICUBIC)
 
@@ -77,8 +77,8 @@ def _blurred(sigma: float) -> Perturbation:
     return blur
 
 
-#: By name. The numbers are qualities, factors of both sides, and standard deviations in pixels of
-#: a short side of :data:`BLUR_SIDE`.
+#: By name. The numbers are qualities, factors of width and height, and standard deviations in
+#: pixels of a short side of :data:`BLUR_SIDE`.
 PERTURBATIONS: Mapping[str, Perturbation] = {
     "jpeg 95": _encoded("JPEG", 95),
     "jpeg 75": _encoded("JPEG", 75),

@@ -12,7 +12,7 @@ from facecheck.core.labels import Verdict
 from facecheck.model.perturb import encode, scale
 from facecheck.model.predict import Prediction
 
-#: What a variant is drawn from; mild, as any site does it: none of it hides how a face was made.
+#: What a variant is drawn from; mild, as any site does it: it hides nothing of how a face was made.
 _FORMATS = ("JPEG", "WEBP")
 _QUALITY = (75, 95)
 _SCALE = (0.75, 1.0)

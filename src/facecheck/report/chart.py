@@ -32,7 +32,7 @@ class LearningCurves:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield both charts: in braille, or in stars where the terminal knows ASCII only.
 
-        Without colours lines cannot be told apart: then validation's is drawn alone.
+        Without colours lines look alike: then validation's is drawn alone.
         """
         if len(self.epochs) < 2:
             return

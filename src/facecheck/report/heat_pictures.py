@@ -20,7 +20,7 @@ from facecheck.scanner.options import FaceOptions
 from facecheck.scanner.prepare import Crop
 from facecheck.scanner.results.rows import PATH, Row
 
-#: Of equal steps for all eyes, and told apart in grey, too.
+#: Of equal steps for all eyes, and distinct in grey, too.
 COLOURS = "inferno"
 
 

@@ -313,7 +313,7 @@ def _coded(rows: Sequence[Row], column: str, values: Sequence[str]) -> list[int]
 
 
 def _numbers(rows: Sequence[Row], column: str, unit: int) -> list[int | None] | None:
-    """Return a column in whole units, none of a millionth; None where no row has a value."""
+    """Return a column in whole units, not of a millionth; None where no row has a value."""
     values = [row[column] for row in rows]
     if not any(value is not None for value in values):
         return None

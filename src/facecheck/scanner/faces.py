@@ -1,7 +1,7 @@
 """Where the faces of an image are, and the square around each that the model sees.
 
 The detector is YuNet (W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector",
-Machine Intelligence Research 2023) through OpenCV, which is loaded when the first face is sought.
+Machine Intelligence Research 2023) through OpenCV, which is loaded for the first image.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from facecheck.core.files import path_text
 if TYPE_CHECKING:
     from facecheck.scanner.picture import Picture
 
-#: Short side in pixels of the smallest face that is judged; its square has about 60 a side. Below
-#: that EfficientNet-Lite0 at 128 px calls most photographs artificial (called real, among 40 each
-#: of FFHQ, CelebA and CUFS, in per cent: 57, 100, 94 at 128 px; 55, 90, 39 at 64; 30, 70, 3 at 48).
+#: Short side in pixels of the smallest face that is classified; its square has about 60 a side.
+#: Below that EfficientNet-Lite0 at 128 px calls most photographs artificial (called real, among
+#: 40 each of FFHQ, CelebA and CUFS, in per cent: 57, 100, 94 at 128 px; 55, 90, 39 at 64; 30, 70, 3 at 48).
 SMALLEST = 32
 #: Sides in pixels of the squares that images are fitted into for the detector, which takes 2, 8, 32
 #: and 131 ms for them on one core. The first shows all close-ups.
@@ -95,7 +95,7 @@ def find_faces(picture: Picture, model: Path | bytes) -> list[Face]:
     """Return the faces of an image, the largest first.
 
     The image is fitted into a square of one of :data:`SIZES` (each new size costs a slow first
-    call), first into the smallest. If that shows a close-up, nothing more is sought: the image is
+    call), first into the smallest. If that shows a close-up, the search ends: the image is
     a face crop already. Otherwise the next is the size that shows a face of :data:`SMALLEST`
     pixels reliably, 640 at most, and the largest comes last, only where faces too small for 640
     to show reliably speak of a crowd.
@@ -123,7 +123,7 @@ def find_faces(picture: Picture, model: Path | bytes) -> list[Face]:
 
 
 def is_close_up(face: Face, width: int, height: int) -> bool:
-    """Return whether an image is a face crop already, so that it is judged whole.
+    """Return whether an image is a face crop already, so that it is classified whole.
 
     It is when the face's square and the square in the image's middle, which the model sees of a
     whole image, are the same but for :data:`CLOSE_UP`.

@@ -147,7 +147,7 @@ class _Process:
     def __init__(self, module: str = __name__) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            # Not multiprocessing: its processes begin by importing the user's script anew. -P: a
+            # Not multiprocessing: its processes begin by importing the user's script again. -P: a
             # module must not come from the folder that happens to be scanned.
             code = f"import {module}; from {__name__} import serve; serve({theirs.fileno()})"
             self._process = subprocess.Popen(  # noqa: S603

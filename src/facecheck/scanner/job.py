@@ -24,7 +24,7 @@ from facecheck.core.version import VERSION
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
 from facecheck.scanner.classifier import Classifier, load_classifier
 from facecheck.scanner.inputs.archives import is_archive_name
-from facecheck.scanner.inputs.items import STDIN, Inputs, Item, Passed, find_inputs, shard
+from facecheck.scanner.inputs.items import STDIN, Inputs, Item, Skipped, find_inputs, shard
 from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import ScanOptions
@@ -49,7 +49,7 @@ class ScanResult:
         rows: rows in the results.
         resumed: files whose rows an earlier run had left.
         dropped: why rows of an earlier run were not kept, in a phrase; empty if none were there.
-        passed: what was passed over: other files, what globs leave out, folders that cannot be
+        skipped: what was skipped: other files, what globs leave out, folders that cannot be
             listed…
         statuses: rows by status.
         verdicts: rows by verdict.
@@ -64,7 +64,7 @@ class ScanResult:
     rows: int
     resumed: int
     dropped: str
-    passed: Passed
+    skipped: Skipped
     statuses: Mapping[str, int]
     verdicts: Mapping[str, int]
     kinds: Mapping[str, int]
@@ -136,7 +136,7 @@ def scan(
         rows=sink.rows,
         resumed=sink.resumed,
         dropped=sink.dropped,
-        passed=found.passed,
+        skipped=found.skipped,
         statuses=_marginal(sink.tally, 0),
         verdicts=_marginal(sink.tally, 1),
         kinds=_marginal(sink.tally, 2),
@@ -178,13 +178,13 @@ def _some(found: Inputs, inputs: Sequence[Path | str]) -> Iterator[Item]:
     items = iter(found)
     first = next(items, None)
     if first is None:
-        raise FacecheckError(_nothing(inputs, found.passed))
+        raise FacecheckError(_nothing(inputs, found.skipped))
     return chain([first], items)
 
 
-def _nothing(inputs: Sequence[Path | str], passed: Passed) -> str:
+def _nothing(inputs: Sequence[Path | str], skipped: Skipped) -> str:
     where = ", ".join(path_text(str(given)) for given in inputs if given != STDIN) or "the list"
-    others = f" ({passed.ignored:,} other files)" if passed.ignored else ""
+    others = f" ({skipped.ignored:,} other files)" if skipped.ignored else ""
     return f"no images in {where}{others}: check the folder, or the endings of its files"
 
 

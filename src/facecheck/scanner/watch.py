@@ -20,10 +20,10 @@ def watch(
 
     An item has come to rest when two looks, ``interval`` seconds apart, find it with one size and
     one time of change; one that changes later comes again. Those of one look come in their order.
-    A None ends each look, so that what has come is judged without waiting for more. After ``stop``
+    A None ends each look, so that what has come need not wait for more. After ``stop``
     nothing that was found is held back, but no other look is begun.
 
-    All are listed anew each time, rather than asking the system for changes: that works on every
+    All are listed again each time, rather than asking the system for changes: that works on every
     system and network disk, and misses nothing. Memory grows by some 200 bytes for each item.
 
     Args:

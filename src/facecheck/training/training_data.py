@@ -28,8 +28,8 @@ class TrainingData:
     Attributes:
         train: to learn from.
         val: to choose by; may be empty.
-        test: to look at, where asked; may be empty.
-        kinds: what there is to tell apart, in the order of the model's outputs.
+        test: evaluated after each epoch, where asked; may be empty.
+        kinds: what there is to distinguish, in the order of the model's outputs.
         weights: of each ``train`` record in the loss, shape (n,).
         groups: of each ``train`` record, by what the recipe balances, shape (n,), numbered from 0;
             None if it does not.

@@ -116,11 +116,11 @@ def test_archives_in_folders_are_opened_only_when_asked() -> None:
     Path("x/a.jpg").touch()
     found = find_inputs(["x"])
     assert [item.name for item in found] == ["x/a.jpg"]
-    assert (found.passed.archives, found.passed.ignored) == (1, 0)
+    assert (found.skipped.archives, found.skipped.ignored) == (1, 0)
     opened = ["x/a.jpg", "x/b.tar::b/2.jpg", "x/b.tar::b/1.jpg", "x/b.tar::0.png"]
     found = find_inputs(["x"], InputOptions(archives=True))
     assert [item.name for item in found] == opened
-    assert (found.passed.archives, found.passed.ignored) == (0, 1)
+    assert (found.skipped.archives, found.skipped.ignored) == (0, 1)
     found = find_inputs(["x"], InputOptions(archives=True, include=("0.*",)))
     assert [item.name for item in found] == opened[-1:]
     assert [

@@ -44,7 +44,7 @@ def names(*inputs: str, stdin: io.BytesIO | None = None, **options: Any) -> list
 
 def counted(found: Inputs) -> dict[str, int]:
     list(found)
-    return {name: count for name, count in vars(found.passed).items() if count}
+    return {name: count for name, count in vars(found.skipped).items() if count}
 
 
 def reason(item: Item) -> str:
@@ -184,7 +184,7 @@ def test_what_may_not_be_read_is_told(public_place: Path) -> None:
                     print(item.name, item.load())
             except ImageError as error:
                 print(item.name, error)
-        print(found.passed.unlistable, found.passed.first_unlistable)
+        print(found.skipped.unlistable, found.skipped.first_unlistable)
     """
     run = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)
@@ -219,7 +219,7 @@ def test_a_tree_deeper_than_a_path_may_be_long_is_told(place: Path) -> None:
     make("z.jpg")
     found = find_inputs(["."])
     assert [item.name for item in found] == ["z.jpg"]
-    assert found.passed.unlistable == 1
+    assert found.skipped.unlistable == 1
     shutil.rmtree(deep)
 
 

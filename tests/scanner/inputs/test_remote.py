@@ -55,7 +55,7 @@ def test_a_folder_of_a_store_gives_its_images_in_order(store: Any) -> None:
         "Z.png", "a.jpg", "b/10.jpg", "b/2.jpg", "b/thumbs/3.jpg",
     ]  # fmt: skip
     assert [item.load() for item in items[:2]] == [b"Z.png", b"a.jpg"]
-    assert (items[2].size, items[2].source, found.passed.ignored) == (8, None, 1)
+    assert (items[2].size, items[2].source, found.skipped.ignored) == (8, None, 1)
     assert items[2].mtime_ns == pickle.loads(pickle.dumps(items[2])).mtime_ns > 10**18
     assert names("memory://bucket/") == [item.name for item in items]
     assert names("memory://bucket", exclude=["thumbs/"], include=["b/*"]) == [
@@ -128,7 +128,7 @@ def test_a_folder_that_cannot_be_listed_is_told(
     monkeypatch.setattr(remote, "_listed", failing)
     found = find_inputs(["memory://bucket"])
     assert [item.name for item in found] == ["memory://bucket/b/2.jpg"]
-    assert (found.passed.unlistable, found.passed.first_unlistable) == (1, "memory://bucket/a")
+    assert (found.skipped.unlistable, found.skipped.first_unlistable) == (1, "memory://bucket/a")
 
 
 def test_a_later_folder_is_not_listed_before_its_turn(store: Any) -> None:

@@ -1,4 +1,4 @@
-"""Whether two images hold the same picture: a hash proposes, an aligned look at both decides.
+"""Whether two images hold the same picture: a hash proposes, an aligned comparison decides.
 
 A perceptual hash alone will not do for faces: different people in one frontal pose come within
 4 bits of each other. What distinguishes them is fine detail (eyes, hair, folds), which survives
@@ -60,7 +60,7 @@ _Grey = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class View:
-    """A way to look at a picture: a square part of it, perhaps mirrored.
+    """A view of a picture: a square part of it, perhaps mirrored.
 
     Attributes:
         left: where the part begins, as a share of the picture's width.
@@ -192,7 +192,7 @@ def layers_agree(first: Look, second: Look, view: View) -> bool:
     Args:
         first: a picture.
         second: another.
-        view: how the first is looked at, so that it is like the second.
+        view: of the first, in which it is like the second.
     """
     if first.frames != second.frames or first.frames < 0:
         return False

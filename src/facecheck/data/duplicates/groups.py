@@ -98,8 +98,8 @@ def components(
 
     Args:
         frame: n records.
-        pairs: what :func:`duplicates_of` returns; pairs of records not in ``frame`` are passed
-            over.
+        pairs: what :func:`duplicates_of` returns; pairs of records not in ``frame`` are
+            skipped.
         keys: columns of ``frame`` whose equal values bind.
 
     Returns:

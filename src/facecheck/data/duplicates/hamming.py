@@ -90,7 +90,7 @@ def pairs_between(
 def _search(
     queries: _Hashes, hashes: _Hashes, radius: int, workers: int | None, *, once: bool
 ) -> _Pairs:
-    """Search; ``once`` where both sides are one and the same, so that each pair is taken once."""
+    """Search; ``once`` where both are one and the same, so that each pair is taken once."""
     if not 0 <= radius <= MAX_RADIUS:
         raise ValueError(f"radius {radius}: must be 0 to {MAX_RADIUS} bits")
     bands = plan(len(queries), len(hashes), radius)

@@ -118,9 +118,9 @@
     const [x, y] = places[at], box = canvas.getBoundingClientRect();
     const wide = card.offsetWidth, high = card.offsetHeight;
     // Next to the point; on a narrow page there is room only above or below it.
-    const beside = x + 16 + wide <= box.width ? x + 16 : x - 16 - wide;
-    const top = beside >= 0 ? y - 40 : y + 16 + high <= box.height ? y + 16 : y - 16 - high;
-    card.style.left = `${beside >= 0 ? beside : Math.max(0, Math.min(x - wide / 2, box.width - wide))}px`;
+    const left = x + 16 + wide <= box.width ? x + 16 : x - 16 - wide;
+    const top = left >= 0 ? y - 40 : y + 16 + high <= box.height ? y + 16 : y - 16 - high;
+    card.style.left = `${left >= 0 ? left : Math.max(0, Math.min(x - wide / 2, box.width - wide))}px`;
     card.style.top = `${Math.max(0, Math.min(top, box.height - high))}px`;
     if (speak) $("map-live").textContent = told;
     draw();
@@ -200,7 +200,7 @@
   $("map-colour").addEventListener("change", legend);
   $("map-wrong").addEventListener("change", filter);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
-  // The first layout: the observer tells of it too, after the page is drawn.
+  // The first layout: the observer reports it too, after the page is drawn.
   lay();
   legend();
   new ResizeObserver(lay).observe(canvas);

@@ -11,7 +11,7 @@ Plane = npt.NDArray[np.float32]
 
 #: With fewer images a map of neighbours says nothing.
 FEWEST = 10
-#: t-SNE looks at this many principal components, as its authors do.
+#: t-SNE uses this many principal components, as its authors do.
 _COMPONENTS = 50
 
 

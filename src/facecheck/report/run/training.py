@@ -151,7 +151,7 @@ def augmentation_section(context: ReportContext) -> Section:
             )
         )
     if not rows:
-        return Section(left_out=("None of the chosen images can be read.",))
+        return Section(left_out=("Not one of the chosen images can be read.",))
     plot = Plot(
         "augmentation",
         "Training images before augmentation, and what six epochs make of each.",

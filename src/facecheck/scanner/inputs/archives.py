@@ -58,7 +58,7 @@ def members(place: str, stamp: int) -> Iterator[Member]:
 
     Args:
         place: the path or address of the archive.
-        stamp: when it was last changed, in ns, so that a changed one is opened anew.
+        stamp: when it was last changed, in ns, so that a changed one is opened again.
 
     Raises:
         ImageError: it cannot be opened, is damaged, or is cut short: after the members before that.
@@ -184,7 +184,7 @@ class _Window:
     """A compressed stream, unpacked once from front to back while its readers go forward.
 
     Threads ask for members nearly in order, so the last :data:`_BEHIND` bytes are kept for who
-    comes a little late; who comes later still makes it begin anew.
+    comes a little late; who comes later still makes it begin again.
     """
 
     def __init__(self, place: str) -> None:

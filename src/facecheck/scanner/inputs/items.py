@@ -83,8 +83,8 @@ class Item:
 
 
 @dataclass
-class Passed(tree.Skipped):
-    """What was passed over, counted while the items come.
+class Skipped(tree.Skipped):
+    """What was skipped, counted while the items come.
 
     Attributes:
         ignored: files whose names do not end like an image's.
@@ -106,14 +106,14 @@ class Inputs:
     Iterating again looks again, but standard input can be read only once.
 
     Attributes:
-        passed: what was passed over so far, of the last iteration.
+        skipped: what was skipped so far, of the last iteration.
     """
 
-    passed: Passed
+    skipped: Skipped
     _parts: tuple[Callable[[], Iterator[Item]], ...]
 
     def __iter__(self) -> Iterator[Item]:
-        self.passed.__init__()  # type: ignore[misc]  # counts anew, in the one that all hold
+        self.skipped.__init__()  # type: ignore[misc]  # counts again, in the one that all hold
         for part in self._parts:
             yield from part()
 
@@ -124,21 +124,21 @@ class _Rules:
     hidden: bool
     follow: bool
     archives: bool
-    passed: Passed
+    skipped: Skipped
 
     def takes(self, path: str) -> bool:
         """Return whether to take a file of a folder or archive, by its path from there."""
         if is_image_name(path):
             taken = self.globs.takes(path)
         elif not is_archive_name(path):
-            self.passed.ignored += 1
+            self.skipped.ignored += 1
             return False
         elif not self.archives:
-            self.passed.archives += 1
+            self.skipped.archives += 1
             return False
         else:
             taken = not self.globs.excludes(path)
-        self.passed.excluded += not taken
+        self.skipped.excluded += not taken
         return taken
 
     def takes_named(self, path: str) -> bool:
@@ -148,7 +148,7 @@ class _Rules:
         taken = self.globs.takes(inner) or (
             is_archive_name(path) and not self.globs.excludes(inner)
         )
-        self.passed.excluded += not taken
+        self.skipped.excluded += not taken
         return taken
 
     def enters(self, folder: str) -> bool:
@@ -165,7 +165,7 @@ def find_inputs(
 
     What is named itself is taken whatever its name: files, archives, folders and addresses in
     ``inputs``. What is found in a folder, archive or store needs the ending of an image; there
-    hidden names are passed over, and the globs choose. A path in a list or manifest is a file or
+    hidden names are skipped, and the globs choose. A path in a list or manifest is a file or
     archive, taken whatever its ending; of these only the globs choose.
 
     A folder or file that is given twice, in whatever spelling, or lies in another one that is
@@ -187,9 +187,9 @@ def find_inputs(
         ManifestError: the manifest cannot be used.
         FacecheckError: a store cannot be reached, or the package for it is missing.
     """
-    passed = Passed()
+    skipped = Skipped()
     globs = read_globs(options.include, options.exclude)
-    rules = _Rules(globs, options.hidden, options.follow, options.archives, passed)
+    rules = _Rules(globs, options.hidden, options.follow, options.archives, skipped)
     given = [text for each in inputs for text in _expanded(_local(os.fspath(each)))]
     places = _places(given)
     elsewhere = frozenset(places.values()) if len(places) > 1 else frozenset()
@@ -205,10 +205,10 @@ def find_inputs(
             parts.setdefault(places.get(text, text), _path_part(text, rules, elsewhere))
     if options.manifest is not None:
         records = _manifest_part(options.manifest, options.split, rules)
-        return Inputs(passed, (*parts.values(), records))
+        return Inputs(skipped, (*parts.values(), records))
     if not parts:
         raise UsageError("nothing to scan: name folders, files, or - for a list of paths")
-    return Inputs(passed, tuple(parts.values()))
+    return Inputs(skipped, tuple(parts.values()))
 
 
 def shard(items: Iterable[Item], index: int, count: int) -> Iterator[Item]:
@@ -312,8 +312,8 @@ def _folder_items(folder: str, rules: _Rules, elsewhere: frozenset[tree.Place]) 
     start = len(tree.folder_prefix(folder))
     found = tree.walk(
         folder,
-        rules.passed,
-        rules.passed.cannot_list,
+        rules.skipped,
+        rules.skipped.cannot_list,
         takes=lambda path: rules.takes(path[start:]),
         enters=lambda path: rules.enters(path[start:]),
         hidden=rules.hidden,
@@ -335,7 +335,7 @@ def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Itera
             if _is_hidden(member.name) and not rules.hidden:
                 continue
             if not is_image_name(member.name):
-                rules.passed.ignored += 1
+                rules.skipped.ignored += 1
             elif rules.takes(member.name.removeprefix("./")):
                 inner = name_text(member.name)
                 yield Item(
@@ -409,7 +409,7 @@ def _store_items(folder: str, rules: _Rules) -> Iterator[Item]:
         path = address[start:]
         return (rules.hidden or not _is_hidden(path)) and rules.enters(path)
 
-    cannot_list = rules.passed.cannot_list
+    cannot_list = rules.skipped.cannot_list
     for found in remote.walk(folder, takes=takes, enters=enters, cannot_list=cannot_list):
         yield from _remote_items(found, rules)
 

@@ -34,7 +34,7 @@ def read_list(stream: BufferedIOBase, *, null: bool = False) -> Iterator[str]:
     r"""Yield the paths in a list, as they come, bytes that are not UTF-8 as surrogates.
 
     They are separated by newlines; by NUL if ``null``, or if one comes in the first block that
-    holds a whole path. Empty ones are passed over.
+    holds a whole path. Empty ones are skipped.
 
     Raises:
         FacecheckError: it is no such list.

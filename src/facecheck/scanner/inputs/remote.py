@@ -58,7 +58,7 @@ def walk(
         folder: where to begin.
         takes: whether to yield a file, by its address.
         enters: whether to enter a folder, by its address.
-        cannot_list: told of each folder below ``folder`` that cannot be listed.
+        cannot_list: called for each folder below ``folder`` that cannot be listed.
 
     Raises:
         FacecheckError: ``folder`` itself cannot be listed.

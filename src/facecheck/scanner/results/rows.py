@@ -42,7 +42,7 @@ def format_of(path: Path) -> str:
     """Return which of :data:`FORMATS` the ending of ``path`` asks for.
 
     Raises:
-        UsageError: none of them.
+        UsageError: another.
     """
     suffix = path.suffix.lower()
     if suffix not in FORMATS:

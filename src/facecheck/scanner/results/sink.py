@@ -215,7 +215,7 @@ class ArrivalSink(FileSink):
     """The rows of files as they arrive in watched folders, in no order that comes again.
 
     They are appended to ``out`` itself. Opening it again continues behind them; with
-    :func:`~facecheck.scanner.chunking.not_seen_before` an item that has a row is passed over. The
+    :func:`~facecheck.scanner.chunking.not_seen_before` an item that has a row is skipped. The
     journal stays next to ``out``.
 
     Raises:

@@ -282,7 +282,7 @@ def _finished(chunk: Chunk, reference: Any) -> tuple[Chunk, Rows]:
         raise
     except ray.exceptions.RayError as error:
         raise FacecheckError(
-            f"{chunk.items[0].name} and what follows it cannot be judged: {_line(error)}: look "
+            f"{chunk.items[0].name} and what follows it cannot be classified: {_line(error)}: look "
             "into Ray's logs, and run the same again to go on"
         ) from None
     for position in done.unreadable:
