@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 #: Short side in pixels of the smallest face that is classified; its square has about 60 a side.
 #: Below that EfficientNet-Lite0 at 128 px calls most photographs artificial (called real, among
-#: 40 each of FFHQ, CelebA and CUFS, in per cent: 57, 100, 94 at 128 px; 55, 90, 39 at 64; 30, 70, 3 at 48).
+#: 40 each of FFHQ, CelebA and CUFS, in per cent: 57, 100, 94 at 128 px; 55, 90, 39 at 64; 30, 70,
+#: 3 at 48).
 SMALLEST = 32
 #: Sides in pixels of the squares that images are fitted into for the detector, which takes 2, 8, 32
 #: and 131 ms for them on one core. The first shows all close-ups.
