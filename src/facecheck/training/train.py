@@ -55,7 +55,7 @@ class TrainResult:
         run: the run folder: ``recipe.yaml``, ``run.json``, ``log.jsonl`` and the checkpoints.
         best: the checkpoint with the highest validation top-1 (the last, without validation).
         last: the checkpoint after the last epoch.
-        kinds: what the model tells apart, in the order of its outputs.
+        kinds: what the model distinguishes, in the order of its outputs.
         weights: where the initial weights came from.
         device: what it was trained on, and in what precision.
         train_images: images trained on.

@@ -131,6 +131,6 @@ def _groups(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]] | tuple[None, None]:
     if recipe.balance == "none":
         return None, None
-    of = train.frame["kind"] if recipe.balance == "kind" else pairs
-    names, groups = np.unique(of.to_numpy(), return_inverse=True)
+    balanced = train.frame["kind"] if recipe.balance == "kind" else pairs
+    names, groups = np.unique(balanced.to_numpy(), return_inverse=True)
     return groups.astype(np.int64), np.array([shares_of.get(name, 1.0) for name in names])

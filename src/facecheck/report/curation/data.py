@@ -67,7 +67,7 @@ class CurationData:
         return [] if self.audit is None else _guesses(self.audit)
 
     def worst_pairs(self, limit: int) -> pl.DataFrame | None:
-        """Return the pairs to look at: kinds in conflict first, then the least alike."""
+        """Return the pairs to show: kinds in conflict first, then the least alike."""
         return None if self.pairs is None else _worth_a_look(self.pairs).head(limit)
 
     def disputes(self, limit: int) -> dict[str, list[dict[str, Any]]]:
@@ -99,7 +99,7 @@ def read_curation(manifest: Path) -> CurationData:
 
 
 def _table(manifest: Path, name: str, columns: Sequence[str]) -> pl.DataFrame | None:
-    """Return a table next to the manifest, all text; None where there is none of these columns."""
+    """Return a table next to the manifest, all text; None where it lacks these columns."""
     path = companion(manifest, name)
     if path is None:
         return None
