@@ -177,7 +177,7 @@ def test_a_source_without_which_too_little_is_left_does_not_stop_the_others(
     )
     skipped = dict(result.skipped)
     assert "holds one image of sketch" in skipped["sketch/drawn-sketch"]
-    assert skipped["sketch/lone"] == "no images of it to judge"
+    assert skipped["sketch/lone"] == "no images of it to test on"
     assert [row.source for row in result.rows] == ["drawn-cartoon"]
 
 

@@ -113,7 +113,7 @@ def leave_one_out(
     progress: Progress = silent,
     on_epoch: Callable[[str, Epoch], None] = silent,
 ) -> LeaveOneOutResult:
-    """Train once without each source, and decide each model on the source it never saw.
+    """Train once without each source, and test each model on the source it never saw.
 
     A finished source is a line of ``folder/results.jsonl``; run again with the same manifest,
     recipe and arguments, it is not trained again. Lines made otherwise are left alone.
@@ -202,9 +202,9 @@ def _why_not(
     if kinds <= {Kind.PHOTO}:
         return "the only artificial source: none would be left to train on"
     if not len(tested.where(_is(kind, source))):
-        return "no images of it to decide"
+        return "no images of it to test on"
     if not len(tested.where((pl.col("kind") == Kind.PHOTO) != (kind == Kind.PHOTO))):
-        return "no images of the other side to decide"
+        return "no images of the opposite class to test on"
     return None
 
 
