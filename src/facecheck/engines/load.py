@@ -17,7 +17,7 @@ def load_predictor(
             (OpenVINO) or ``.tflite`` (LiteRT).
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``; an export runs on ``auto`` and ``cpu``.
         features: give the features too, even where no out-of-distribution detector needs them.
-        threads: how many compute on the CPU, of torch in this whole process; None: one per core.
+        threads: how many compute on a CPU; None: one per core. They change no number.
 
     Raises:
         UsageError: there is no such device.
@@ -40,12 +40,9 @@ def load_predictor(
             from facecheck.engines.litert import LiteRtPredictor
 
             return LiteRtPredictor(path, device, features=features, threads=threads)
-    import torch
-
     from facecheck.model.checkpoint import load_checkpoint
     from facecheck.model.device import choose_device
     from facecheck.model.torch_predictor import TorchPredictor
 
-    if threads is not None:
-        torch.set_num_threads(threads)
-    return TorchPredictor(load_checkpoint(path), choose_device(device), features=features)
+    checkpoint, target = load_checkpoint(path), choose_device(device)
+    return TorchPredictor(checkpoint, target, features=features, threads=threads)

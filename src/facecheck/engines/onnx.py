@@ -6,7 +6,6 @@ The header is in the file's metadata.
 from __future__ import annotations
 
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,16 +28,12 @@ from facecheck.engines.base import (
 )
 from facecheck.engines.options import Precision
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
+from facecheck.model.cores import Cores
 from facecheck.model.metrics import Floats
 from facecheck.model.predict import Finish, Pixels
 
 if TYPE_CHECKING:
     import torch
-
-#: Crops of one run. Each core runs its own few: as fast as one run of many on all cores where these
-#: are free, and a third less work where they also decode, since nobody waits for anybody; in a
-#: fraction of the memory.
-_RUN = 4
 
 
 class OnnxPredictor(ExportedPredictor):
@@ -46,7 +41,7 @@ class OnnxPredictor(ExportedPredictor):
 
     def _load(self, path: Path) -> str | None:
         self._session = _session(path)
-        self._cores = ThreadPoolExecutor(self._threads, thread_name_prefix="facecheck-onnx")
+        self._cores = Cores(self._threads)
         text: str | None = self._session.get_modelmeta().custom_metadata_map.get(HEADER_KEY)
         return text
 
@@ -60,23 +55,19 @@ class OnnxPredictor(ExportedPredictor):
 
     def begin_crops(self, pixels: Pixels) -> Finish:
         """Begin with crops on all cores, a few crops a core."""
+        return self._cores.begin(self._run, pixels)
+
+    def _run(self, pixels: Pixels) -> tuple[Floats, Floats | None]:
         wanted = [LOGITS, FEATURES] if self.gives_features else [LOGITS]
-        runs = [pixels[start : start + _RUN] for start in range(0, len(pixels), _RUN)]
-        outputs = self._cores.map(lambda few: self._session.run(wanted, {PIXELS: few}), runs)
-
-        def finish() -> tuple[Floats, Floats | None]:
-            parts = zip(*outputs, strict=True)
-            found = [np.concatenate(part).astype(np.float64) for part in parts]
-            return found[0], found[1] if self.gives_features else None
-
-        return finish
+        logits, *features = self._session.run(wanted, {PIXELS: pixels})
+        return logits.astype(np.float64), features[0].astype(np.float64) if features else None
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path_text(path)}: check the path")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # a run is one core's: see _RUN
+    options.intra_op_num_threads = 1  # a run is one core's
     options.log_severity_level = 3  # errors alone: our own message says what is wrong
     try:
         return onnxruntime.InferenceSession(

@@ -32,7 +32,9 @@ from facecheck.engines.base import (
 )
 from facecheck.engines.options import Precision
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
+from facecheck.model.cores import TorchCores
 from facecheck.model.metrics import Floats
+from facecheck.model.predict import Finish, Pixels
 
 if TYPE_CHECKING:
     import torch
@@ -80,11 +82,16 @@ class TorchScriptPredictor(ExportedPredictor):
                 f"{path_text(path)}: its program calls {unknown[0]}, which no network needs: it is "
                 "not run"
             )
+        self._cores = TorchCores(self._threads)
         text = extra[HEADER_KEY]
         return (text.decode("utf-8", "replace") if isinstance(text, bytes) else text) or None
 
     def _save(self, text: str, path: Path) -> None:
         _store(self._script, text, path)
+
+    def begin_crops(self, pixels: Pixels) -> Finish:
+        """Begin with crops on all cores, a few crops a core."""
+        return self._cores.begin(self._run, pixels)
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
         import torch

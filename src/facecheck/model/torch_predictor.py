@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facecheck.model.checkpoint import Checkpoint, Header, save_checkpoint
+from facecheck.model.cores import TorchCores
 from facecheck.model.metrics import Floats
 from facecheck.model.predict import Finish, Pixels, Predictor
 from facecheck.model.transforms import normalise
@@ -17,6 +19,7 @@ from facecheck.model.transforms import normalise
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.utils.hooks import RemovableHandle
 
 
 class TorchPredictor(Predictor):
@@ -29,10 +32,16 @@ class TorchPredictor(Predictor):
         checkpoint: the model.
         device: where it computes.
         features: give the features too, even where no out-of-distribution detector needs them.
+        threads: how many compute on a CPU; None: one per core. They change no number.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, device: torch.device, *, features: bool = False
+        self,
+        checkpoint: Checkpoint,
+        device: torch.device,
+        *,
+        features: bool = False,
+        threads: int | None = None,
     ) -> None:
         import torch
 
@@ -44,6 +53,11 @@ class TorchPredictor(Predictor):
         self._device = device
         self._precision = choose_inference_precision(device)
         self.model = checkpoint.model.to(device).to(memory_format=torch.channels_last).eval()
+        self._cores = TorchCores(threads) if device.type == "cpu" else None
+        # Each thread keeps what the head saw in its own run.
+        self._seen = threading.local()
+        if self.gives_features:
+            _watch_head(self.model, lambda inputs: setattr(self._seen, "inputs", inputs))
 
     def save(self, header: Header, path: Path) -> None:
         """Write the same weights with another header to ``path``.
@@ -54,35 +68,47 @@ class TorchPredictor(Predictor):
         save_checkpoint(self.model, header, path)
 
     def begin_crops(self, pixels: Pixels) -> Finish:
-        """Begin with crops; the device computes in the background."""
+        """Begin with crops; the device, or the CPU's cores, compute while the caller continues."""
+        if self._cores is not None:
+            return self._cores.begin(lambda few: _numbers(*self._forward(few)), pixels)
+        found = self._forward(pixels)
+        return lambda: _numbers(*found)
+
+    def _forward(self, pixels: Pixels) -> tuple[torch.Tensor, torch.Tensor | None]:
         import torch
 
-        watched: AbstractContextManager[list[torch.Tensor]] = (
-            seen_by_head(self.model) if self.gives_features else nullcontext([])
-        )
         inputs = torch.from_numpy(pixels)
         if self._device.type == "cuda":
             inputs = inputs.pin_memory()  # else the copy would wait for the batch before
-        with torch.inference_mode(), self._precision.autocast(self._device), watched as seen:
+        with torch.inference_mode(), self._precision.autocast(self._device):
             output = self.model(
                 normalise(inputs.to(self._device, non_blocking=True), self.header.transform)
             )
-        features = seen[0].flatten(1) if seen else None
-        return lambda: (_numbers(output), None if features is None else _numbers(features))
+        features = self._seen.__dict__.pop("inputs", None)
+        return output, None if features is None else features.flatten(1)
 
 
 @contextmanager
 def seen_by_head(model: nn.Module) -> Iterator[list[torch.Tensor]]:
     """Yield a list that receives what the head sees, the same in every architecture."""
     seen: list[torch.Tensor] = []
-    head = model.get_classifier()  # type: ignore[operator]
-    head = head[0] if isinstance(head, tuple) else head
-    hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    hook = _watch_head(model, seen.append)
     try:
         yield seen
     finally:
         hook.remove()
 
 
-def _numbers(tensor: torch.Tensor) -> Floats:
+def _watch_head(model: nn.Module, keep: Callable[[torch.Tensor], None]) -> RemovableHandle:
+    head = model.get_classifier()  # type: ignore[operator]
+    head = head[0] if isinstance(head, tuple) else head
+    handle: RemovableHandle = head.register_forward_pre_hook(lambda _, inputs: keep(inputs[0]))
+    return handle
+
+
+def _numbers(output: torch.Tensor, features: torch.Tensor | None) -> tuple[Floats, Floats | None]:
+    return _array(output), None if features is None else _array(features)
+
+
+def _array(tensor: torch.Tensor) -> Floats:
     return np.asarray(tensor.float().cpu().numpy(), dtype=np.float64)

@@ -1,0 +1,48 @@
+"""A score does not depend on how many cores a machine has, on any engine of torch's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from facecheck.engines.export import export_checkpoint
+from facecheck.engines.load import load_predictor
+from facecheck.model.cores import RUN
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".ts", ".onnx"])
+def test_the_number_of_threads_moves_no_digit(
+    trained: tuple[Path, Path], tmp_path: Path, suffix: str
+) -> None:
+    manifest, model = trained
+    if suffix != ".safetensors":
+        exported = tmp_path / f"model{suffix}"
+        export_checkpoint(model, exported, manifest=manifest)
+        model = exported
+    side = load_predictor(model, "cpu").header.transform.image_size
+    pixels = np.random.default_rng(0).integers(0, 256, (3 * RUN + 1, 1, side, side, 3), np.uint8)
+    before = torch.get_num_threads()
+    found = [
+        load_predictor(model, "cpu", features=True, threads=threads).outputs(pixels)
+        for threads in (1, 2, 7, None)
+    ]
+    logits, features = found[0]
+    assert features is not None
+    assert (len(logits), len(features)) == (len(pixels), len(pixels))
+    for others in found[1:]:
+        assert np.array_equal(others[0], logits)
+        assert np.array_equal(others[1], features)  # type: ignore[arg-type]
+    assert torch.get_num_threads() == before
+
+
+def test_each_crop_gets_its_own_features(trained: tuple[Path, Path]) -> None:
+    predictor = load_predictor(trained[1], "cpu", features=True, threads=4)
+    side = predictor.header.transform.image_size
+    pixels = np.random.default_rng(1).integers(0, 256, (20 * RUN, 1, side, side, 3), np.uint8)
+    _, features = predictor.outputs(pixels)
+    alone = [predictor.outputs(pixels[at : at + RUN])[1] for at in range(0, len(pixels), RUN)]
+    assert features is not None
+    assert np.array_equal(features, np.concatenate([one for one in alone if one is not None]))
