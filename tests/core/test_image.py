@@ -6,14 +6,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import pytest
 from PIL import Image
 
 from facecheck.core.errors import ImageError
-from facecheck.core.image import MAX_BYTES, decode, is_image_name, perceptual_hash, pixel_hash
-from tests.conftest import RealImages
+from facecheck.core.image import MAX_BYTES, decode, is_image_name, pixel_hash
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
@@ -107,38 +105,6 @@ def test_the_pixel_hash_is_of_pixels_and_size_not_of_format() -> None:
     assert pixel_hash(decode(encoded(grey, "PNG")).image) == pixel_hash(grey.convert("RGB"))
     blank, turned = Image.new("RGB", (10, 20)), Image.new("RGB", (20, 10))
     assert pixel_hash(blank) != pixel_hash(turned)
-
-
-def test_the_perceptual_hash_survives_re_encoding(drawn: Path) -> None:
-    face = Image.open(drawn / "photo" / "drawn-photo" / "003.png").resize((256, 256))
-    again = decode(encoded(face, "JPEG", quality=60)).image
-    distance = bin(int(perceptual_hash(face), 16) ^ int(perceptual_hash(again), 16)).count("1")
-    assert distance <= 6
-    assert len(perceptual_hash(face)) == 16
-
-
-def bits_apart(image: Image.Image) -> int:
-    """Return in how many bits our pHash differs from imagehash's."""
-    ours, theirs = int(perceptual_hash(image), 16), int(str(imagehash.phash(image)), 16)
-    return (ours ^ theirs).bit_count()
-
-
-def test_the_perceptual_hash_is_that_of_imagehash(drawn: Path) -> None:
-    images: list[Image.Image] = [Image.open(path) for path in sorted(drawn.rglob("*.png"))]
-    images += [noise(width, 60, width) for width in range(20, 320, 7)]
-    images += [Image.new("RGB", (40, 30), colour) for colour in ("black", "white", "grey")]
-    for image in images:
-        assert bits_apart(image) <= 4
-    assert sum(map(bits_apart, images[-3:])) == 0  # flat ones have no bits of noise
-
-
-@pytest.mark.slow
-def test_the_perceptual_hash_is_that_of_imagehash_on_real_faces(
-    real_images: RealImages,
-) -> None:
-    apart = [bits_apart(decode(path).image) for path in real_images()]
-    assert max(apart) <= 4
-    assert np.mean(np.array(apart) == 0) > 0.9
 
 
 def test_heic_is_read_where_the_extra_is_installed(

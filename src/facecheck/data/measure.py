@@ -24,7 +24,7 @@ from facecheck.core.parallel import chunked, map_ordered
 #: no less than twice this. It is part of the policy, since it can move a hash by a bit or two.
 HASH_SIDE = 128
 #: Files measured under another policy are measured again.
-POLICY = f"decode {DECODE_POLICY}, side {HASH_SIDE}, picture 3"
+POLICY = f"decode {DECODE_POLICY}, side {HASH_SIDE}, picture 3, phash 2"
 
 
 #: The largest integer a table holds; in nanoseconds it is in the year 2262.

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Frames, and pixels in all of them, that :func:`picture_hash` covers. Of a file that holds more,
 #: only a copy of the same bytes is the same picture.
 MOST_FRAMES, MOST_FRAME_PIXELS = 256, 2**27
+#: How far above the median a coefficient of the perceptual hash must lie to set its bit. Rounding
+#: the thumbnail to whole grey levels moves a coefficient by 18.5 (its standard deviation).
+_CLEARLY_ABOVE = 80.0
 #: Between the two parts of the hash of a picture with transparency or more frames.
 _AND = "-"
 
@@ -86,17 +89,23 @@ def _add_frames(digest: hashlib._Hash, first: Decoded, further: Iterable[Decoded
 def perceptual_hash(image: Image.Image) -> str:
     """Return the 64-bit pHash of an image as 16 hex digits.
 
-    The signs of the lowest 8 x 8 DCT coefficients of a 32 x 32 grey thumbnail against their median
-    (Zauner 2010, "Implementation and benchmarking of perceptual image hash functions"). The bits of
-    ``imagehash.phash`` but for two in one image of twenty, since large images are reduced in two
-    steps; a test compares. That package takes six times as long, more than half of indexing.
+    Which of the lowest 8 x 8 DCT coefficients of a 32 x 32 grey thumbnail lie above their median
+    (Zauner 2010, "Implementation and benchmarking of perceptual image hash functions"), clearly:
+    half of the coefficients of a drawing that is its own mirror image are zero, and so is their
+    median. Bits that compare zero with zero are noise, which JPEG and resizing draw again: of
+    13,752 copies of the images of ../shared/data, 23 were more than 8 bits from their original,
+    all of such drawings; with this distance from the median none is more than 5. Unlike pictures
+    get no nearer: their noise is gone as well, and a fifth fewer pairs come within 8 bits.
+
+    ``imagehash.phash`` has the same bits but for those within that distance, and for two in one
+    image of twenty, since large images are reduced in two steps. It takes six times as long, more
+    than half of indexing.
     """
     thumbnail = image.convert("L").resize((32, 32), Image.Resampling.LANCZOS, reducing_gap=3.0)
     basis = _dct_basis()
-    # Rounded, so that what is zero in exact arithmetic (most of a flat image) has no sign.
-    low = (basis @ np.asarray(thumbnail, dtype=np.float64) @ basis.T).round(6)
+    low = basis @ np.asarray(thumbnail, dtype=np.float64) @ basis.T
     median = np.partition(low, (31, 32), axis=None)[31:33].mean()  # np.median, without its checks
-    return np.packbits(low > median).tobytes().hex()
+    return np.packbits(low > median + _CLEARLY_ABOVE).tobytes().hex()
 
 
 @cache
