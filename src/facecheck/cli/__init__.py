@@ -32,9 +32,10 @@ from facecheck.cli import (
     study,
     train,
 )
-from facecheck.cli.flags import is_given
+from facecheck.cli.flags import is_given, trust_of
 from facecheck.core.errors import FacecheckError, FacecheckWarning
 from facecheck.core.install import full_install_hint
+from facecheck.core.options import Trust
 from facecheck.core.text import printable
 from facecheck.core.version import VERSION
 
@@ -139,10 +140,14 @@ def settings(
     from facecheck.core.settings import read_settings
 
     flags = {name: _flags(command) for name, command in _leaves(context.command)}
-    known = {name: frozenset(names) for name, names in flags.items()}
+    trust = {name: trust_of(command.callback) for name, command in _leaves(context.command)}
+    known = {
+        name: {flag: trust[name].get(parameter, Trust.ANY) for flag, parameter in of.items()}
+        for name, of in flags.items()
+    }
     stored = {
         name: {flags[name][option.replace("_", "-")]: value for option, value in options.items()}
-        for name, options in read_settings(config, known).items()
+        for name, options in read_settings(config, known, named=is_given(context, "config")).items()
     }
     context.default_map = _nested(stored)
 

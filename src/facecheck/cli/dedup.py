@@ -10,6 +10,7 @@ import typer
 from facecheck.cli.arguments import ManifestArgument
 from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
+from facecheck.core.options import Trust
 from facecheck.core.workspace import find_manifest
 from facecheck.data.options import DedupOptions
 
@@ -26,7 +27,9 @@ def dedup(
             help="Explain whether two files count as duplicates; change nothing.",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Move without asking.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Move without asking."), Trust.NO_FILE
+    ] = False,
     display: Display,
 ) -> None:
     """Group files that hold the same picture and exclude all but one of each.

@@ -12,6 +12,7 @@ from facecheck.cli.arguments import CheckpointOption
 from facecheck.cli.display import Display, finish
 from facecheck.cli.flags import takes_options
 from facecheck.core.labels import Status
+from facecheck.core.options import Trust
 from facecheck.core.workspace import find_checkpoint
 from facecheck.scanner.options import ExplainOptions
 
@@ -21,6 +22,7 @@ def explain(
     image: Annotated[Path, typer.Argument(help="An image file.", show_default=False)],
     out: Annotated[
         Path | None,
+        Trust.NAMED,
         typer.Option(
             help="The picture, a PNG.", show_default="<name>.explained.png in the current folder"
         ),

@@ -12,6 +12,7 @@ from facecheck.cli.display import Display, finish
 from facecheck.cli.flags import takes_options
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
+from facecheck.core.options import Trust
 from facecheck.core.workspace import find_checkpoint, find_manifest
 from facecheck.engines.options import ExportOptions, Format
 
@@ -21,6 +22,7 @@ def export(
     checkpoint: CheckpointArgument = None,
     out: Annotated[
         Path | None,
+        Trust.NAMED,
         typer.Option(
             help="The file to write, .onnx, .ts, .xml or .tflite.",
             show_default="next to the checkpoint",

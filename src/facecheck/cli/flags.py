@@ -26,7 +26,7 @@ from typing import Annotated, Any
 
 import typer
 
-from facecheck.core.options import Options, choices_of, concerns, flag_of, is_repeatable
+from facecheck.core.options import Options, Trust, choices_of, concerns, flag_of, is_repeatable
 
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 
@@ -61,6 +61,22 @@ def is_given(context: typer.Context, name: str) -> bool:
     """Return whether a parameter's value comes from a flag, a variable or the project file."""
     source = context.get_parameter_source(name)
     return source is not None and source.name != "DEFAULT"
+
+
+def trust_of(command: Callable[..., None]) -> dict[str, Trust]:
+    """Return who may set each parameter of a command, by the parameter's name."""
+    parameters = inspect.signature(command, eval_str=True).parameters
+    return {
+        name: next(
+            (
+                each
+                for each in getattr(item.annotation, "__metadata__", ())
+                if isinstance(each, Trust)
+            ),
+            Trust.ANY,
+        )
+        for name, item in parameters.items()
+    }
 
 
 def _is_options(annotation: Any) -> bool:
@@ -116,5 +132,5 @@ def _flag(field: Field[Any], hint: Any, panel: str | None) -> inspect.Parameter:
         **more,
     )
     return inspect.Parameter(
-        field.name, KEYWORD, default=default, annotation=Annotated[annotation, flag]
+        field.name, KEYWORD, default=default, annotation=Annotated[annotation, flag, known["trust"]]
     )

@@ -12,6 +12,7 @@ from facecheck.cli.arguments import ManifestOption
 from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
 from facecheck.core.errors import UsageError
+from facecheck.core.options import Trust
 from facecheck.core.parallel import silent
 from facecheck.core.workspace import find_manifest
 from facecheck.generator.options import (
@@ -80,7 +81,7 @@ def _tell(row: Row) -> None:
 
 @takes_options
 def sample(
-    out: Annotated[Path, typer.Option(help="The folder for the images.")],
+    out: Annotated[Path, Trust.NAMED, typer.Option(help="The folder for the images.")],
     generator: GeneratorArgument = None,
     *,
     options: GenerateSampleOptions,

@@ -9,6 +9,7 @@ import typer
 
 from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
+from facecheck.core.options import Trust
 from facecheck.core.workspace import MANIFEST
 from facecheck.data.options import IndexOptions
 
@@ -16,7 +17,9 @@ from facecheck.data.options import IndexOptions
 @takes_options
 def index(
     folders: Annotated[list[Path], typer.Argument(help="Folders laid out as <kind>/<source>/….")],
-    out: Annotated[Path, typer.Option(help="The manifest to write, .csv or .parquet.")] = MANIFEST,
+    out: Annotated[
+        Path, Trust.NAMED, typer.Option(help="The manifest to write, .csv or .parquet.")
+    ] = MANIFEST,
     *,
     options: IndexOptions,
     display: Display,

@@ -12,6 +12,7 @@ from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
 from facecheck.cli.recipe import takes_recipe
 from facecheck.core.files import refuse_to_overwrite
+from facecheck.core.options import Trust
 from facecheck.core.workspace import find_manifest
 from facecheck.training.options import LrFindOptions
 from facecheck.training.recipe import Recipe
@@ -24,7 +25,9 @@ def lr_find(
     *,
     recipe: Recipe,
     out: Annotated[
-        Path, typer.Option(help="Where to write the curve: a picture, with a .csv next to it.")
+        Path,
+        Trust.NAMED,
+        typer.Option(help="Where to write the curve: a picture, with a .csv next to it."),
     ] = Path("lr-find.png"),
     options: LrFindOptions,
     display: Display,

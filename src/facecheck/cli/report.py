@@ -14,6 +14,7 @@ from facecheck.cli.display import Display, finish, progress_bars
 from facecheck.cli.flags import takes_options
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
+from facecheck.core.options import Trust
 from facecheck.core.workspace import BUILTIN_NAME, find_checkpoint
 from facecheck.report.options import CurationReportOptions, RunReportOptions, ScanReportOptions
 
@@ -48,6 +49,7 @@ def report(
     ],
     out: Annotated[
         Path | None,
+        Trust.NAMED,
         typer.Option(help="The report's folder.", show_default="INPUT's name and -report"),
     ] = None,
     checkpoint: Annotated[

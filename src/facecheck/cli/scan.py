@@ -20,6 +20,7 @@ from facecheck.core.common_options import OverwriteOption
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.labels import Status
+from facecheck.core.options import Trust
 from facecheck.core.parallel import cpu_count
 from facecheck.core.workspace import find_checkpoint
 from facecheck.scanner.isolate import StartedAhead
@@ -41,7 +42,9 @@ def scan(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="The results, .csv, .jsonl or .parquet; - for CSV on stdout.")
+        Path,
+        Trust.NAMED,
+        typer.Option(help="The results, .csv, .jsonl or .parquet; - for CSV on stdout."),
     ] = Path("results.csv"),
     checkpoint: CheckpointOption = None,
     *,

@@ -11,6 +11,7 @@ import typer
 from facecheck.cli.arguments import ManifestOption
 from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
+from facecheck.core.options import Trust
 from facecheck.core.workspace import find_manifest
 from facecheck.evaluation.options import StudyOptions
 
@@ -25,7 +26,9 @@ def study(
     ],
     manifest: ManifestOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="The study's folder.", show_default="studies/<name>")
+        Path | None,
+        Trust.NAMED,
+        typer.Option(help="The study's folder.", show_default="studies/<name>"),
     ] = None,
     *,
     options: StudyOptions,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facecheck.core.options import Options, option
+from facecheck.core.options import Options, Trust, option
 
 
 @dataclass(frozen=True)
 class OverwriteOption(Options):
     """Whether an output that exists may be replaced."""
 
-    overwrite: bool = option(False, "Replace the output if it exists.")
+    overwrite: bool = option(False, "Replace the output if it exists.", trust=Trust.NO_FILE)
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,27 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields
+from enum import Enum
 from inspect import get_annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from facecheck.core.errors import UsageError, did_you_mean
+
+
+class Trust(Enum):
+    """Who may set an option besides the user who types the command.
+
+    A ``facecheck.yaml`` in the current folder may be a stranger's: it came with the folder.
+    """
+
+    #: Any project file.
+    ANY = "any"
+    #: A project file that the user names with ``--config``, since files are written there, or
+    #: others become reachable.
+    NAMED = "named"
+    #: No file: it is the user's consent.
+    NO_FILE = "no file"
 
 
 def option(
@@ -47,6 +63,7 @@ def option(
     most: float | None = None,
     words: str = "",
     parse: Callable[[str], Any] | None = None,
+    trust: Trust = Trust.ANY,
 ) -> Any:
     """Return a field of an :class:`Options` class.
 
@@ -60,10 +77,12 @@ def option(
         words: the default in words, such as ``one per core``; empty shows the default itself.
         parse: makes the value of what the command line gives as text, or each value of a tuple;
             raises :class:`UsageError`.
+        trust: who may set it.
     """
     limits = {"least": least, "most": most}
     spelling = {"flags": flags, "metavar": metavar, "words": words, "parse": parse}
-    return field(default=default, metadata={"help": sentence, **limits, **spelling})
+    known = {"help": sentence, "trust": trust, **limits, **spelling}
+    return field(default=default, metadata=known)
 
 
 @dataclass(frozen=True)

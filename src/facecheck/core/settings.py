@@ -10,6 +10,7 @@ import yaml
 
 from facecheck.core.errors import ConfigError, did_you_mean, reason
 from facecheck.core.files import path_text
+from facecheck.core.options import Trust
 
 #: The project file's name; it is looked for in the current folder.
 PROJECT_FILE = Path("facecheck.yaml")
@@ -17,12 +18,17 @@ PROJECT_FILE = Path("facecheck.yaml")
 CATALOG = "catalog"
 
 
-def read_settings(path: Path, known: Mapping[str, frozenset[str]]) -> dict[str, dict[str, Any]]:
+def read_settings(
+    path: Path, known: Mapping[str, Mapping[str, Trust]], *, named: bool = False
+) -> dict[str, dict[str, Any]]:
     """Read a project file: for each command, values of its options.
 
     Args:
         path: the file; when it is not there, there are no settings.
-        known: the options of each command, in the spelling of its flags without dashes in front.
+        known: the options of each command, in the spelling of its flags without dashes in front, and
+            who may set them.
+        named: whether the user named the file. One that is found in the current folder may be a
+            stranger's.
 
     Returns:
         by command, by option with underscores for dashes. The key ``catalog`` among the commands
@@ -30,15 +36,15 @@ def read_settings(path: Path, known: Mapping[str, frozenset[str]]) -> dict[str, 
         the entries themselves, for which the project file stands.
 
     Raises:
-        ConfigError: the file is not YAML of this shape, or has a key that no command has; the
-            message names the nearest one.
+        ConfigError: the file is not YAML of this shape, has a key that no command has (the
+            message names the nearest one), or sets what such a file may not.
     """
     if not path.is_file():
         return {}
     name = path_text(path)
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise ConfigError(f"{name}: not readable YAML: {reason(error)}") from None
     if not isinstance(stored, dict):
         raise ConfigError(f"{name}: must map commands to options, such as `train: {{epochs: 5}}`")
@@ -62,6 +68,18 @@ def read_settings(path: Path, known: Mapping[str, frozenset[str]]) -> dict[str, 
             if option not in known[command]:
                 near = did_you_mean(str(option), known[command])
                 raise ConfigError(f"{name}: {command}: unknown option {option!r}{near}")
+            _check_trust(f"{name}: {command}", option, known[command][option], path, named)
         given = {option.replace("-", "_"): value for option, value in options.items()}
         settings[command] = {**settings.get(command, {}), **given}
     return settings
+
+
+def _check_trust(where: str, option: str, trust: Trust, path: Path, named: bool) -> None:
+    """Raise :class:`ConfigError` for an option that this project file may not set."""
+    if trust is Trust.NO_FILE:
+        raise ConfigError(f"{where}: {option!r} is your consent, not a file's: pass --{option}")
+    if trust is Trust.NAMED and not named:
+        raise ConfigError(
+            f"{where}: {option!r} says where files are written or taken from: pass --{option}, or "
+            f"trust the file by naming it: facecheck --config {path_text(path)}"
+        )

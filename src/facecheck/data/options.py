@@ -9,7 +9,7 @@ from typing import Literal
 
 from facecheck.core.common_options import OverwriteOption, WorkersOption
 from facecheck.core.errors import UsageError
-from facecheck.core.options import Options, option
+from facecheck.core.options import Options, Trust, option
 from facecheck.core.workspace import MANIFEST, RAW
 
 #: How far ``dedup`` goes, from the most certain to the boldest.
@@ -72,7 +72,10 @@ class TableOption(OverwriteOption):
     """Where a changed manifest goes; None updates it in place."""
 
     out: Path | None = option(
-        None, "Where to write the result, .csv or .parquet.", words="update in place"
+        None,
+        "Where to write the result, .csv or .parquet.",
+        words="update in place",
+        trust=Trust.NAMED,
     )
 
 
@@ -105,7 +108,7 @@ class CatalogOptions(Options):
     """Which sources are known, and where fetched images are."""
 
     catalog: Path | None = option(None, "Additional catalogue file (YAML).")
-    root: Path = option(RAW, "The folder of fetched images.")
+    root: Path = option(RAW, "The folder of fetched images.", trust=Trust.NAMED)
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class FetchOptions(CatalogOptions, LabelOptions, WorkersOption):
         "distributed, or a tree laid out as <kind>/<source>/….",
         flags=("--from",),
     )
-    manifest: Path = option(MANIFEST, "The manifest to write.")
+    manifest: Path = option(MANIFEST, "The manifest to write.", trust=Trust.NAMED)
     jobs: int = option(2, "Number of sources to fetch at the same time.", least=1)
     keep_archives: bool = option(False, "Keep archives after unpacking.")
     locked: bool = option(False, "Refuse what differs from facecheck.lock.")
@@ -153,7 +156,7 @@ class DedupOptions(TableOption, WorkersOption):
     )
     radius: int = option(8, "Maximum pHash distance (bits) considered.", least=0, most=16)
     apply: Way | None = option(None, "Then write the kept files to TO/<kind>/<source>/<file>.")
-    to: Path | None = option(None, "The folder for --apply.")
+    to: Path | None = option(None, "The folder for --apply.", trust=Trust.NAMED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -253,7 +256,10 @@ class AuditOptions(OverwriteOption, WorkersOption):
         parse=parse_fix,
     )
     out: Path | None = option(
-        None, "Where --fix writes the recipe.", words="<manifest>.normalise.yaml"
+        None,
+        "Where --fix writes the recipe.",
+        words="<manifest>.normalise.yaml",
+        trust=Trust.NAMED,
     )
     seed: int = option(0, "Random seed.")
 

@@ -13,7 +13,7 @@ from facecheck.core.common_options import (
     WorkersOption,
 )
 from facecheck.core.errors import UsageError
-from facecheck.core.options import Options, option
+from facecheck.core.options import Options, Trust, option
 from facecheck.training.options import TrainingWorkersOption
 
 
@@ -38,7 +38,10 @@ class CalibrateOptions(OverwriteOption, DeviceOption, BatchSizeOption, WorkersOp
         most=100,
     )
     out: Path | None = option(
-        None, "Where to write the calibrated checkpoint.", words="update in place"
+        None,
+        "Where to write the calibrated checkpoint.",
+        words="update in place",
+        trust=Trust.NAMED,
     )
 
     def __post_init__(self) -> None:
@@ -63,10 +66,12 @@ class EvaluateOptions(
     """What ``evaluate`` measures, and which tables it writes."""
 
     predictions: Path | None = option(
-        None, "Write every prediction to this table, .csv or .parquet."
+        None, "Write every prediction to this table, .csv or .parquet.", trust=Trust.NAMED
     )
     features: Path | None = option(
-        None, "Save the feature vectors to this .npz file, for PCA or t-SNE."
+        None,
+        "Save the feature vectors to this .npz file, for PCA or t-SNE.",
+        trust=Trust.NAMED,
     )
     baseline: bool = option(
         True,
@@ -80,7 +85,9 @@ class BenchmarkOptions(SplitOption, SourcesOption, OverwriteOption, DeviceOption
     """What ``benchmark-model`` measures."""
 
     per_source: int = option(100, "Use at most this many images per source; 0: all.", least=0)
-    out: Path | None = option(None, "Write the results as JSON and CSV to this folder.")
+    out: Path | None = option(
+        None, "Write the results as JSON and CSV to this folder.", trust=Trust.NAMED
+    )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facecheck.core.common_options import DeviceOption, OverwriteOption, SourcesOption
 from facecheck.core.errors import UsageError
-from facecheck.core.options import Options, option
+from facecheck.core.options import Options, Trust, option
 from facecheck.core.workspace import RUNS
 
 #: Stands for every kind.
@@ -71,8 +71,10 @@ class GenerateTrainOptions(DeviceOption):
         None, "Stop after this many minutes of training in total.", least=0, words="no limit"
     )
     name: str | None = option(None, "Name of the run folder.", words="generate-<kind>")
-    runs: Path = option(RUNS, "The folder for run folders.")
-    resume: Path | None = option(None, "Resume a run, with its own settings.", metavar="RUN")
+    runs: Path = option(RUNS, "The folder for run folders.", trust=Trust.NAMED)
+    resume: Path | None = option(
+        None, "Resume a run, with its own settings.", metavar="RUN", trust=Trust.NAMED
+    )
     grid_every: int = option(500, "Steps between sample grids.", least=1)
     save_every: float = option(300.0, "Seconds between saves of the training state.", least=0)
 
@@ -84,7 +86,9 @@ class GenerateSampleOptions(SeedOption, OverwriteOption, DeviceOption):
     kind: str = option(ALL, "The kind to make, or all in turn.")
     count: int = option(64, "Number of images.", least=1)
     overwrite: bool = option(
-        False, "Write into a folder that has images, replacing those of the same name."
+        False,
+        "Write into a folder that has images, replacing those of the same name.",
+        trust=Trust.NO_FILE,
     )
 
 

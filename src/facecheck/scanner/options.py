@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from facecheck.core.common_options import BatchSizeOption, DeviceOption, OverwriteOption
 from facecheck.core.errors import UsageError
 from facecheck.core.labels import Verdict
-from facecheck.core.options import Options, option
+from facecheck.core.options import Options, Trust, option
 
 #: Where chunks are classified.
 LOCAL: Literal["local"] = "local"
@@ -151,9 +151,12 @@ class PlacingOptions(Options):
         None,
         "When done, copy files to DIR/real, DIR/artificial and DIR/uncertain.",
         metavar="DIR",
+        trust=Trust.NAMED,
     )
-    move_to: Path | None = option(None, "Move them there instead; asks first.", metavar="DIR")
-    yes: bool = option(False, "Move without asking.", flags=("--yes", "-y"))
+    move_to: Path | None = option(
+        None, "Move them there instead; asks first.", metavar="DIR", trust=Trust.NAMED
+    )
+    yes: bool = option(False, "Move without asking.", flags=("--yes", "-y"), trust=Trust.NO_FILE)
 
     @property
     def folder(self) -> Path | None:
@@ -178,6 +181,7 @@ class PlaceOptions(PlacingOptions):
         "Folder that the scanned paths are relative to. Repeatable.",
         metavar="DIR",
         words="none",
+        trust=Trust.NAMED,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from facecheck.core.common_options import DeviceOption, OverwriteOption
 from facecheck.core.errors import UsageError
-from facecheck.core.options import Options, option
+from facecheck.core.options import Options, Trust, option
 from facecheck.core.workspace import RUNS
 
 
@@ -30,9 +30,12 @@ class RunOptions(Options):
     """
 
     name: str | None = option(None, "Name of the run folder.", words="the architecture")
-    runs: Path = option(RUNS, "The folder for run folders.")
+    runs: Path = option(RUNS, "The folder for run folders.", trust=Trust.NAMED)
     resume: Path | None = option(
-        None, "Resume an interrupted run, with its own recipe.", metavar="RUN"
+        None,
+        "Resume an interrupted run, with its own recipe.",
+        metavar="RUN",
+        trust=Trust.NAMED,
     )
     save_every: float = option(
         300.0, "Seconds between saves of the training state within an epoch.", least=0
