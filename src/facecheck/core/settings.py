@@ -25,8 +25,8 @@ def read_settings(
 
     Args:
         path: the file; when it is not there, there are no settings.
-        known: the options of each command, in the spelling of its flags without dashes in front, and
-            who may set them.
+        known: the options of each command, in the spelling of its flags without dashes in front,
+            and who may set them.
         named: whether the user named the file. One that is found in the current folder may be a
             stranger's.
 
