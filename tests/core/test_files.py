@@ -19,6 +19,8 @@ from facecheck.core.files import (
     path_text,
     refuse_to_overwrite,
     safe_cell,
+    temporary_folder,
+    temporary_name,
     write_text,
 )
 
@@ -30,6 +32,32 @@ def test_an_error_while_writing_leaves_the_old_file_whole(tmp_path: Path) -> Non
         temporary.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_what_a_kill_leaves_is_used_up_by_the_next_writer(tmp_path: Path) -> None:
+    path, folder = tmp_path / "a.txt", tmp_path / "report"
+    temporary_name(path).write_text("left, and longer than what follows")
+    (temporary_name(folder) / "thumbs").mkdir(parents=True)
+    (temporary_name(folder) / "thumbs" / "1.jpg").touch()
+    write_text(path, "new")
+    with temporary_folder(folder) as made:
+        assert list(made.iterdir()) == []
+        (made / "new").mkdir()
+        (made / "new").rename(folder)
+    assert path.read_text() == "new"
+    assert sorted(os.listdir(tmp_path)) == ["a.txt", "report"]
+
+
+def test_two_writers_of_one_file_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with atomic_path(path) as first, atomic_path(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"
+    with temporary_folder(path) as one, temporary_folder(path) as two:
+        assert one != two
     assert os.listdir(tmp_path) == ["a.txt"]
 
 

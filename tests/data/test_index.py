@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
@@ -115,3 +117,24 @@ def test_names_of_any_kind_are_kept_or_rejected(drawn: Path, tmp_path: Path) -> 
     result = index([folder], tmp_path / "m.csv", IndexOptions(kind="photo", source="s"))
     assert {path.name for path in read_manifest(tmp_path / "m.csv").paths()} == set(names)
     assert result.reasons == {"the file name is not UTF-8: rename it": 1}
+
+
+def test_a_second_index_of_one_manifest_is_refused_and_the_first_is_whole(
+    drawn: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "m.csv"
+    refused: list[str] = []
+
+    def second(done: int, total: int | None) -> None:
+        if not refused:
+            command = [sys.executable, "-m", "facecheck", "index", str(drawn), "--out", str(out)]
+            other = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert other.returncode == 1
+            refused.append(other.stderr)
+
+    assert index([drawn], out, progress=second).records == 36
+    assert f"m.csv is being written by process {os.getpid()}" in refused[0]
+    assert "(index, since" in refused[0]
+    assert sorted(os.listdir(tmp_path)) == [
+        "m.csv", "m.csv.meta.json", "m.hashes.jsonl", "m.rejects.csv",
+    ]  # fmt: skip

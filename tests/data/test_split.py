@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facecheck.core.errors import FacecheckError, UsageError
-from facecheck.core.manifest import SPLITS, Manifest, Record, read_manifest, write_manifest
+from facecheck.core.files import sha256_file
+from facecheck.core.manifest import (
+    SPLITS,
+    Manifest,
+    Record,
+    read_manifest,
+    read_meta,
+    write_manifest,
+)
+from facecheck.data.index import index
 from facecheck.data.options import SplitOptions, parse_ratio
 from facecheck.data.split import split
 
@@ -261,3 +270,19 @@ def test_nothing_to_split_is_told(tmp_path: Path) -> None:
     path = written([Record("/a", "s", "photo", excluded="conflict")], tmp_path)
     with pytest.raises(FacecheckError, match="all are excluded"):
         split(path)
+
+
+def test_a_split_that_is_done_again_in_place_still_says_what_it_was_made_from(
+    drawn: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "m.csv"
+    index([drawn], path)
+    made_from = sha256_file(path)
+    split(path)
+    meta = (tmp_path / "m.csv.meta.json").read_bytes()
+    assert read_meta(path)["input"]["sha256"] == made_from
+    split(path)
+    assert (tmp_path / "m.csv.meta.json").read_bytes() == meta
+    before = sha256_file(path)
+    split(path, SplitOptions(seed=1))
+    assert read_meta(path)["input"]["sha256"] == before

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from facecheck.core.errors import UsageError
+from facecheck.core.files import temporary_name
 from facecheck.report.page import _environment, report_folder, script_json, write_page
 
 HOSTILE = "</script><img src=x onerror=alert(1)>.jpg"
@@ -99,6 +100,17 @@ def test_a_report_is_replaced_only_when_asked_and_whole(tmp_path: Path) -> None:
         raise KeyError
     assert (out / "index.html").read_text().startswith("<!doctype html>")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+
+
+def test_a_report_that_a_kill_took_the_name_from_gets_it_back(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    make(out)
+    (temporary_name(out) / "new").mkdir(parents=True)
+    out.rename(temporary_name(out) / "old")
+    with pytest.raises(KeyError), report_folder(out, overwrite=True):
+        raise KeyError
+    assert (out / "index.html").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.slow

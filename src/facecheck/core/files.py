@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TypeVar
@@ -20,6 +21,8 @@ from facecheck.core.errors import FacecheckError, UsageError
 
 AnyPath = TypeVar("AnyPath", bound=PurePath)
 
+# How the names begin that files and folders have until they are whole.
+_TEMPORARY = ".facecheck-"
 # In bytes, on every common file system.
 _LONGEST_NAME = 255
 # A cell that begins with one of these is run as a formula by spreadsheets, and "-" is read as an
@@ -34,21 +37,88 @@ _LOOKS_ESCAPED = re.compile(rb"\\(?=x[0-9a-f]{2})")
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path next to ``path`` that replaces it when the block ends without error.
 
-    A crash or a full disk leaves the old file whole. The parent folder is made if needed.
+    A crash or a full disk leaves the old file whole. The parent folder is made if needed. The
+    temporary path is the same each time, so that the next run uses up what a kill has left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".facecheck-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary, handle = _temporary_file(path)
     try:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        # mkstemp makes private files; give the result the permissions any new file would have.
+        # It is private so far; give the result the permissions any new file would have.
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder next to ``path``, at :func:`temporary_name`, removed in the end.
+
+    What a kill has left there is removed first. The parent folder is made if needed.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder, handle = _temporary_folder(path)
+    try:
+        for left in folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+def temporary_name(path: Path) -> Path:
+    """Return where what will be at ``path`` is made: next to it, hidden, the same each time."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]
+    return path.with_name(f"{_TEMPORARY}{digest}{path.suffix[:32]}")
+
+
+def _temporary_file(path: Path) -> tuple[Path, int]:
+    """Return an empty file to write to, and a handle that holds its lock.
+
+    Where another process is writing to the usual name, or it cannot be locked, it is one of its
+    own.
+    """
+    usual = temporary_name(path)
+    with suppress(OSError):
+        handle = os.open(usual, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if _holds(handle, usual):
+            os.truncate(handle, 0)
+            return usual, handle
+    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, suffix=usual.suffix, dir=path.parent)
+    return Path(name), handle
+
+
+def _temporary_folder(path: Path) -> tuple[Path, int]:
+    """Return a folder to fill, and a handle that holds its lock; as of a file."""
+    usual = temporary_name(path)
+    reading = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+    with suppress(OSError):
+        usual.mkdir(mode=0o700, exist_ok=True)
+        handle = os.open(usual, reading)
+        if _holds(handle, usual):
+            return usual, handle
+    own = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=path.parent))
+    return own, os.open(own, reading)
+
+
+def _holds(handle: int, path: Path) -> bool:
+    """Lock an open file that is at ``path``; close it and return False where that cannot be."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The one before may have renamed or removed the file between our opening and locking it.
+        if os.path.samestat(os.fstat(handle), path.stat()):
+            return True
+    except OSError:
+        pass
+    os.close(handle)
+    return False
 
 
 def _umask() -> int:

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 from facecheck.core.errors import FacecheckError, FacecheckWarning, reason
@@ -20,17 +21,18 @@ _TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN}
 
 
 @contextmanager
-def only_one(output: Path, *, wait: float = 2.0) -> Iterator[None]:
+def only_one(output: Path, command: str, *, wait: float = 2.0) -> Iterator[None]:
     """Keep other processes out of ``output`` while the block runs.
 
     The lock is a file next to it, ``<name>.lock``, or ``.facecheck.lock`` in it if it is a folder.
-    It holds the process and the machine of who has it, and is removed at the end. The kernel frees
-    the lock when the process dies, however it dies: a file that is left behind locks nothing. On
-    a network file system it is as good as that system's ``flock``; where there is none at all,
-    the block runs unprotected, after a :class:`FacecheckWarning`.
+    It says which process on which machine has it, since when and for which command, and is removed
+    at the end. The kernel frees the lock when the process dies, however it dies: a file that is
+    left behind locks nothing. On a network file system it is as good as that system's ``flock``;
+    where there is none at all, the block runs unprotected, after a :class:`FacecheckWarning`.
 
     Args:
         output: the file or folder that is about to be written. Its parent is made if needed.
+        command: what is about to write it, such as ``index``.
         wait: how long to wait for another process that has it, in seconds.
 
     Raises:
@@ -40,20 +42,29 @@ def only_one(output: Path, *, wait: float = 2.0) -> Iterator[None]:
     path = (
         output / ".facecheck.lock" if output.is_dir() else output.with_name(f"{output.name}.lock")
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    new = [folder for folder in path.parents if not folder.exists()]
     handle = _locked(path, output, time.monotonic() + wait)
     try:
         os.truncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        os.pwrite(handle, _owner(command).encode(), 0)
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(handle)
+        with suppress(OSError):  # of folders that were made for the lock alone none is left
+            for folder in new:
+                folder.rmdir()
+
+
+def _owner(command: str) -> str:
+    since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+    return f"process {os.getpid()} on {socket.gethostname()} ({command}, since {since})\n"
 
 
 def _locked(path: Path, output: Path, until: float) -> int:
     """Return an open handle on the lock file, which nobody else holds."""
     while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

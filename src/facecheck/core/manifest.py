@@ -270,7 +270,11 @@ def _check_values(frame: pl.DataFrame, path: Path) -> None:
 
 
 def write_manifest(manifest: Manifest, path: Path, made_by: Mapping[str, Any]) -> None:
-    """Write a manifest by its suffix, and ``made_by`` with our version to its ``.meta.json``.
+    """Write a manifest by its suffix, and ``made_by`` to its ``.meta.json``.
+
+    That also holds our version and the table's ``sha256``, and is written just before the table
+    takes its name: a table that is there always has it, and a digest that is not the table's tells
+    that a kill came between the two.
 
     Raises:
         UsageError: the suffix is neither ``.csv`` nor ``.parquet``.
@@ -280,8 +284,13 @@ def write_manifest(manifest: Manifest, path: Path, made_by: Mapping[str, Any]) -
         path_text(Path(text.removeprefix(inside))) if text.startswith(inside) else text
         for text in manifest.frame["path"]
     ]
-    write_table(manifest.frame.with_columns(pl.Series("path", portable, pl.String)), path)
-    write_json(meta_path(path), {"facecheck": VERSION, **made_by})
+    check_table_suffix(path)
+    with atomic_path(path) as temporary:
+        _write_frame(
+            manifest.frame.with_columns(path=pl.Series(portable, dtype=pl.String)), temporary
+        )
+        digest = {"sha256": sha256_file(temporary)}
+        write_json(meta_path(path), {"facecheck": VERSION, **made_by, **digest})
 
 
 def meta_path(path: Path) -> Path:
@@ -303,6 +312,36 @@ def input_meta(path: Path) -> dict[str, str]:
     return {"path": path_text(path), "sha256": sha256_file(path)}
 
 
+def made_from(
+    manifest: Path, target: Path, command: str, arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what the ``.meta.json`` of ``target`` is to say of how it is made from ``manifest``.
+
+    A manifest that the same command with the same arguments has made in place was made from
+    something else, and that stays its input: so a command that is run again, because a kill came
+    at its very end, changes nothing.
+
+    Args:
+        manifest: what the command reads.
+        target: what it will write; perhaps the same.
+        command: its name.
+        arguments: JSON values.
+    """
+    known, read = read_meta(manifest), input_meta(manifest)
+    again = manifest == target and (known.get("command"), known.get("arguments")) == (
+        command,
+        arguments,
+    )
+    if again and known.get("sha256") == read["sha256"]:
+        read = known.get("input", read)
+    return {
+        "command": command,
+        "arguments": arguments,
+        "input": read,
+        "decode_policy": known.get("decode_policy"),
+    }
+
+
 def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write any table atomically as ``.csv`` or ``.parquet``, by the suffix of ``path``.
 
@@ -314,12 +353,16 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
     """
     check_table_suffix(path)
     with atomic_path(path) as temporary:
-        if path.suffix.lower() == ".csv":
-            small = [column.name for column in frame if _needs_all_digits(column)]
-            frame = frame.with_columns(pl.col(small).cast(pl.String))
-            frame.write_csv(temporary, float_precision=6, float_scientific=False)
-        else:
-            frame.write_parquet(temporary)
+        _write_frame(frame, temporary)
+
+
+def _write_frame(frame: pl.DataFrame, path: Path) -> None:
+    if path.suffix.lower() == ".csv":
+        small = [column.name for column in frame if _needs_all_digits(column)]
+        frame = frame.with_columns(pl.col(small).cast(pl.String))
+        frame.write_csv(path, float_precision=6, float_scientific=False)
+    else:
+        frame.write_parquet(path)
 
 
 def _needs_all_digits(column: pl.Series) -> bool:

@@ -23,6 +23,7 @@ from facecheck.core.files import (
     write_text,
 )
 from facecheck.core.labels import KINDS, Kind
+from facecheck.core.lock import only_one
 from facecheck.core.manifest import input_meta, read_manifest
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.data.duplicates.groups import components, duplicates_of
@@ -124,10 +125,16 @@ def audit(
     Raises:
         UsageError: the manifest is not there, or ``out`` exists.
         ManifestError: the manifest cannot be read.
-        FacecheckError: there are not two sides of enough images.
+        FacecheckError: there are not two sides of enough images, or another process audits the
+            manifest.
     """
     import sklearn  # noqa: F401 - to miss it before the measuring, not after
 
+    with only_one(_report(manifest), "audit"):
+        return _audit(manifest, options, progress)
+
+
+def _audit(manifest: Path, options: AuditOptions, progress: Progress) -> AuditResult:
     fix, recipe = options.fix, None
     if fix is not None:
         recipe = options.out or manifest.with_name(f"{manifest.stem}.normalise.yaml")

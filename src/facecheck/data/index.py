@@ -13,6 +13,7 @@ from facecheck.core.errors import FacecheckError, UsageError, did_you_mean
 from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite
 from facecheck.core.image import DECODE_POLICY, is_image_name
 from facecheck.core.labels import KINDS, check_kind
+from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     Manifest,
     check_table_suffix,
@@ -81,9 +82,17 @@ def index(
         UsageError: a folder is missing or not laid out like this, ``out`` exists or has another
             suffix, a kind or a paired source is unknown.
         SourceError: a marker that ``fetch`` left cannot be read.
-        FacecheckError: there is no image in the folders, or none could be read.
+        FacecheckError: there is no image in the folders, none could be read, or another process
+            writes ``out``.
     """
     check_table_suffix(out)
+    with only_one(out, "index"):
+        return _index(folders, out, options, progress)
+
+
+def _index(
+    folders: Sequence[Path], out: Path, options: IndexOptions, progress: Progress
+) -> IndexResult:
     refuse_to_overwrite(out, overwrite=options.overwrite)
     if options.kind is not None:
         check_kind(options.kind, "--kind")

@@ -19,7 +19,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,9 +30,16 @@ from urllib.parse import quote, unquote
 import polars as pl
 
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError, reason
-from facecheck.core.files import path_text, refuse_to_overwrite, write_json, write_text
+from facecheck.core.files import (
+    path_text,
+    refuse_to_overwrite,
+    temporary_folder,
+    write_json,
+    write_text,
+)
 from facecheck.core.image import is_image_name
 from facecheck.core.labels import KINDS, check_kind
+from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     COLUMNS,
     Manifest,
@@ -113,8 +119,16 @@ def convert(
     Raises:
         UsageError: the origin is not there, the target is, or a class is no kind.
         ManifestError: the origin cannot be read, or files of it are gone.
-        FacecheckError: files cannot be linked, or no image is found.
+        FacecheckError: files cannot be linked, no image is found, or another process writes the
+            target.
     """
+    with only_one(target, "convert"):
+        return _convert(origin, target, options, progress)
+
+
+def _convert(
+    origin: Path, target: Path, options: ConvertOptions, progress: Progress
+) -> ConvertResult:
     if origin.is_dir():
         return _from_tree(
             *(origin, target, options.layout or _detect(origin), options.source),
@@ -163,20 +177,16 @@ def _to_tree(
         raise FacecheckError(f"{path_text(origin)}: no record takes part: all are excluded")
     used.require_files(origin)
     rows = used.frame.with_columns(name=pl.Series(_names(used.frame), dtype=pl.String))
-    target.parent.mkdir(parents=True, exist_ok=True)
     # Made under another name first: a tree that is there is whole.
-    staging = Path(tempfile.mkdtemp(prefix=".facecheck-", dir=target.parent))
-    try:
+    with temporary_folder(target) as staging:
+        tree = staging / "tree"
+        tree.mkdir()
         for done, row in enumerate(rows.iter_rows(named=True), 1):
-            _link(Path(row["path"]).absolute(), staging / _place(row, layout), link)
+            _link(Path(row["path"]).absolute(), tree / _place(row, layout), link)
             progress(done, rows.height)
         for split in sorted(set(rows["split"])):
-            _describe(rows.filter(pl.col("split") == split), staging, layout)
-        staging.chmod(0o755)
-        staging.rename(target)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
+            _describe(rows.filter(pl.col("split") == split), tree, layout)
+        tree.rename(target)
     return _result(origin, target, layout, rows, len(table) - rows.height, ())
 
 

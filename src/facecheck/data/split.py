@@ -13,7 +13,8 @@ import polars as pl
 
 from facecheck.core.errors import FacecheckError, UsageError, did_you_mean
 from facecheck.core.files import path_text, refuse_to_overwrite
-from facecheck.core.manifest import SPLITS, input_meta, read_manifest, read_meta, write_manifest
+from facecheck.core.lock import only_one
+from facecheck.core.manifest import SPLITS, made_from, read_manifest, write_manifest
 from facecheck.data.duplicates.groups import KEYS, components, duplicates_of
 from facecheck.data.leaks import Proof, prove
 from facecheck.data.options import SplitOptions
@@ -75,15 +76,20 @@ def split(
     Raises:
         UsageError: a column or source is not there, the manifest is not there, or ``out`` exists.
         ManifestError: the manifest or its duplicates table cannot be read.
-        FacecheckError: no record takes part, or records that belong together are already in
-            different parts (``extend``).
+        FacecheckError: no record takes part, records that belong together are already in
+            different parts (``extend``), or another process writes the manifest.
     """
+    target = options.out or manifest
+    with only_one(target, "split"):
+        return _split(manifest, target, options)
+
+
+def _split(manifest: Path, target: Path, options: SplitOptions) -> SplitResult:
     shares = options.shares
     names = _NAMES.get(len(shares)) if options.kfold is None else None
     column = "split" if names else FOLD
     parts = names or tuple(map(str, range(len(shares))))
     table = read_manifest(manifest)
-    target = options.out or manifest
     if target != manifest:
         refuse_to_overwrite(target, overwrite=options.overwrite)
     frame = table.frame
@@ -108,20 +114,15 @@ def split(
     )
     values = frame.join(assigned, on="path", how="left", maintain_order="left")["part"]
     result = table.with_columns(**{column: values.fill_null("").to_list()})
-    made_by = {
-        "command": "split",
-        "arguments": {
-            **({"kfold": options.kfold} if options.kfold else {"ratio": options.ratio}),
-            "by": list(options.strata),
-            "group_column": options.group_column,
-            "hold_out": list(options.hold_out_source),
-            "extend": options.extend,
-            "seed": options.seed,
-        },
-        "input": input_meta(manifest),
-        "decode_policy": read_meta(manifest).get("decode_policy"),
+    arguments = {
+        **({"kfold": options.kfold} if options.kfold else {"ratio": options.ratio}),
+        "by": list(options.strata),
+        "group_column": options.group_column,
+        "hold_out": list(options.hold_out_source),
+        "extend": options.extend,
+        "seed": options.seed,
     }
-    write_manifest(result, target, made_by)
+    write_manifest(result, target, made_from(manifest, target, "split", arguments))
     return SplitResult(
         manifest=target,
         column=column,

@@ -15,8 +15,6 @@ import base64
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, partial
@@ -28,7 +26,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from facecheck.core.errors import UsageError
-from facecheck.core.files import path_text, write_text
+from facecheck.core.files import path_text, temporary_folder, temporary_name, write_text
 from facecheck.core.text import percent
 from facecheck.core.version import VERSION
 from facecheck.report.palette import KIND_COLOURS, VERDICT_COLOURS
@@ -88,10 +86,9 @@ def report_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
         UsageError: ``out`` is there and is no folder of a report, or holds something else too; or
             it is a report and ``overwrite`` was not asked for.
     """
+    _put_back(out)
     _refuse_what_is_there(out, overwrite=overwrite)
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=".facecheck-", dir=out.absolute().parent))
-    try:
+    with temporary_folder(out.absolute()) as made:
         folder = made / "new"
         folder.mkdir()
         yield folder
@@ -102,8 +99,13 @@ def report_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
         if out.exists():
             out.rename(made / "old")
         folder.rename(out)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+
+
+def _put_back(out: Path) -> None:
+    """Return the old report to its name, if a kill came between the two renamings."""
+    old = temporary_name(out.absolute()) / "old"
+    if old.is_dir() and not os.path.lexists(out):
+        old.rename(out)
 
 
 def _refuse_what_is_there(out: Path, *, overwrite: bool) -> None:

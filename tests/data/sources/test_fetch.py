@@ -281,7 +281,10 @@ def test_names_that_had_to_change_are_listed(drawn: Path, tmp_path: Path, places
 
 def test_two_fetches_to_one_root_do_not_meet(drawn: Path, places: Places) -> None:
     places["root"].mkdir(parents=True)
-    with only_one(places["root"]), pytest.raises(FacecheckError, match=rf"process {os.getpid()}"):
+    with (
+        only_one(places["root"], "fetch"),
+        pytest.raises(FacecheckError, match=rf"process {os.getpid()}"),
+    ):
         fetch(origin=drawn, **places)
 
 

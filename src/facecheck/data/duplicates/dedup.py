@@ -12,11 +12,11 @@ import polars as pl
 
 from facecheck.core.errors import ImageError, ManifestError
 from facecheck.core.files import path_text, refuse_to_overwrite
+from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     Record,
-    input_meta,
+    made_from,
     read_manifest,
-    read_meta,
     write_manifest,
     write_table,
 )
@@ -136,10 +136,15 @@ def dedup(
     Raises:
         UsageError: the manifest is not there, or ``out`` exists.
         ManifestError: a hash is missing or malformed, or a file that must be compared is gone.
-        FacecheckError: a file of the tree exists.
+        FacecheckError: a file of the tree exists, or another process writes the manifest.
     """
-    table = read_manifest(manifest)
     target = options.out or manifest
+    with only_one(target, "dedup"):
+        return _dedup(manifest, target, options, progress)
+
+
+def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progress) -> DedupResult:
+    table = read_manifest(manifest)
     if target != manifest:
         refuse_to_overwrite(target, overwrite=options.overwrite)
     for column in ("sha256", "pixel_hash", "phash"):
@@ -186,13 +191,8 @@ def dedup(
         group=_groups(records, found.apart | keepers),
         excluded=_exclusions(records, keepers, disputed),
     )
-    made_by = {
-        "command": "dedup",
-        "arguments": {"level": options.level, "radius": options.radius},
-        "input": input_meta(manifest),
-        "decode_policy": read_meta(manifest).get("decode_policy"),
-    }
-    write_manifest(result, target, made_by)
+    arguments = {"level": options.level, "radius": options.radius}
+    write_manifest(result, target, made_from(manifest, target, "dedup", arguments))
     left = result.frame.filter(pl.col("excluded") == "")
     kinds = conflicts.group_by("picture").agg(pl.col("kind").unique().sort().str.join(" / "))
     return DedupResult(

@@ -217,7 +217,7 @@ def fetch(
     )
     root.mkdir(parents=True, exist_ok=True)
     (root / HIDDEN).mkdir(exist_ok=True)
-    with only_one(root):
+    with only_one(root, "fetch"):
         fetched, failed = _fetch_all(tasks, settings, options.jobs)
     if len(tasks) == 1 and failed:
         raise next(iter(failed.values()))

@@ -80,7 +80,7 @@ def merge(
     total = sum(int(metas[part]["items"]) for part in parts)
     rows = _merged(ordered, columns, total, progress)
     try:
-        with only_one(out), atomic_path(out) as made:
+        with only_one(out, "merge"), atomic_path(out) as made:
             count = write_rows(made, rows, columns, file_format, raw_paths=meta["raw_paths"])
             facts = {key: value for key, value in meta.items() if key not in _OWN}
             counts = {"items": total, "rows": count}

@@ -119,7 +119,7 @@ def place(
     tally = _Tally()
     try:
         to.mkdir(parents=True, exist_ok=True)
-        with only_one(to):
+        with only_one(to, "place"):
             journal = results.with_name(f"{results.name}.placed.jsonl")
             head = {
                 "results": sha256_file(results),

@@ -87,7 +87,7 @@ class FileSink:
         self._refuse_existing()
         with writing(out), ExitStack() as opened:
             out.parent.mkdir(parents=True, exist_ok=True)
-            opened.enter_context(only_one(out))
+            opened.enter_context(only_one(out, "scan"))
             # Again: the one that had the lock may have finished meanwhile.
             self._refuse_existing()
             self._begin()
