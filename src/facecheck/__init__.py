@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from facecheck.report.options import ScanReportOptions as ScanReportOptions
     from facecheck.report.run.report import run_report as run_report
     from facecheck.report.scan_report import scan_report as scan_report
+    from facecheck.scanner.answers import Answer as Answer
     from facecheck.scanner.checker import Checker as Checker
     from facecheck.scanner.job import scan as scan
     from facecheck.scanner.options import CheckOptions as CheckOptions
@@ -121,6 +122,7 @@ _HOMES = {
     "benchmark_model": "evaluation.robustness",
     "load_study": "evaluation.studies.spec",
     "study": "evaluation.studies.study",
+    "Answer": "scanner.answers",
     "Checker": "scanner.checker",
     "CheckOptions": "scanner.options",
     "ExplainOptions": "scanner.options",

@@ -38,11 +38,21 @@ def test_the_number_of_threads_moves_no_digit(
     assert torch.get_num_threads() == before
 
 
-def test_each_crop_gets_its_own_features(trained: tuple[Path, Path]) -> None:
-    predictor = load_predictor(trained[1], "cpu", features=True, threads=4)
+@pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
+def test_a_crop_has_its_own_numbers_whatever_surrounds_it(
+    trained: tuple[Path, Path], tmp_path: Path, suffix: str
+) -> None:
+    manifest, model = trained
+    if suffix != ".safetensors":
+        exported = tmp_path / f"model{suffix}"
+        export_checkpoint(model, exported, manifest=manifest)
+        model = exported
+    predictor = load_predictor(model, "cpu", features=True, threads=4)
     side = predictor.header.transform.image_size
-    pixels = np.random.default_rng(1).integers(0, 256, (20 * RUN, 1, side, side, 3), np.uint8)
-    _, features = predictor.outputs(pixels)
-    alone = [predictor.outputs(pixels[at : at + RUN])[1] for at in range(0, len(pixels), RUN)]
+    pixels = np.random.default_rng(1).integers(0, 256, (20 * RUN + 3, 1, side, side, 3), np.uint8)
+    logits, features = predictor.outputs(pixels)
     assert features is not None
-    assert np.array_equal(features, np.concatenate([one for one in alone if one is not None]))
+    for start, end in ((0, 1), (5, 12), (7, 9), (len(pixels) - 1, len(pixels))):
+        alone = predictor.outputs(pixels[start:end])
+        assert np.array_equal(alone[0], logits[start:end])
+        assert np.array_equal(alone[1], features[start:end])  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from facecheck.core.workspace import BUILTIN
 from facecheck.report.options import ScanReportOptions
 from facecheck.report.scan_report import HeatMaps, ScanReport, heat_rows, scan_report
 from facecheck.report.thumbs import classified_picture, numbered
-from facecheck.scanner.inputs.items import load_named
+from facecheck.scanner.inputs.named import load_named
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import CSV, Row, read_rows, tidy, write_rows

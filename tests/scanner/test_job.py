@@ -41,7 +41,7 @@ def whole(folder: Path, out: Path, checkpoint: Path, **options: Any) -> ScanResu
     return scan_with([folder], out, checkpoint, faces="off", device="cpu", **options)
 
 
-class Here:
+class InThisProcess:
     """Stands in for processes, which test_faults.py starts: calls are done in this one."""
 
     def __init__(self, work: Callable[[Item], Prepared], *, timeout: float, ahead: object) -> None:
@@ -50,7 +50,7 @@ class Here:
     def __call__(self, item: Item) -> Prepared:
         return self.work(pickle.loads(pickle.dumps(item)))
 
-    def __enter__(self) -> Here:
+    def __enter__(self) -> InThisProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,7 +60,7 @@ class Here:
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "bad_files" not in request.fixturenames:
-        monkeypatch.setattr("facecheck.scanner.workers.local.Isolated", Here)
+        monkeypatch.setattr("facecheck.scanner.workers.local.Isolated", InThisProcess)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import facecheck
 from facecheck.core.labels import Verdict
 from facecheck.core.workspace import BUILTIN
 from facecheck.report.explain import ExplainResult, explain
@@ -145,3 +147,19 @@ def test_every_row_with_a_verdict_has_an_attribution_map(
     pictures = list(heat_pictures(few, checkpoint=BUILTIN, face_detector=detector))
     assert [picture is not None for picture in pictures] == [row["status"] == "ok" for row in few]
     assert sum(picture is not None for picture in pictures) >= 5
+
+
+def test_the_walk_through_a_scan_names_every_file_once() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    walk = text.partition("## An image's walk through a scan")[2].partition("\n## ")[0]
+    files = re.findall(r"^\| `([a-z_/]+\.py)`", walk, re.MULTILINE)
+    root = Path(facecheck.__file__).parent
+    assert len(files) > 15
+    assert [file for file in files if not (root / file).is_file()] == []
+    assert len(set(files)) == len(files)
+    walked = {file for file in files if file.startswith("scanner/")}
+    # What a scan of plain files never enters.
+    others = {"checker", "watch", "options", "merge", "place", "on_ray", "named"}
+    others |= {"archives", "globs", "remote", "path_list", "__init__"}
+    there = {str(path.relative_to(root)) for path in (root / "scanner").rglob("*.py")}
+    assert {file for file in there if Path(file).stem not in others} == walked

@@ -41,22 +41,33 @@ class Cores:
             run: returns logits and features, or None, of :data:`RUN` crops or fewer, on one core.
             pixels: shape (M, image_size, image_size, 3).
         """
-        runs = [pixels[start : start + RUN] for start in range(0, len(pixels), RUN)]
-        outputs = self._pool.map(run, runs)
+        outputs = self._pool.map(run, self._runs(pixels))
 
         def finish() -> tuple[Floats, Floats | None]:
             logits, features = zip(*outputs, strict=True)
-            seen = None if features[0] is None else np.concatenate(features)
-            return np.concatenate(logits), seen
+            seen = None if features[0] is None else np.concatenate(features)[: len(pixels)]
+            return np.concatenate(logits)[: len(pixels)], seen
 
         return finish
 
+    def _runs(self, pixels: Pixels) -> list[Pixels]:
+        return [pixels[start : start + RUN] for start in range(0, len(pixels), RUN)]
+
 
 class TorchCores(Cores):
-    """Cores on which torch runs; other threads keep the number of cores that it gives them."""
+    """Cores on which torch runs; other threads keep the number of cores that it gives them.
+
+    A run has always :data:`RUN` crops, empty ones at its end: of one crop torch makes other numbers
+    than of the same one among four (by 1e-5 in a logit), but whichever these are, and wherever it
+    stands among them, the same ones.
+    """
 
     def __init__(self, threads: int | None = None) -> None:
         import torch
 
         torch.get_num_threads()  # a thread takes its number with its first work, and keeps it
         super().__init__(threads, partial(torch.set_num_threads, 1))
+
+    def _runs(self, pixels: Pixels) -> list[Pixels]:
+        empty = np.zeros((-len(pixels) % RUN, *pixels.shape[1:]), pixels.dtype)
+        return super()._runs(np.concatenate([pixels, empty]))

@@ -15,7 +15,8 @@ from facecheck.core.labels import Status
 from facecheck.model.attribution import heat_maps
 from facecheck.report.thumbs import box_of
 from facecheck.scanner.classifier import Classifier, load_classifier
-from facecheck.scanner.inputs.items import Item, load_named
+from facecheck.scanner.inputs.items import Item
+from facecheck.scanner.inputs.named import load_named
 from facecheck.scanner.options import FaceOptions
 from facecheck.scanner.prepare import Crop
 from facecheck.scanner.results.rows import PATH, Row

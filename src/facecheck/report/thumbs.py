@@ -11,7 +11,7 @@ from facecheck.core.errors import ImageError
 from facecheck.core.labels import Status
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.scanner.faces import Box, face_square
-from facecheck.scanner.inputs.items import load_named
+from facecheck.scanner.inputs.named import load_named
 from facecheck.scanner.picture import Picture
 from facecheck.scanner.results.rows import PATH, Row
 

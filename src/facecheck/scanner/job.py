@@ -32,7 +32,7 @@ from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.place import PlaceResult, place
 from facecheck.scanner.results.sink import ArrivalSink, FileSink, StreamSink
 from facecheck.scanner.watch import watch
-from facecheck.scanner.workers.local import Judge, judge_locally
+from facecheck.scanner.workers.local import ClassifyChunks, classify_locally
 
 #: The name of stdout as an output.
 STDOUT = Path("-")
@@ -121,10 +121,10 @@ def scan(
     done = 0
     with (
         _sink(out, _facts(checkpoint, device, classifier, options, size), options) as sink,
-        _judge(classifier, checkpoint, device, options, started) as judge,
+        _classify(classifier, checkpoint, device, options, started) as classify,
         _counted(total_of) as total,
     ):
-        for chunk, rows in judge(_chunks(some, sink, options, size)):
+        for chunk, rows in classify(_chunks(some, sink, options, size)):
             sink.write(chunk, rows)
             done += len(chunk.items)
             progress(sink.resumed + done, total())
@@ -214,18 +214,18 @@ def _classifier(checkpoint: Path, options: ScanOptions) -> tuple[Classifier, str
     return classifier, options.device if elsewhere else str(classifier.predictor.device)
 
 
-def _judge(
+def _classify(
     classifier: Classifier,
     checkpoint: Path,
     device: str,
     options: ScanOptions,
     started: StartedAhead | None,
-) -> AbstractContextManager[Judge]:
+) -> AbstractContextManager[ClassifyChunks]:
     if options.on_ray:
-        from facecheck.scanner.workers.on_ray import judge_on_ray
+        from facecheck.scanner.workers.on_ray import classify_on_ray
 
-        return judge_on_ray(classifier, checkpoint, device, options)
-    return judge_locally(classifier, options, started)
+        return classify_on_ray(classifier, checkpoint, device, options)
+    return classify_locally(classifier, options, started)
 
 
 def _facts(

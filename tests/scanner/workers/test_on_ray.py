@@ -86,7 +86,7 @@ def workers() -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if "ray::_judge" in " ".join(process.info["cmdline"] or [])
+        if "ray::_classify" in " ".join(process.info["cmdline"] or [])
     ]
 
 

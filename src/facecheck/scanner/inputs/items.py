@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from facecheck.core import tree
-from facecheck.core.errors import FacecheckError, ImageError, UsageError
-from facecheck.core.files import name_text, named_path, path_text
+from facecheck.core.errors import ImageError, UsageError
+from facecheck.core.files import name_text, path_text
 from facecheck.core.image import is_image_name, open_image
 from facecheck.scanner.inputs import remote
 from facecheck.scanner.inputs.archives import MAX_MEMBER, is_archive_name, members
@@ -28,8 +28,6 @@ from facecheck.scanner.options import InputOptions
 STDIN = "-"
 #: What stands between an archive and the name inside it.
 INSIDE = "::"
-#: Archives whose members are known by name at a time.
-_ARCHIVES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,44 +341,6 @@ def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Itera
                 )
     except ImageError as error:
         yield Item(outer, size, mtime_ns, None, _read=partial(_fail, str(error)))
-
-
-def load_named(name: str) -> Path | bytes:
-    """Return what the decoder takes of what a row calls ``name``: as :meth:`Item.load`.
-
-    Raises:
-        ImageError: it cannot be had.
-    """
-    path = named_path(name)
-    if os.path.lexists(path) or not (INSIDE in name or remote.is_address(name)):
-        return path
-    for place in _places_of(name):
-        try:
-            found = _items_at(place).get(name)
-        except FacecheckError as error:  # no such archive; a store that cannot be reached
-            raise ImageError(str(error)) from None
-        if found is not None:
-            return found.load()
-    raise ImageError("the file is not there")
-
-
-def _places_of(name: str) -> Iterator[str]:
-    """Yield what a scan was given, or found, where its row is called ``name``."""
-    at = name.find(INSIDE)
-    while at >= 0:
-        outer = name[:at]
-        if remote.is_address(outer) and is_archive_name(outer):
-            yield outer
-        elif named_path(outer).is_file():
-            yield os.fspath(named_path(outer))
-        at = name.find(INSIDE, at + 1)
-    if remote.is_address(name):
-        yield name
-
-
-@lru_cache(maxsize=_ARCHIVES)
-def _items_at(place: str) -> dict[str, Item]:
-    return {item.name: item for item in find_inputs([place], InputOptions(hidden=True))}
 
 
 def _is_hidden(path: str) -> bool:

@@ -28,7 +28,8 @@ from facecheck.core.journal import Journal
 from facecheck.core.labels import Verdict
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
-from facecheck.scanner.inputs.items import INSIDE, load_named
+from facecheck.scanner.inputs.items import INSIDE
+from facecheck.scanner.inputs.named import load_named
 from facecheck.scanner.results.rows import PATH, Row, read_columns, read_rows
 
 #: The verdicts, which are the names of folders: nothing else in a results file becomes one.

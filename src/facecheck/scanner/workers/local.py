@@ -25,13 +25,13 @@ from facecheck.scanner.results.columns import rows_of
 from facecheck.scanner.results.sink import Rows
 
 #: Gives each chunk with its rows, in order; a chunk is taken when there is room for it.
-Judge = Callable[[Iterator[Chunk]], Iterator[tuple[Chunk, Rows]]]
+ClassifyChunks = Callable[[Iterator[Chunk]], Iterator[tuple[Chunk, Rows]]]
 
 
 @contextmanager
-def judge_locally(
+def classify_locally(
     classifier: Classifier, options: ScanOptions, started: StartedAhead | None = None
-) -> Iterator[Judge]:
+) -> Iterator[ClassifyChunks]:
     """Classify chunks on this machine.
 
     While one chunk is classified the next is being prepared; but not in a watch, where none is
@@ -44,12 +44,12 @@ def judge_locally(
     """
     workers, ahead = options.workers or cpu_count(), 0 if options.watch else 1
 
-    def judge(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
+    def classify(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
         for chunk, prepared in _prepared_chunks(chunks, isolated, workers, ahead):
             yield chunk, rows_of_chunk(prepared, classifier, per_face=options.per_face)
 
     with Isolated(classifier.prepare, timeout=options.timeout, ahead=started) as isolated:
-        yield judge
+        yield classify
 
 
 def _prepared_chunks(

@@ -48,10 +48,10 @@ from facecheck.scanner.isolate import Failed, Isolated
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.prepare import Prepared
 from facecheck.scanner.results.sink import Rows
-from facecheck.scanner.workers.local import Judge, prepared_or_failed, rows_of_chunk
+from facecheck.scanner.workers.local import ClassifyChunks, prepared_or_failed, rows_of_chunk
 
 #: Chunks in progress for each core of the cluster: while one is slow, as files that hang make it,
-#: the others go on, and rows wait for it. A chunk's items and rows take some 50 kB.
+#: the others continue, and rows wait for it. A chunk's items and rows take some 50 kB.
 AHEAD = 4
 #: How often a chunk whose process or node dies is tried again.
 RETRIES = 5
@@ -71,9 +71,9 @@ def need_ray() -> None:
 
 
 @contextmanager
-def judge_on_ray(
+def classify_on_ray(
     classifier: Classifier, checkpoint: Path, device: str, options: ScanOptions
-) -> Iterator[Judge]:
+) -> Iterator[ClassifyChunks]:
     """Classify chunks on a Ray cluster; one that is started for it ends with it.
 
     Args:
@@ -103,14 +103,14 @@ def judge_on_ray(
         setup = ray.put(_setup(classifier, checkpoint, device, options))
         how = {"num_cpus": 1, "num_gpus": _gpus(device), "max_retries": RETRIES, "max_calls": 0}
         # In a list, since Ray would hand over a bare reference's value, the model, with each task.
-        submit = partial(ray.remote(**how)(_judge).remote, setup=[setup])
+        submit = partial(ray.remote(**how)(_classify).remote, setup=[setup])
         most = None if own else options.workers
 
-        def judge(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
+        def classify(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
             rows = _in_order(chunks, submit=submit, most=lambda: most or AHEAD * _cores())
             return opened.enter_context(closing(rows))  # it must end before Ray does
 
-        yield judge
+        yield classify
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def _files_of(checkpoint: Path) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class _Judged:
+class _Classified:
     """What a worker returns of a chunk.
 
     Attributes:
@@ -270,7 +270,7 @@ def _finished(chunk: Chunk, reference: Any) -> tuple[Chunk, Rows]:
     import ray
 
     try:
-        done: _Judged = ray.get(reference)
+        done: _Classified = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, FacecheckError):
             raise error.cause from None
@@ -283,7 +283,7 @@ def _finished(chunk: Chunk, reference: Any) -> tuple[Chunk, Rows]:
     except ray.exceptions.RayError as error:
         raise FacecheckError(
             f"{chunk.items[0].name} and what follows it cannot be classified: {_line(error)}: look "
-            "into Ray's logs, and run the same again to go on"
+            "into Ray's logs, and run the same command again to resume"
         ) from None
     for position in done.unreadable:
         _refuse_if_readable(chunk.items[position], done.node)
@@ -300,12 +300,12 @@ def _refuse_if_readable(item: Item, node: str) -> None:
 
 
 def _line(error: BaseException) -> str:
-    """Return the first line of what Ray says, which may go on for a page."""
+    """Return the first line of what Ray says, which may be a page long."""
     line = next(filter(None, str(error).splitlines()), type(error).__name__)
     return " ".join(line.split()).rstrip(".")
 
 
-def _judge(chunk: Chunk, setup: list[Any]) -> _Judged:
+def _classify(chunk: Chunk, setup: list[Any]) -> _Classified:
     """Classify a chunk: what runs on the cluster."""
     worker = _worker(setup[0])
     node = socket.gethostname()
@@ -318,7 +318,7 @@ def _judge(chunk: Chunk, setup: list[Any]) -> _Judged:
     rows = rows_of_chunk(
         [prepared for prepared, _ in done], worker.classifier, per_face=worker.setup.per_face
     )
-    return _Judged(rows, [at for at, (_, readable) in enumerate(done) if not readable], node)
+    return _Classified(rows, [at for at, (_, readable) in enumerate(done) if not readable], node)
 
 
 def _is_relative(item: Item) -> bool:
