@@ -7,7 +7,7 @@ The time is the process's own on one core, per image, in batches of 16, the best
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from pathlib import Path
 
@@ -21,7 +21,13 @@ from facecheck.engines.options import ExportOptions
 
 
 def main() -> None:
-    checkpoint, manifest, folder = map(Path, sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("manifest", type=Path, help="a manifest with a val split")
+    parser.add_argument("folder", type=Path, help="where the exports go")
+    given = parser.parse_args()
+    checkpoint, manifest, folder = given.checkpoint, given.manifest, given.folder
+    folder.mkdir(parents=True, exist_ok=True)
     print("| file | precision | MB | images | largest | mean | verdicts | top-1 | ms |")
     print("|---|---|---|---|---|---|---|---|---|")
     print(f"| {checkpoint.name} | fp32 | {checkpoint.stat().st_size / 1e6:.1f} |  |  |  |  |  |"

@@ -11,10 +11,10 @@ the best of three of each counts.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -69,8 +69,12 @@ def best_rate(work: Callable[[Path], None], folder: Path) -> float:
 
 
 def main() -> None:
-    data = Path(sys.argv[1])
-    counts = [int(text) for text in sys.argv[2:]] or [4700, 40]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path, help="images laid out <kind>/<source>/")
+    parser.add_argument("faces", type=int, nargs="?", default=4700, help="faces of 256 px")
+    parser.add_argument("photos", type=int, nargs="?", default=40, help="photographs of 12 MP")
+    given = parser.parse_args()
+    data, counts = given.data, (given.faces, given.photos)
     logging.disable(logging.INFO)
     peers: dict[str, Callable[[Path], None]] = {"facecheck": with_facecheck}
     try:
@@ -81,7 +85,7 @@ def main() -> None:
         peers["imagededup"] = with_imagededup
     print(f"{CORES} cores; images a second, best of 3")
     for name, make, count in zip(
-        ("256 px faces", "12 MP photographs"), (faces, photographs), counts, strict=False
+        ("256 px faces", "12 MP photographs"), (faces, photographs), counts, strict=True
     ):
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)

@@ -1,12 +1,13 @@
 """Images a second of `facecheck scan`, beside timm, torchvision and ultralytics, in one run.
 
-    python benchmarks/scan.py DATA --timm-inference PATH [--ultralytics PYTHON] [--faces 1000]
-        [--photos 192] [--repeats 3] [--threads 2] [--many 100000]
+    python benchmarks/scan.py DATA [--timm-inference PATH] [--ultralytics PYTHON] [--faces 1000]
+        [--photos 192] [--repeats 3] [--threads 2] [--many 100000 --small FILE]
 
 DATA is laid out <kind>/<source>/ (../shared/data). timm's inference.py is in neither its wheel nor
 its sdist: take that of the installed version,
 https://github.com/huggingface/pytorch-image-models/blob/v1.0.31/inference.py (the tag may be
-another). PYTHON is an interpreter that can import ultralytics (AGPL, so no extra of ours).
+another); it needs pandas. PYTHON is an interpreter that can import ultralytics (AGPL, so no extra
+of ours). Without either, that tool is left out.
 
 Two folders are judged: faces of 256 px, and 12-megapixel photos (4000 x 3000, real photographs
 enlarged, with noise, which a decoder cannot skip). facecheck runs its built-in model without
@@ -26,6 +27,7 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib.resources
+import importlib.util
 import os
 import shutil
 import statistics
@@ -100,23 +102,26 @@ def facecheck_command(folder: Path, out: Path, *more: str) -> list[str]:
 
 def commands(given: argparse.Namespace) -> dict[str, Callable[[Path, Path], list[str]]]:
     threads = str(given.threads)
-    timm = [sys.executable, str(given.timm_inference), "--model", ARCH, "--num-classes", "4"]
-    timm += ["--checkpoint", str(given.weights), "--input-size", "3", "224", "224"]
-    timm += ["--crop-pct", "0.875", "--device", "cpu", "--channels-last", "--fullname"]
-    timm += ["-b", str(BATCH), "-j", threads]
     own = [sys.executable, __file__, str(given.data), "--threads", threads, "--alone"]
-    tools: dict[str, Callable[[Path, Path], list[str]]] = {
-        "facecheck": facecheck_command,
-        "timm": lambda folder, out: [
-            *(*timm, "--data-dir", str(folder)),
-            *("--results-dir", str(out.parent), "--results-file", out.name),
-        ],
-        "torchvision": lambda folder, out: [*own, "torchvision", str(folder), str(out)],
-    }
+    tools: dict[str, Callable[[Path, Path], list[str]]] = {"facecheck": facecheck_command}
+    if given.timm_inference:
+        tools["timm"] = timm_command(given)
+    tools["torchvision"] = lambda folder, out: [*own, "torchvision", str(folder), str(out)]
     if given.ultralytics:
         there = [str(given.ultralytics), *own[1:], "ultralytics"]
         tools["ultralytics"] = lambda folder, out: [*there, str(folder), str(out)]
     return tools
+
+
+def timm_command(given: argparse.Namespace) -> Callable[[Path, Path], list[str]]:
+    timm = [sys.executable, str(given.timm_inference), "--model", ARCH, "--num-classes", "4"]
+    timm += ["--checkpoint", str(given.weights), "--input-size", "3", "224", "224"]
+    timm += ["--crop-pct", "0.875", "--device", "cpu", "--channels-last", "--fullname"]
+    timm += ["-b", str(BATCH), "-j", str(given.threads)]
+    return lambda folder, out: [
+        *(*timm, "--data-dir", str(folder)),
+        *("--results-dir", str(out.parent), "--results-file", out.name),
+    ]
 
 
 def run_torchvision(folder: Path, out: Path, threads: int) -> None:
@@ -355,7 +360,8 @@ def save_weights(path: Path) -> Path:
 def measure(given: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
-        given.weights = save_weights(work / "weights.pth")
+        if given.timm_inference:
+            given.weights = save_weights(work / "weights.pth")
         faces, photos = work / "faces", work / "photos"
         make_faces(given.data, given.faces, faces)
         make_photos(given.data, given.photos, photos)
@@ -384,6 +390,12 @@ def main() -> None:
     parser.add_argument("--small", type=Path, help="a small .onnx export for the memory test")
     parser.add_argument("--alone", nargs=3, help=argparse.SUPPRESS)  # one run, used by itself
     given = parser.parse_args()
+    if given.timm_inference and not given.timm_inference.is_file():
+        parser.error(f"--timm-inference {given.timm_inference}: no such file")
+    if given.timm_inference and importlib.util.find_spec("pandas") is None:
+        parser.error("timm's inference.py needs pandas: pip install pandas")
+    if given.many and not given.small:
+        parser.error("--many needs --small, an export of a small network")
     if given.alone:
         alone(given)
     else:

@@ -230,11 +230,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="images laid out <kind>/<source>/")
     parser.add_argument("--timm-train", type=Path, required=True, help="timm's train.py")
-    parser.add_argument("--images", type=int, default=1024, help="a multiple of 32")
+    parser.add_argument("--images", type=int, default=1024, help="64 or more")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--alone", nargs=4, help=argparse.SUPPRESS)  # one run, used by itself
     given = parser.parse_args()
+    if given.images < 64:  # fewer may hold a single image of a kind, which train refuses
+        parser.error("--images must be 64 or more")
+    if not given.timm_train.is_file():
+        parser.error(f"--timm-train {given.timm_train}: no such file")
     if given.alone:
         print(json.dumps(alone(given)))
     else:
