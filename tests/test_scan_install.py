@@ -1,7 +1,7 @@
 """The small install of the README: a scan without torch gives the rows of the full one.
 
 Here the modules that it lacks are hidden from this interpreter. CI runs these tests again, on an
-environment that really lacks them: FACECHECK_SCAN_PYTHON names its interpreter.
+environment that really lacks them: SCAN_PYTHON names its interpreter.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.conftest import SHARED
 
 pytestmark = pytest.mark.slow
 
-OTHER = os.environ.get("FACECHECK_SCAN_PYTHON")
+OTHER = os.environ.get("SCAN_PYTHON")
 HIDE = f"import sys; sys.modules.update(dict.fromkeys({sorted(FULL_INSTALL_ONLY)!r})); "
 COMMAND = "from facecheck.cli import main; main()"
 #: Real pictures of each kind that the built-in model knows.

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from facecheck.cli import _flags, _leaves, app
+from facecheck.cli import app
 from facecheck.cli.flags import trust_of
+from facecheck.cli.settings import all_commands, by_flag
 from facecheck.core.options import Trust
 from tests.conftest import Outcome
 
@@ -25,10 +26,11 @@ READ = {
 def options() -> dict[tuple[str, str], tuple[Trust, bool]]:
     """Return of each command's options who may set it, and whether it names a path."""
     found = {}
-    for words, command in _leaves(typer.main.get_command(app)):
+    for words, command in all_commands(typer.main.get_command(app)):
         trust = trust_of(command.callback)
         hints = inspect.signature(command.callback, eval_str=True).parameters
-        for flag, name in _flags(command).items():
+        for flag, parameter in by_flag(command).items():
+            name = parameter.name
             hint = str(hints[name].annotation)
             found[words, flag] = (trust.get(name, Trust.ANY), "Path" in hint.partition("<typer")[0])
     return found

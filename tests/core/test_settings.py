@@ -21,7 +21,7 @@ def test_no_file_is_no_settings(tmp_path: Path) -> None:
 def test_options_are_found_by_command(tmp_path: Path) -> None:
     path = tmp_path / "facecheck.yaml"
     path.write_text("train:\n  epochs: 3\n  batch-size: 8\n")
-    assert read_settings(path, KNOWN) == {"train": {"epochs": 3, "batch_size": 8}}
+    assert read_settings(path, KNOWN) == {"train": {"epochs": "3", "batch_size": "8"}}
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,7 @@ def test_options_are_found_by_command(tmp_path: Path) -> None:
         ("- train", "must map commands"),
         ("train: {", "not readable YAML"),
         ("[" * 20_000, "not readable YAML"),
+        ("train: {epochs: 3, epochs: 4}", "'epochs' is there twice"),
         ("!!python/object/apply:os.system ['true']", "not readable YAML"),
     ],
 )

@@ -28,7 +28,7 @@ from tests.conftest import SHARED
 from tests.scanner.items import prepare_or_not, scan_with
 
 #: Mutated files in the fuzz.
-FUZZ = int(os.environ.get("FACECHECK_FUZZ", "300"))
+FUZZ = int(os.environ.get("FUZZ", "300"))
 
 
 @pytest.fixture(scope="session")
@@ -291,7 +291,7 @@ def test_a_folder_is_watched_until_it_is_told_to_end(
 def test_mutated_files_have_a_row_each_and_crash_nothing(
     judge: Callable[..., ScanResult], face: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the face detector where it is; FACECHECK_FUZZ=5000 makes more of them."""
+    """With the face detector where it is; FUZZ=5000 makes more of them."""
     monkeypatch.setattr("facecheck.scanner.job.CHUNK", 64)
     detector = SHARED / "models" / "yunet_n_dynamic.onnx"
     options = {"faces": "auto", "face_detector": detector} if detector.is_file() else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,19 +32,12 @@ from facecheck.cli import (
     study,
     train,
 )
-from facecheck.cli.flags import is_given, trust_of
+from facecheck.cli.flags import is_given
+from facecheck.cli.settings import name_variables, read_defaults, refuse_unknown_variables
 from facecheck.core.errors import FacecheckError, FacecheckWarning
 from facecheck.core.install import full_install_hint
-from facecheck.core.options import Trust
 from facecheck.core.text import printable
 from facecheck.core.version import VERSION
-
-
-def _without_variables(parameters: list[Any]) -> list[Any]:
-    """Return parameters whose help does not repeat, one by one, the rule for variable names."""
-    for parameter in parameters:
-        parameter.show_envvar = False
-    return parameters
 
 
 class Command(TyperCommand):
@@ -56,7 +49,7 @@ class Command(TyperCommand):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, without variables in their help."""
-        return _without_variables(super().get_params(ctx))
+        return name_variables(super().get_params(ctx), ctx.auto_envvar_prefix)
 
 
 class Group(TyperGroup):
@@ -72,7 +65,7 @@ class Group(TyperGroup):
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, without variables in their help."""
-        return _without_variables(super().get_params(ctx))
+        return name_variables(super().get_params(ctx), ctx.auto_envvar_prefix)
 
 
 app = typer.Typer(
@@ -133,54 +126,12 @@ def settings(
 ) -> None:
     """Read the project file, whose values stand behind flags and environment variables."""
     del version  # acted upon by its callback
+    refuse_unknown_variables(context.command)
     if not config.is_file():
         if is_given(context, "config"):
             raise typer.BadParameter(f"no file at {config}", param_hint="--config")
         return
-    from facecheck.core.settings import read_settings
-
-    flags = {name: _flags(command) for name, command in _leaves(context.command)}
-    trust = {name: trust_of(command.callback) for name, command in _leaves(context.command)}
-    known = {
-        name: {flag: trust[name].get(parameter, Trust.ANY) for flag, parameter in of.items()}
-        for name, of in flags.items()
-    }
-    stored = {
-        name: {flags[name][option.replace("_", "-")]: value for option, value in options.items()}
-        for name, options in read_settings(config, known, named=is_given(context, "config")).items()
-    }
-    context.default_map = _nested(stored)
-
-
-def _flags(command: Any) -> dict[str, str]:
-    """Return the name of the parameter behind each flag, such as ``origin`` behind ``from``."""
-    return {
-        flag.removeprefix("--"): parameter.name
-        for parameter in command.params
-        for flag in parameter.opts
-        if flag.startswith("--") and flag != "--help"
-    }
-
-
-def _leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each command with the words it is called by, such as ``generate train``."""
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            yield from _leaves(command, f"{before}{name} ")
-        else:
-            yield before + name, command
-
-
-def _nested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings as click has them: a command of a group is inside of the group's."""
-    found: dict[str, Any] = {}
-    for words, options in settings.items():
-        *groups, name = words.split(" ")
-        inner = found
-        for group in groups:
-            inner = inner.setdefault(group, {})
-        inner[name] = options
-    return found
+    context.default_map = read_defaults(config, context.command, named=is_given(context, "config"))
 
 
 def _show_warning(

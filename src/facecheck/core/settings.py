@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from facecheck.core.errors import ConfigError, did_you_mean, reason
+from facecheck.core.errors import ConfigError, did_you_mean
 from facecheck.core.files import path_text
 from facecheck.core.options import Trust
+from facecheck.core.yaml_files import read_yaml
 
 #: The project file's name; it is looked for in the current folder.
 PROJECT_FILE = Path("facecheck.yaml")
@@ -31,7 +30,8 @@ def read_settings(
             stranger's.
 
     Returns:
-        by command, by option with underscores for dashes. The key ``catalog`` among the commands
+        by command, by option with underscores for dashes; a value is text as on the command
+        line, or a list of texts. The key ``catalog`` among the commands
         is an option of each command that has it: a file's path, relative to the project file, or
         the entries themselves, for which the project file stands.
 
@@ -42,10 +42,7 @@ def read_settings(
     if not path.is_file():
         return {}
     name = path_text(path)
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, RecursionError) as error:
-        raise ConfigError(f"{name}: not readable YAML: {reason(error)}") from None
+    stored = read_yaml(path, as_text=True) or {}
     if not isinstance(stored, dict):
         raise ConfigError(f"{name}: must map commands to options, such as `train: {{epochs: 5}}`")
     catalog = stored.pop(CATALOG, None)

@@ -18,6 +18,9 @@ STATE = "state.pt"
 #: The model that comes with the package (docs/model-card.md), and its name on the command line.
 BUILTIN = Path(str(files("facecheck"))) / "model" / "builtin.onnx"
 BUILTIN_NAME = "builtin"
+#: The environment variables that set no command's option: the folder of downloads that all
+#: workspaces share, and the face detector's file.
+VARIABLES = ("FACECHECK_CACHE", "FACECHECK_FACE_DETECTOR")
 
 
 def cache_folder() -> Path:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import yaml
 
 from facecheck.core.errors import FacecheckError, ImageError, UsageError, reason
 from facecheck.core.files import (
@@ -26,6 +25,7 @@ from facecheck.core.labels import KINDS, Kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import input_meta, read_manifest
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
+from facecheck.core.yaml_files import dump_yaml
 from facecheck.data.duplicates.groups import components, duplicates_of
 from facecheck.data.features import (
     METADATA,
@@ -403,7 +403,7 @@ def normalise_yaml(settings: Normalise) -> str:
         "# or not, is cut to one size, blurred and encoded again at random. Train with it by\n"
         "# facecheck train --recipe THIS-FILE\n"
     )
-    return head + yaml.safe_dump(stored, sort_keys=False, default_flow_style=None)
+    return head + dump_yaml(stored, lists_in_one_line=True)
 
 
 def _plain(result: AuditResult) -> dict[str, Any]:

@@ -7,11 +7,10 @@ import tempfile
 from importlib.resources import files as package_files
 from pathlib import Path
 
-import yaml
-
 from facecheck.core.errors import FacecheckError, SourceError, UsageError, reason
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.workspace import cache_folder
+from facecheck.core.yaml_files import parse_yaml
 from facecheck.data.sources.catalog import Source
 from facecheck.data.sources.platforms import Retry, Transfer
 from facecheck.data.sources.platforms.http import download
@@ -24,8 +23,8 @@ PATIENCE = Transfer(retry=Retry(attempts=2, first_wait=0.5))
 
 def detector_source() -> Source:
     """Return where the detector is published, from ``face_detector.yaml`` next to this module."""
-    text = (package_files("facecheck.data") / "face_detector.yaml").read_text(encoding="utf-8")
-    stored = yaml.safe_load(text)
+    name = "face_detector.yaml"
+    stored = parse_yaml((package_files("facecheck.data") / name).read_bytes(), name)
     first, *mirrors = (entry["address"] for entry in stored["addresses"])
     return Source(
         stored["file"], "http", (first,), sha256=(stored["sha256"],), mirrors=tuple(mirrors)

@@ -10,10 +10,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from facecheck.core.errors import ConfigError, did_you_mean, reason
+from facecheck.core.errors import ConfigError, did_you_mean
 from facecheck.core.files import path_text
+from facecheck.core.yaml_files import read_yaml
 
 #: The recipes that come with the package, by name.
 RECIPES = Path(str(files("facecheck"))) / "configs" / "recipes"
@@ -250,10 +249,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: the file is not there, or no YAML, or holds something else.
     """
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(f"{path_text(path)}: not readable YAML: {reason(error)}") from None
+    stored = read_yaml(path)
     if not isinstance(stored, dict | None):
         raise ConfigError(f"{path_text(path)}: must map fields to values, such as `epochs: 5`")
     return stored or {}
@@ -288,7 +284,7 @@ def _typed(name: str, value: Any, annotation: Any) -> Any:  # noqa: PLR0911
                 _typed(name, key, str): _typed(name, item, float) for key, item in value.items()
             }
         if annotation is float and isinstance(value, str):
-            return float(value)  # YAML 1.1 reads 1e-3 as text
+            return float(value)  # from the command line
         if annotation is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if annotation is Path and isinstance(value, str):

@@ -16,7 +16,6 @@ import numpy as np
 import psutil
 import timm
 import torch
-import yaml
 
 from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import path_text, sha256_file, write_text
@@ -26,6 +25,7 @@ from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.version import VERSION
 from facecheck.core.workspace import BEST, LAST, STATE, new_run_folder
+from facecheck.core.yaml_files import dump_yaml
 from facecheck.model.backbones import check_arch
 from facecheck.model.checkpoint import Checkpoint, Header, save_checkpoint
 from facecheck.model.device import choose_device
@@ -396,7 +396,7 @@ def _write_run(
     run: Path, header: Header, manifest: Path, setup: TrainSetup, computing: Compiled, ranks: Ranks
 ) -> None:
     """Write how the run was made, so that it can be repeated."""
-    write_text(run / "recipe.yaml", yaml.safe_dump(setup.recipe.jsonable(), sort_keys=False))
+    write_text(run / "recipe.yaml", dump_yaml(setup.recipe.jsonable()))
     on_gpu = setup.device.type == "cuda"
     facts: Mapping[str, Any] = {
         "facecheck": VERSION,

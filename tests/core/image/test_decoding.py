@@ -287,11 +287,11 @@ def test_jpeg_xl_is_read_where_the_extra_is_installed(monkeypatch: pytest.Monkey
 
 @pytest.mark.filterwarnings("ignore:::PIL")
 def test_mutations_of_odd_files_are_read_or_refused() -> None:
-    """FACECHECK_FUZZ=20000 makes more of them."""
+    """FUZZ=20000 makes more of them."""
     chance = random.Random(3)
     contents = [odd.content for odd in ODD if 100 < len(odd.content) < 100_000]
     read = refused = 0
-    for _ in range(int(os.environ.get("FACECHECK_FUZZ", "600"))):
+    for _ in range(int(os.environ.get("FUZZ", "600"))):
         content, other = chance.sample(contents, 2)
         changed = mutated(content, other, chance)
         try:

@@ -13,12 +13,11 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from facecheck.core.errors import ConfigError, UsageError, did_you_mean, reason
 from facecheck.core.files import path_text
 from facecheck.core.labels import KINDS
 from facecheck.core.manifest import COLUMNS
+from facecheck.core.yaml_files import parse_yaml
 from facecheck.data.sources.rules import FIELDS, Rule, template_fields
 
 #: For each platform, what a handle looks like, as an expression and as an example.
@@ -104,15 +103,15 @@ def read_catalog(extra: Path | None = None) -> dict[str, Source]:
             message names the entry, the key and the nearest known one.
     """
     built_in = package_files("facecheck.data.sources") / "catalog.yaml"
-    catalog = _parse(built_in.read_text(encoding="utf-8"), "catalog.yaml")
+    catalog = _parse(built_in.read_bytes(), "catalog.yaml")
     if extra is not None:
         if not extra.is_file():
             raise UsageError(f"no catalogue at {path_text(extra)}: check the path")
         try:
-            text = extra.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path_text(extra)}: not readable text: {error}") from None
-        catalog |= _parse(text, path_text(extra))
+            content = extra.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"{path_text(extra)}: cannot be read: {reason(error)}") from None
+        catalog |= _parse(content, path_text(extra))
     return catalog
 
 
@@ -133,11 +132,8 @@ def choose(catalog: Mapping[str, Source], names: Sequence[str]) -> list[Source]:
     return [catalog[name] for name in dict.fromkeys(names)]
 
 
-def _parse(text: str, where: str) -> dict[str, Source]:
-    try:
-        stored = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{where}: not readable YAML: {reason(error)}") from None
+def _parse(content: bytes, where: str) -> dict[str, Source]:
+    stored = parse_yaml(content, where) or {}
     if isinstance(stored, dict) and isinstance(stored.get("catalog"), dict):
         stored = stored["catalog"]
     if not isinstance(stored, dict):

@@ -8,12 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import yaml
-
 from facecheck.core.errors import FacecheckError
 from facecheck.core.files import sha256_file, write_text
 from facecheck.core.manifest import read_manifest
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.yaml_files import dump_yaml
 from facecheck.evaluation.evaluate import EvaluateResult, evaluate
 from facecheck.evaluation.options import EvaluateOptions, StudyOptions
 from facecheck.evaluation.studies.runs import (
@@ -98,7 +97,7 @@ def study(
         if run := done.get((variant.name, recipe.seed)):
             require_same(run, recipe, sha256, out)
     with journal(out):  # which makes the folder, and marks it
-        write_text(out / "study.yaml", yaml.safe_dump(spec.jsonable(), sort_keys=False))
+        write_text(out / "study.yaml", dump_yaml(spec.jsonable()))
     trained = 0
     for number, (variant, recipe) in enumerate(planned):
         progress(number, len(planned))
