@@ -39,7 +39,7 @@ def test_records_say_what_the_file_is(drawn: Path, tmp_path: Path) -> None:
     assert record.bytes == Path(record.path).stat().st_size
     assert len(record.pixel_hash) == 64
     assert len(record.phash) == 16
-    assert read_meta(tmp_path / "m.parquet")["decode_policy"] == 1
+    assert read_meta(tmp_path / "m.parquet")["decode_policy"] == 2
 
 
 def test_the_same_folder_gives_the_same_bytes(drawn: Path, tmp_path: Path) -> None:

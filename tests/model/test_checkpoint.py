@@ -57,7 +57,7 @@ def test_a_checkpoint_comes_back_as_it_was(saved: Path) -> None:
         ("temperature", 0, "field 'temperature'"),
         ("thresholds", [0.9, 0.1], "field 'thresholds'"),
         ("thresholds", "wide", "damaged header"),
-        ("decode_policy", 99, "field 'decode_policy'"),
+        ("decode_policy", 1, "decode_policy 1, in this version 2\\): train it again"),
         ("transform", {"image_size": 4}, "damaged header"),
         ("guard", {"centres": [[1, 0], [1]], "limit": 0.5}, "field 'guard'"),
         ("guard", {"centres": "many"}, "damaged header"),

@@ -73,8 +73,13 @@ class Header:
             or not set(self.kinds) <= set(KINDS),
             "temperature": not self.temperature > 0,
             "thresholds": not 0 <= low <= high <= 1,
-            "decode_policy": self.decode_policy != DECODE_POLICY,
         }
+        if self.decode_policy != DECODE_POLICY:
+            raise CheckpointError(
+                f"it was trained on pixels as facecheck {self.facecheck} decoded them "
+                f"(decode_policy {self.decode_policy}, in this version {DECODE_POLICY}): train it "
+                "again"
+            )
         for name, is_bad in problems.items():
             if is_bad:
                 raise CheckpointError(

@@ -303,6 +303,7 @@ def test_mutations_of_odd_files_are_read_or_refused() -> None:
             assert first.alpha is None or first.alpha.size == first.image.size
         except ImageError as error:
             assert "\n" not in str(error)
-            assert str(error) != "not an image in a known format" or changed[:3] != content[:3]
+            if changed.startswith((b"\xff\xd8", b"\x89PNG")):
+                assert "not an image" not in str(error)
             refused += 1
     assert min(read, refused) > 50

@@ -43,10 +43,12 @@ from facecheck.core.image.repair import jpeg, repaired
 from facecheck.core.install import extra_hint
 
 #: Raised by one whenever a change here can move a pixel.
-DECODE_POLICY = 1
+DECODE_POLICY = 2
 #: Largest file, and most memory that the pixels of one take while they are decoded: 1.07 GB. As
 #: much as 268 megapixels of a PNG or baseline JPEG, 119 with transparency, 89 of a WebP.
 MAX_BYTES = 2**30
+#: Files up to so many bytes are read whole before they are decoded.
+_IN_MEMORY = 2**18
 _ORIENTATION = 0x0112
 #: What turns a picture upright, by its EXIF orientation.
 _TURNS = {
@@ -119,10 +121,10 @@ def frames(source: Path | bytes, *, short_side: int | None = None) -> Iterator[D
 def _further_frames(source: _Source, count: int) -> Iterator[Decoded]:
     if count == 1:
         return
-    with _pillow():
+    with _pillow:
         image = _open(source.reader, source.stream)
     for number in range(1, count):
-        with _pillow():
+        with _pillow:
             image.seek(number)
         size = image.size
         loaded = _loaded(image, source, 1, size)
@@ -136,7 +138,9 @@ def _opened(source: Path | bytes) -> Iterator[BinaryIO]:
         yield io.BytesIO(source)
     else:
         with open_image(source) as stream:
-            yield stream
+            # With fewer calls of the system; of large files the copy would cost more than those.
+            small = os.fstat(stream.fileno()).st_size <= _IN_MEMORY
+            yield io.BytesIO(stream.read()) if small else stream
 
 
 @contextmanager
@@ -173,20 +177,25 @@ class _RefusedError(Exception):
     """Pillow does not decode a file; the message is its reason, on one line."""
 
 
-@contextmanager
-def _pillow() -> Iterator[None]:
-    """Raise :class:`_RefusedError` for whatever Pillow raises within the block.
+class _Pillow:
+    """Raises :class:`_RefusedError` for whatever Pillow raises within the block.
 
     Its readers meet strangers' bytes, and raise anything from struct.error to AttributeError for
     them. So nothing of ours stands in such a block: our own faults must not pass for damage.
     """
-    try:
-        yield
-    except (MemoryError, Image.DecompressionBombError):
-        raise ImageError("too large: there is no memory for its pixels") from None
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise _RefusedError(reason) from error
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, MemoryError | Image.DecompressionBombError):
+            raise ImageError("too large: there is no memory for its pixels") from None
+        if isinstance(error, Exception):
+            raise _RefusedError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+#: One for all, since it keeps nothing: made by a generator each time, it costs 2 % of a small file.
+_pillow = _Pillow()
 
 
 @dataclass(frozen=True)
@@ -293,7 +302,7 @@ def _read(source: _Source, short_side: int | None, frame: int) -> Decoded:
         ImageError: it is too large, has lost pixels, or there is no such frame.
         _RefusedError: Pillow does not decode it.
     """
-    with _pillow():
+    with _pillow:
         image = _open(source.reader, source.stream)
     size, count = image.size, _count_frames(image, source)
     if frame >= count:
@@ -307,7 +316,7 @@ def _read(source: _Source, short_side: int | None, frame: int) -> Decoded:
             # As an end that is missing does: libjpeg fills it, and says nothing of it.
             _require_whole(source, short_side)
     else:
-        with _pillow():
+        with _pillow:
             image.seek(frame)
             size = image.size
         image = _loaded(image, source, 1, size)
@@ -354,13 +363,17 @@ def _finished(source: _Source, seen: _Frame, notes: tuple[str, ...]) -> Decoded:
 
 def _require_end(stream: BinaryIO) -> None:
     """Raise :class:`_RefusedError` if a JPEG has no end marker; Pillow does not always miss it."""
-    place = stream.tell()
-    stream.seek(-2, os.SEEK_END)
-    if stream.read(2) != jpeg.END:
+    if isinstance(stream, io.BytesIO):
+        last = bytes(stream.getbuffer()[-2:])
+    else:  # without a move, which would empty the stream's buffer
+        descriptor = stream.fileno()
+        last = os.pread(descriptor, 2, max(0, os.fstat(descriptor).st_size - 2))
+    if last != jpeg.END:
+        place = stream.tell()
         stream.seek(0)
         if not jpeg.has_end(stream.read()):
             raise _RefusedError("the end marker is missing")
-    stream.seek(place)
+        stream.seek(place)
 
 
 def _require_whole(source: _Source, short_side: int | None) -> None:
@@ -387,7 +400,7 @@ def _count_frames(image: Image.Image, source: _Source) -> int:
     if source.reader in {"BMP", "PPM"}:
         return 1
     try:
-        with _pillow():
+        with _pillow:
             if source.reader in {"GIF", "TIFF"}:  # they are counted by walking over them
                 place = source.stream.tell()
                 count = getattr(_open(source.reader, source.stream), "n_frames", 1)
@@ -412,7 +425,7 @@ def _loaded(image: Image.Image, source: _Source, turn: int, size: tuple[int, int
     """Return an opened image with its pixels; ``size`` is that in full."""
     reader = source.reader
     _require_memory(image, reader, turn, size)
-    with _pillow():
+    with _pillow:
         tiles = list(getattr(image, "tile", ()))
         image.load()
         if reader == "PNG" and tiles and "transparency" in image.info:
@@ -423,7 +436,7 @@ def _loaded(image: Image.Image, source: _Source, turn: int, size: tuple[int, int
 def _pixels(short_side: int | None, content: bytes) -> Image.Image:
     """Return the pixels of a JPEG, whole or not, at a scale at which all that is missing shows."""
     source = _Source("JPEG", io.BytesIO(content))
-    with _pillow():
+    with _pillow:
         image = _open(source.reader, source.stream)
     size = image.size
     # What the last scans of a progressive one add may not show at a reduced scale.
@@ -436,7 +449,7 @@ def _orientation(image: Image.Image, reader: str) -> tuple[int, tuple[str, ...]]
     if reader == "JXL":  # the decoder has turned it
         return 1, ()
     try:
-        with _pillow():
+        with _pillow:
             turn = image.getexif().get(_ORIENTATION, 1)
     except _RefusedError:
         return 1, ("repaired: the EXIF data are damaged and ignored",)
@@ -448,23 +461,31 @@ def _reduce(image: Image.Image, short_side: int | None, turn: int) -> None:
     width, height = image.size
     if short_side is not None:
         scale = 2 * short_side / min(width, height)
-        with _pillow():
+        with _pillow:
             image.draft("RGB", (ceil(width * scale), ceil(height * scale)))
     for divisor in (2, 4, 8):
-        peak = _peak(image, "JPEG", turn, (width, height))
-        if peak > MAX_BYTES and min(width, height) >= 2 * divisor:
-            with _pillow():
+        if not _is_too_large(image, "JPEG", turn, (width, height)):
+            return
+        if min(width, height) >= 2 * divisor:
+            with _pillow:
                 image.draft("RGB", (width // divisor, height // divisor))
 
 
 def _require_memory(image: Image.Image, reader: str, turn: int, size: tuple[int, int]) -> None:
-    peak = _peak(image, reader, turn, size)
-    if peak > MAX_BYTES:
+    if _is_too_large(image, reader, turn, size):
+        peak = _peak(image, reader, turn, size)
         width, height = image.size
         raise ImageError(
             f"too large: decoding {width:,} x {height:,} pixels takes {peak / 1e6:,.0f} MB, over "
             f"{MAX_BYTES / 1e6:,.0f} MB"
         )
+
+
+def _is_too_large(image: Image.Image, reader: str, turn: int, size: tuple[int, int]) -> bool:
+    # No image takes 64 bytes a pixel: the common ones need no closer look.
+    if 64 * size[0] * size[1] <= MAX_BYTES:
+        return False
+    return _peak(image, reader, turn, size) > MAX_BYTES
 
 
 def _peak(image: Image.Image, reader: str, turn: int, size: tuple[int, int]) -> int:
