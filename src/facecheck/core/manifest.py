@@ -342,6 +342,16 @@ def made_from(
     }
 
 
+def is_made_by(path: Path, made_by: Mapping[str, Any]) -> bool:
+    """Return whether the manifest at ``path`` is whole and was made as ``made_by`` says."""
+    known = read_meta(path)
+    return (
+        path.is_file()
+        and all(known.get(name) == value for name, value in made_by.items())
+        and known.get("sha256") == sha256_file(path)
+    )
+
+
 def write_table(frame: pl.DataFrame, path: Path) -> None:
     """Write any table atomically as ``.csv`` or ``.parquet``, by the suffix of ``path``.
 

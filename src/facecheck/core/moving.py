@@ -23,7 +23,7 @@ from facecheck.core.files import sha256_file
 from facecheck.core.journal import Journal
 
 #: A file, or what loads the content of something that is none, such as a member of an archive.
-Origin = Path | Callable[[], bytes]
+Origin = Path | Callable[[], Path | bytes]
 
 # Files of one folder are copied one after the other, so one name serves.
 _PART = ".facecheck-part"

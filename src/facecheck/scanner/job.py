@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from itertools import chain, takewhile
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 from facecheck.core.errors import FacecheckError, UsageError
-from facecheck.core.files import path_text, sha256_file
+from facecheck.core.files import path_text, sha256_file, write_json
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.text import printable
 from facecheck.core.version import VERSION
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
 from facecheck.scanner.classifier import Classifier, load_classifier
@@ -30,7 +32,16 @@ from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.place import PlaceResult, place
-from facecheck.scanner.results.sink import ArrivalSink, FileSink, StreamSink
+from facecheck.scanner.results.sink import (
+    PLACING,
+    ArrivalSink,
+    FileSink,
+    StreamSink,
+    is_published,
+    meta_path,
+    read_meta,
+    remove_drafts,
+)
 from facecheck.scanner.watch import watch
 from facecheck.scanner.workers.local import ClassifyChunks, classify_locally
 
@@ -109,6 +120,8 @@ def scan(
         FacecheckError: there is no image, or the results cannot be written.
     """
     _refuse_what_is_at_odds(inputs, out, options)
+    if resumed := _resumed_placing(inputs, out, checkpoint, options):
+        return resumed
     found = find_inputs(inputs, options)
     some = watch(found, stop or Event()) if options.watch else _shard(_some(found, inputs), options)
     classifier, device = _classifier(checkpoint, options)
@@ -128,7 +141,7 @@ def scan(
             sink.write(chunk, rows)
             done += len(chunk.items)
             progress(sink.resumed + done, total())
-        sink.finish()
+        sink.finish(_placing(inputs, options))
     return ScanResult(
         out=out,
         checkpoint=checkpoint,
@@ -291,12 +304,69 @@ def _counted(items: Iterable[Item] | None) -> Iterator[Callable[[], int | None]]
         stop.set()
 
 
+def _placing(inputs: Sequence[Path | str], options: ScanOptions) -> dict[str, Any]:
+    """Return what the results' ``.meta.json`` is to say of the placing that is to follow."""
+    if options.folder is None:
+        return {}
+    to, move = path_text(options.folder.absolute()), options.move_to is not None
+    asked = {"inputs": [path_text(str(each)) for each in inputs], "to": to, "move": move}
+    return {PLACING: {**asked, "done": False}}
+
+
+def _resumed_placing(
+    inputs: Sequence[Path | str], out: Path, checkpoint: Path, options: ScanOptions
+) -> ScanResult | None:
+    """Place the files that this very scan has classified and, interrupted, did not come to place.
+
+    Returns:
+        None where there is no such scan.
+
+    Raises:
+        UsageError: another scan's files are not all placed, and would lose their rows.
+    """
+    meta = read_meta(out)
+    begun = meta.get(PLACING)
+    if not isinstance(begun, dict) or begun.get("done") is not False or not is_published(out):
+        return None
+    classifier, device = _classifier(checkpoint, options)
+    made = _facts(checkpoint, device, classifier, options, max(CHUNK, options.batch_size))
+    made |= {"only": sorted(options.only), "raw_paths": options.raw_paths}
+    same = all(meta.get(name) == value for name, value in made.items())
+    if not same or _placing(inputs, options) != {PLACING: begun}:
+        if options.overwrite:
+            return None
+        raise UsageError(
+            f"{path_text(out)}: its files were being {'moved' if begun.get('move') else 'copied'} "
+            f"to {printable(str(begun.get('to')))} when the scan was interrupted: run that command "
+            "again to finish, or pass --overwrite to scan what is left"
+        )
+    remove_drafts(out, sharded=options.shard is not None)
+    tally = Counter({tuple(map(str, values)): int(count) for *values, count in meta["tally"]})
+    return ScanResult(
+        out=out,
+        checkpoint=checkpoint,
+        files=int(meta["items"]),
+        rows=int(meta["rows"]),
+        resumed=int(meta["items"]),
+        dropped="",
+        skipped=Skipped(),
+        statuses=_marginal(tally, 0),
+        verdicts=_marginal(tally, 1),
+        kinds=_marginal(tally, 2),
+        no_detector=classifier.no_detector,
+        placed=_placed(out, inputs, options),
+    )
+
+
 def _placed(out: Path, inputs: Sequence[Path | str], options: ScanOptions) -> PlaceResult | None:
     if options.folder is None:
         return None
     roots = [Path(given) for given in inputs if _is_folder(given)]
     move = options.move_to is not None
-    return place(out, options.folder, move=move, confirmed=True, roots=roots)
+    result = place(out, options.folder, move=move, confirmed=True, roots=roots)
+    meta = read_meta(out)
+    write_json(meta_path(out), {**meta, PLACING: {**meta[PLACING], "done": True}})
+    return result
 
 
 def _marginal(tally: Mapping[tuple[str, ...], int], position: int) -> dict[str, int]:

@@ -14,7 +14,7 @@ import pytest
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import name_text
-from facecheck.scanner.results.place import place
+from facecheck.scanner.results.place import PlaceResult, place
 from facecheck.scanner.results.rows import FORMATS, format_of, tidy, write_rows
 from tests.scanner.items import COLUMNS
 
@@ -269,7 +269,38 @@ def test_other_results_and_folders_that_cannot_be_are_told(tmp_path: Path) -> No
         with pytest.raises(FacecheckError, match=f"is {what}: name a file that `facecheck scan`"):
             place(tmp_path / "other.csv", tmp_path / "out")
     place(results, tmp_path / "out")
-    first = json.loads((tmp_path / "r.csv.placed.jsonl").read_text().splitlines()[0])
-    assert first["to"] == str(tmp_path / "out")
-    place(results, tmp_path / "other")
-    assert contents(tmp_path / "out") == contents(tmp_path / "other")
+    assert contents(tmp_path / "out") == Counter(["content of 'a.jpg'"])
+
+
+def test_each_folder_has_a_record_of_its_own_which_nothing_replaces(tmp_path: Path) -> None:
+    paths = filled(tmp_path / "in", ("a.jpg", "b.jpg"))
+    results = results_of(tmp_path / "r.csv", {str(path): "real" for path in paths})
+    for name in ("one", "two"):
+        place(results, tmp_path / name)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    results_of(results, {str(paths[0]): "real"})  # as by --overwrite, when the other was moved
+    place(results, tmp_path / "one", move=True, confirmed=True)
+    records = sorted(tmp_path.glob("r.csv.placed-*.jsonl"))
+    lines = [list(map(json.loads, path.read_text().splitlines())) for path in records]
+    told = Counter((head["to"], head["move"], len(files)) for head, *files in lines)
+    one, two = str(tmp_path / "one"), str(tmp_path / "two")
+    assert told == Counter([(one, False, 2), (two, False, 2), (one, True, 1)])
+
+
+def test_a_damaged_line_of_the_record_costs_no_other_file_its_own(tmp_path: Path) -> None:
+    paths = filled(tmp_path / "in", ("a.jpg", "b.jpg", "c.jpg"))
+    results = results_of(tmp_path / "r.csv", {str(path): "real" for path in paths})
+
+    def move() -> PlaceResult:
+        return place(results, tmp_path / "out", move=True, confirmed=True, roots=[tmp_path / "in"])
+
+    move()
+    (record,) = tmp_path.glob("r.csv.placed-*.jsonl")
+    lines = record.read_text().splitlines()
+    record.write_text("\n".join([lines[0], "garbage", *lines[2:], ""]))
+    for _ in range(2):
+        again = move()
+        assert (again.already, again.failed) == (2, {"the file is not there": 1})
+    assert [json.loads(line) for line in record.read_text().splitlines()[2:4]] == [
+        json.loads(line) for line in lines[2:]
+    ]

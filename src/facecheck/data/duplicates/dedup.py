@@ -4,24 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from facecheck.core.errors import ImageError, ManifestError
+from facecheck.core.errors import FacecheckError, ImageError, ManifestError
 from facecheck.core.files import path_text, refuse_to_overwrite
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     Record,
+    is_made_by,
     made_from,
     read_manifest,
     write_manifest,
     write_table,
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
-from facecheck.data.duplicates.apply import ApplyResult
+from facecheck.core.text import printable
+from facecheck.data.duplicates.apply import (
+    ApplyResult,
+    already_applied,
+    finished_moves,
+    unfinished_moves,
+)
 from facecheck.data.duplicates.apply import apply as lay_out
 from facecheck.data.duplicates.groups import connected
 from facecheck.data.duplicates.keepers import APART, Match, find_keepers
@@ -30,6 +38,11 @@ from facecheck.data.options import DedupOptions
 #: Values that dedup itself writes to the ``excluded`` column, and so takes back when run again.
 DUPLICATE = "duplicate"
 CONFLICT = "conflict"
+
+#: The counts of a result that the record of a move keeps.
+_COUNTS = (
+    *("level", "records", "dropped", "conflicts", "groups", "candidates", "apart", "by_kinds"),
+)
 
 
 @dataclass(frozen=True)
@@ -144,8 +157,12 @@ def dedup(
 
 
 def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progress) -> DedupResult:
+    arguments = _arguments(options)
+    if resumed := _resumed(target, arguments, options, progress):
+        return resumed
     table = read_manifest(manifest)
-    if target != manifest:
+    made_by = made_from(manifest, target, "dedup", arguments)
+    if target != manifest and not (options.apply and is_made_by(target, made_by)):
         refuse_to_overwrite(target, overwrite=options.overwrite)
     for column in ("sha256", "pixel_hash", "phash"):
         table.require_filled(column, manifest)
@@ -179,11 +196,7 @@ def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progre
         for pair in ((each.dropped_source, each.keeper_source) for each in duplicates)
     )
     conflicts = _conflicts(records, keepers, disputed)
-    names = {
-        name: target.with_name(f"{target.stem}.{name}")
-        for name in (f"duplicates{target.suffix}", "contamination.csv", "conflicts.csv")
-    }
-    duplicates_path, contamination_path, conflicts_path = names.values()
+    duplicates_path, contamination_path, conflicts_path = _tables(target)
     _write_duplicates([*duplicates, *apart], duplicates_path)
     write_table(_contamination(by_sources), contamination_path)
     write_table(conflicts, conflicts_path)
@@ -191,11 +204,10 @@ def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progre
         group=_groups(records, found.apart | keepers),
         excluded=_exclusions(records, keepers, disputed),
     )
-    arguments = {"level": options.level, "radius": options.radius}
-    write_manifest(result, target, made_from(manifest, target, "dedup", arguments))
+    write_manifest(result, target, made_by)
     left = result.frame.filter(pl.col("excluded") == "")
     kinds = conflicts.group_by("picture").agg(pl.col("kind").unique().sort().str.join(" / "))
-    return DedupResult(
+    found_all = DedupResult(
         manifest=target,
         duplicates=duplicates_path,
         contamination=contamination_path,
@@ -209,12 +221,76 @@ def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progre
         apart=len(apart),
         by_sources=dict(sorted(by_sources.items())),
         by_kinds=Counter(conflicts.select("picture").join(kinds, on="picture")["kind"].to_list()),
-        applied=(
-            lay_out(target, options.to, how=options.apply, progress=progress)
-            if options.apply and options.to
-            else None
-        ),
+        applied=None,
     )
+    return _applied(found_all, arguments, options, progress)
+
+
+def _arguments(options: DedupOptions) -> dict[str, Any]:
+    """Return what the manifest's ``.meta.json`` says of the options, as JSON values."""
+    asked: dict[str, Any] = {"level": options.level, "radius": options.radius}
+    if options.apply and options.to:
+        asked |= {"apply": options.apply, "to": path_text(options.to.absolute())}
+    return asked
+
+
+def _tables(target: Path) -> list[Path]:
+    """Return the paths of the tables of duplicates, contamination and conflicts."""
+    names = (f"duplicates{target.suffix}", "contamination.csv", "conflicts.csv")
+    return [target.with_name(f"{target.stem}.{name}") for name in names]
+
+
+def _applied(
+    result: DedupResult, arguments: Mapping[str, Any], options: DedupOptions, progress: Progress
+) -> DedupResult:
+    """Place the files as the options say; the record of a move keeps the result for a resume."""
+    if not options.apply or not options.to:
+        return result
+    counts = {name: getattr(result, name) for name in _COUNTS}
+    pairs = [[*sources, count] for sources, count in result.by_sources.items()]
+    notes = {"arguments": arguments, "result": {**counts, "by_sources": pairs}}
+    applied = lay_out(
+        result.manifest, options.to, how=options.apply, notes=notes, progress=progress
+    )
+    return replace(result, applied=applied)
+
+
+def _resumed(
+    target: Path, arguments: Mapping[str, Any], options: DedupOptions, progress: Progress
+) -> DedupResult | None:
+    """Finish moving the files that an interrupted run of the same command has begun to move.
+
+    Returns:
+        None where there is nothing of the kind. A run that was killed after all was done counts,
+        too: its files have new names, by which other ones might be kept.
+
+    Raises:
+        FacecheckError: another command was interrupted, and the manifest no longer finds its files.
+    """
+    if not target.is_file():
+        return None
+    begun = unfinished_moves(target)
+    if begun is not None and begun.get("arguments") != arguments:
+        raise FacecheckError(
+            f"{path_text(target)}: moving its files to {printable(str(begun.get('to')))} was "
+            "interrupted: run that `facecheck dedup --apply move` again first, to finish it"
+        )
+    notes = begun or finished_moves(target)
+    if notes is None or notes.get("arguments") != arguments or not options.to:
+        return None
+    pairs = {(one, two): count for one, two, count in notes["result"]["by_sources"]}
+    duplicates, contamination, conflicts = _tables(target)
+    result = DedupResult(
+        manifest=target,
+        duplicates=duplicates,
+        contamination=contamination,
+        conflicts_table=conflicts,
+        **{**notes["result"], "by_sources": pairs},
+        applied=None,
+    )
+    if begun is not None:
+        return _applied(result, arguments, options, progress)
+    return replace(result, applied=already_applied(target, options.to))
 
 
 def _write_duplicates(duplicates: list[Duplicate], path: Path) -> None:

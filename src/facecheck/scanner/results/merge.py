@@ -10,9 +10,9 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
 from facecheck.scanner.results.journal import journal_path, read_lines
 from facecheck.scanner.results.rows import Columns, Row, format_of, read_rows, write_rows
-from facecheck.scanner.results.sink import meta_path, write_meta
+from facecheck.scanner.results.sink import PLACING, meta_path, write_meta
 
 # What may differ between the parts of one scan.
-_OWN = ("shard", "format", "items", "rows", "bytes", "sha256")
+_OWN = ("shard", "format", "items", "rows", "bytes", "sha256", "tally", PLACING)
 _KINDS: Mapping[str, type] = {"str": str, "int": int, "float": float}
 
 
@@ -83,13 +83,20 @@ def merge(
         with only_one(out, "merge"), atomic_path(out) as made:
             count = write_rows(made, rows, columns, file_format, raw_paths=meta["raw_paths"])
             facts = {key: value for key, value in meta.items() if key not in _OWN}
-            counts = {"items": total, "rows": count}
+            counts = {"items": total, "rows": count, "tally": _tally(metas.values())}
             write_meta(out, made, {**facts, "shard": None, "format": file_format, **counts})
     except OSError as error:
         raise FacecheckError(
             f"{path_text(out)}: cannot be written ({reason(error)}): check the folder"
         ) from None
     return MergeResult(out=out, parts=tuple(ordered), files=total, rows=count)
+
+
+def _tally(metas: Iterable[Mapping[str, Any]]) -> list[list[Any]]:
+    total: Counter[tuple[str, ...]] = Counter()
+    for *values, count in chain.from_iterable(meta.get("tally", []) for meta in metas):
+        total[tuple(values)] += count
+    return [[*values, count] for values, count in sorted(total.items())]
 
 
 def _read_meta(part: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ of their items, :class:`ArrivalSink` for those of a watch, :class:`StreamSink` f
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from facecheck.core.files import path_text, refuse_to_overwrite, sha256_file, wr
 from facecheck.core.lock import only_one
 from facecheck.scanner.chunking import Chunk, arrival_of
 from facecheck.scanner.options import ResultOptions
-from facecheck.scanner.results.journal import Line, RowJournal, Tally, writing
+from facecheck.scanner.results.journal import Line, RowJournal, Tally, journal_path, writing
 from facecheck.scanner.results.rows import (
     CSV,
     PARQUET,
@@ -36,6 +37,9 @@ from facecheck.scanner.results.rows import (
 
 #: The columns whose values are counted.
 TALLIED = ("status", "verdict", "kind")
+
+#: The key of ``.meta.json`` that says where files are placed after the scan, and whether all are.
+PLACING = "placing"
 
 #: The rows of each item of a chunk.
 Rows = Sequence[Sequence[Row]]
@@ -84,11 +88,8 @@ class FileSink:
         self._line = line_writer(lines, columns, raw_paths=raw_paths)
         top = header_line(lines, columns).encode()
         self.journal = RowJournal(out, self.rows_path, top, self._made_from(facts))
-        self._refuse_existing()
         with writing(out), ExitStack() as opened:
-            out.parent.mkdir(parents=True, exist_ok=True)
             opened.enter_context(only_one(out, "scan"))
-            # Again: the one that had the lock may have finished meanwhile.
             self._refuse_existing()
             self._begin()
             opened.enter_context(self.journal)
@@ -97,7 +98,7 @@ class FileSink:
     @property
     def rows_path(self) -> Path:
         """Where the rows are while they come."""
-        return self.out.with_name(f"{self.out.name}.partial")
+        return _partial_path(self.out)
 
     @property
     def resumed(self) -> int:
@@ -148,8 +149,11 @@ class FileSink:
         )
         self.journal.append(text.encode(), line)
 
-    def finish(self) -> None:
+    def finish(self, more: Mapping[str, object] = {}) -> None:
         """Put the rows under their final name, with ``<out>.meta.json`` next to them.
+
+        Args:
+            more: what that file is to hold as well.
 
         Raises:
             FacecheckError: they cannot be written; those that are there are kept.
@@ -159,16 +163,16 @@ class FileSink:
             raise ValueError("there are items without rows")
         with writing(self.out):
             self.journal.sync_and_close()
-            self._publish()
+            self._publish(more)
 
-    def _publish(self) -> None:
+    def _publish(self, more: Mapping[str, object]) -> None:
         made = self._as_parquet() if self.format == PARQUET else self.rows_path
         counts = {"items": self.journal.items, "rows": self.journal.rows}
-        write_meta(self.out, made, {**self.journal.made_from, **counts})
+        counted = [[*values, count] for values, count in sorted(self.journal.tally.items())]
+        facts = {**self.journal.made_from, **counts, "tally": counted, **more}
+        write_meta(self.out, made, facts)
         made.replace(self.out)
-        self.rows_path.unlink(missing_ok=True)
-        if self._shard is None:
-            self.journal.path.unlink()
+        remove_drafts(self.out, sharded=self._shard is not None)
 
     def _made_from(self, facts: Mapping[str, object]) -> dict[str, object]:
         return {
@@ -181,6 +185,9 @@ class FileSink:
         }
 
     def _refuse_existing(self) -> None:
+        if not self._options.overwrite and is_published(self.out):
+            # A kill may have come between the results' getting their name and these losing theirs.
+            remove_drafts(self.out, sharded=self._shard is not None)
         refuse_to_overwrite(self.out, overwrite=self._options.overwrite)
 
     def _begin(self) -> None:
@@ -249,7 +256,7 @@ class ArrivalSink(FileSink):
         del rows  # every item of a watch is known by itself
         return {"arrived": [arrival_of(item) for item in chunk.items]}
 
-    def _publish(self) -> None:
+    def _publish(self, more: Mapping[str, object]) -> None:
         pass
 
 
@@ -308,7 +315,7 @@ class StreamSink:
                 f"the rows cannot be written to stdout ({reason(error)}): check where it leads"
             ) from None
 
-    def finish(self) -> None:
+    def finish(self, more: Mapping[str, object] = {}) -> None:
         """Do nothing: all rows are out."""
 
     def __enter__(self) -> Self:
@@ -327,6 +334,31 @@ def write_meta(out: Path, made: Path, facts: Mapping[str, object]) -> None:
     """Write what is known of the results ``made``, soon at ``out``, to its ``.meta.json``."""
     size, digest = made.stat().st_size, sha256_file(made)
     write_json(meta_path(out), {"command": "scan", **facts, "bytes": size, "sha256": digest})
+
+
+def read_meta(out: Path) -> dict[str, Any]:
+    """Return what the ``.meta.json`` of results says, empty where there is none."""
+    try:
+        meta = json.loads(meta_path(out).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
+def is_published(out: Path) -> bool:
+    """Return whether the results at ``out`` are whole and as their ``.meta.json`` says."""
+    return out.is_file() and read_meta(out).get("sha256") == sha256_file(out)
+
+
+def remove_drafts(out: Path, *, sharded: bool) -> None:
+    """Remove what finished results were made from; the journal of a shard is for ``merge``."""
+    _partial_path(out).unlink(missing_ok=True)
+    if not sharded:
+        journal_path(out).unlink(missing_ok=True)
+
+
+def _partial_path(out: Path) -> Path:
+    return out.with_name(f"{out.name}.partial")
 
 
 def tallied(rows: Iterable[Mapping[str, Value]]) -> Tally:
