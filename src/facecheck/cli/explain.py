@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +43,4 @@ def explain(
     from facecheck.report.terminal.scanning import render_explained
 
     result = job(image, found, out, options)
-    if result.no_detector and not display.quiet:
-        sys.stderr.write(f"facecheck: the image was classified whole: {result.no_detector}\n")
     finish(result, render_explained, display, failed=result.status == Status.ERROR)

@@ -110,8 +110,6 @@ def _ended_by_signals(stop: Event | None, out: Path) -> Iterator[None]:
 def _warn(result: ScanResult, *, quiet: bool) -> None:
     if quiet:
         return
-    if result.no_detector:
-        sys.stderr.write(f"facecheck: every image was classified whole: {result.no_detector}\n")
     if result.dropped:
         sys.stderr.write(f"facecheck: earlier rows were dropped: {result.dropped}\n")
     if result.skipped.unlistable:

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from facecheck.core.errors import ImageError
+from facecheck.core.errors import CheckpointError, ImageError
 from facecheck.core.labels import Kind, Verdict
 from facecheck.core.parallel import chunked, cpu_count, map_ordered
 from facecheck.model.checkpoint import Header
@@ -24,13 +24,22 @@ Pixels = npt.NDArray[np.uint8]
 Finish = Callable[[], tuple[Floats, Floats | None]]
 
 
+#: Why there is no answer for an image that could be read.
+NOT_FINITE = "the model's answer is not a finite number"
+
+
+class NotFiniteError(CheckpointError):
+    """A model gives NaN or infinity: its weights are damaged, or overflow in its precision."""
+
+
 @dataclass(frozen=True)
 class FileOutput:
     """What a model gives for one file.
 
     Attributes:
         path: the file.
-        logits: shape (kinds,), in the checkpoint's order; None if the file cannot be read.
+        logits: shape (kinds,), in the checkpoint's order; None if the file cannot be read, or the
+            model has no finite answer.
         message: why the file cannot be read, or empty.
         features: shape (width,), the input of the head; None if the file cannot be read, or if
             nobody needs them.
@@ -100,18 +109,25 @@ class Predictor(Protocol):
         return self.begin(batch)()
 
     def predictions(self, batch: Pixels) -> list[Prediction]:
-        """Return each image's prediction, for a batch as :meth:`outputs` takes it."""
+        """Return each image's prediction, for a batch as :meth:`outputs` takes it.
+
+        Raises:
+            NotFiniteError: the model has no answer for one of them.
+        """
         return decide_all(*self.outputs(batch), self.header)
 
-    def all_predictions(self, batches: Iterable[Pixels]) -> Iterator[Prediction]:
-        """Yield each image's prediction over several batches, one begun ahead."""
+    def all_predictions(self, batches: Iterable[Pixels]) -> Iterator[Prediction | None]:
+        """Yield each image's prediction over several batches, one begun ahead.
+
+        It is None where the model's answer is not a finite number.
+        """
         begun: deque[Finish] = deque()
         for batch in batches:
             begun.append(self.begin(batch))
             if len(begun) > 1:
-                yield from decide_all(*begun.popleft()(), self.header)
+                yield from _decide_each(*begun.popleft()(), self.header)
         for finish in begun:
-            yield from decide_all(*finish(), self.header)
+            yield from _decide_each(*finish(), self.header)
 
     def file_outputs(
         self, paths: Iterable[Path], *, batch_size: int = 32, workers: int | None = None
@@ -141,7 +157,10 @@ def _batch_outputs(predictor: Predictor, batch: tuple[_Loaded, ...]) -> Iterator
         else:
             row = next(rows)
             seen = None if features is None else features[row]
-            yield FileOutput(item.path, logits[row], features=seen)
+            if _finite(logits[row], seen):
+                yield FileOutput(item.path, logits[row], features=seen)
+            else:
+                yield FileOutput(item.path, None, NOT_FINITE)
 
 
 def _over_crops(rows: Floats, images: int) -> Floats:
@@ -173,6 +192,7 @@ class Prediction:
         score: calibrated probability, 0 to 1, that the face is artificial.
         probabilities: of each kind that the checkpoint knows, summing to 1.
         spread: how far the score moves over the image's variants, 0 to 1; None without any.
+        reason: why the verdict is ``uncertain``; empty for another.
     """
 
     verdict: Verdict
@@ -180,6 +200,7 @@ class Prediction:
     score: float
     probabilities: dict[str, float]
     spread: float | None = None
+    reason: str = ""
 
 
 def decide(logits: Floats, header: Header, features: Floats | None = None) -> Prediction:
@@ -188,18 +209,28 @@ def decide(logits: Floats, header: Header, features: Floats | None = None) -> Pr
     Args:
         logits: shape (kinds,).
         header: of the checkpoint that gave them.
-        features: shape (width,); needed if the checkpoint has an OOD detector.
+        features: shape (width,); needed where the checkpoint has an OOD detector.
 
     Raises:
+        NotFiniteError: a number is NaN or infinite: the model has no answer, and a comparison,
+            which is false for NaN, must not give one.
         ValueError: there is an OOD detector, and no features for it.
     """
+    if not _finite(logits, features):
+        raise NotFiniteError(f"{NOT_FINITE}: train or export it again, or use another precision")
     probabilities = softmax(logits / header.temperature)
     score = float(1 - probabilities[header.kinds.index(Kind.PHOTO)])
     low, high = header.thresholds
-    sure = Verdict.ARTIFICIAL if score >= high else Verdict.REAL
     by_kind = {kind: float(p) for kind, p in zip(header.kinds, probabilities, strict=True)}
-    verdict = Verdict.UNCERTAIN if low < score < high or _is_ood(features, header) else sure
-    return Prediction(verdict, max(by_kind, key=lambda kind: by_kind[kind]), score, by_kind)
+    verdict, reason = Verdict.UNCERTAIN, ""
+    if low < score < high:
+        reason = f"score {score:.3f} lies between {low:.3f} (real) and {high:.3f} (artificial)"
+    elif _is_ood(features, header):
+        reason = "unlike the images that the model was trained on"
+    else:
+        verdict = Verdict.ARTIFICIAL if score >= high else Verdict.REAL
+    kind = max(by_kind, key=lambda kind: by_kind[kind])
+    return Prediction(verdict, kind, score, by_kind, reason=reason)
 
 
 def decide_all(logits: Floats, features: Floats | None, header: Header) -> list[Prediction]:
@@ -212,6 +243,18 @@ def decide_all(logits: Floats, features: Floats | None, header: Header) -> list[
     """
     seen = [None] * len(logits) if features is None else features
     return [decide(row, header, one) for row, one in zip(logits, seen, strict=True)]
+
+
+def _decide_each(
+    logits: Floats, features: Floats | None, header: Header
+) -> Iterator[Prediction | None]:
+    for row in range(len(logits)):
+        seen = None if features is None else features[row]
+        yield decide(logits[row], header, seen) if _finite(logits[row], seen) else None
+
+
+def _finite(logits: Floats, features: Floats | None) -> bool:
+    return bool(np.isfinite(logits).all() and (features is None or np.isfinite(features).all()))
 
 
 def _is_ood(features: Floats | None, header: Header) -> bool:

@@ -37,8 +37,8 @@ def variants(image: Image.Image, count: int, seed: int = 0) -> Iterator[bytes]:
 def flag_unstable(answers: Sequence[Prediction]) -> Prediction:
     """Return the prediction for an image, made uncertain if those for its variants contradict it.
 
-    Its ``spread`` is the largest score less the smallest. If one of them is real and another
-    artificial, the verdict becomes ``uncertain``.
+    Its ``spread`` is the largest score less the smallest. If one of them is real and another is
+    not, the verdict becomes ``uncertain``: what is called real must be so however it is stored.
 
     Args:
         answers: for the image, then for each variant; an image without variants stays as it is.
@@ -47,9 +47,9 @@ def flag_unstable(answers: Sequence[Prediction]) -> Prediction:
     if len(answers) == 1:
         return own
     scores = [answer.score for answer in answers]
-    flips = {Verdict.REAL, Verdict.ARTIFICIAL} <= {answer.verdict for answer in answers}
-    return replace(
-        own,
-        verdict=Verdict.UNCERTAIN if flips else own.verdict,
-        spread=max(scores) - min(scores),
-    )
+    verdicts = {answer.verdict for answer in answers}
+    own = replace(own, spread=max(scores) - min(scores))
+    if own.verdict == Verdict.UNCERTAIN or Verdict.REAL not in verdicts or len(verdicts) == 1:
+        return own
+    reason = f"{own.verdict} as it is, but not when scaled or re-encoded"
+    return replace(own, verdict=Verdict.UNCERTAIN, reason=reason)

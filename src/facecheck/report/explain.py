@@ -26,7 +26,7 @@ from facecheck.report.heat_pictures import COLOURS, overlay
 from facecheck.report.palette import OKABE_ITO
 from facecheck.scanner.answers import Answer
 from facecheck.scanner.classifier import load_classifier
-from facecheck.scanner.faces import Box, Face
+from facecheck.scanner.faces.boxes import Box, Face
 from facecheck.scanner.inputs.items import Item, find_inputs
 from facecheck.scanner.options import ExplainOptions
 from facecheck.scanner.prepare import Prepared
@@ -73,9 +73,8 @@ class ExplainResult:
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
         faces: how many were found; None when none were searched for, or the image cannot be read.
-        explained: each face that was classified, the largest first, or the whole image; empty
-            unless the status is ``ok``.
-        no_detector: why the image was classified whole although faces were to be found; else empty.
+        explained: each face that was classified, in the order in which one reads, or the whole
+            image; empty unless the status is ``ok``.
     """
 
     image: str
@@ -87,7 +86,6 @@ class ExplainResult:
     height: int | None
     faces: int | None
     explained: tuple[ExplainedFace, ...]
-    no_detector: str = ""
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,6 @@ def explain(
         height=answer.height,
         faces=answer.faces,
         explained=tuple(panel.face for panel in panels),
-        no_detector=classifier.no_detector,
     )
 
 
@@ -220,7 +217,8 @@ def _figure(item: Item, answer: Answer, panels: Sequence[_Panel]) -> Figure:
     if not panels:
         image.set_xlabel(fill(_sentence(answer.status, answer.message), 80))
     for row, panel in enumerate(panels):
-        number = f"{row + 1}: " if len(panels) > 1 else ""
+        face = panel.face.face
+        number = f"{face.number}: " if face and len(panels) > 1 else ""
         _draw_crop(figure.add_subplot(grid[row, 1]), panel, number)
         _draw_heat(figure.add_subplot(grid[row, 2]), panel)
         _draw_bars(figure.add_subplot(grid[row, 3]), panel.face.verdict)
@@ -228,20 +226,20 @@ def _figure(item: Item, answer: Answer, panels: Sequence[_Panel]) -> Figure:
 
 
 def _draw_image(axes: Axes, item: Item, answer: Answer, panels: Sequence[_Panel]) -> None:
-    image = decode(item.load(), short_side=_SHOWN // 2).image
+    image = decode(item.load(), short_side=_SHOWN // 2, frame=(answer.frame or 1) - 1).image
     image.thumbnail((_SHOWN, _SHOWN))
     # Drawn in the image's own pixels, which boxes are in.
     width, height = answer.width or 1, answer.height or 1
     axes.imshow(image, extent=(0, width, height, 0))
     faces = [panel.face.face for panel in panels] or [answer.largest]
-    for number, face in enumerate(faces, 1):
+    for face in faces:
         if face is None:
             continue
         _draw_box(axes, face.box)
         if len(faces) > 1:
             corner = (face.box.left, face.box.top)
             background = {"facecolor": _ORANGE, "edgecolor": "none", "pad": 1.5}
-            axes.annotate(str(number), corner, va="bottom", size=9, bbox=background)
+            axes.annotate(str(face.number), corner, va="bottom", size=9, bbox=background)
     _no_ticks(axes, f"the image, {width:,} x {height:,}")
     axes.set_anchor("N")
 

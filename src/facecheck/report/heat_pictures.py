@@ -64,7 +64,7 @@ def heat_pictures(
     """
     searched = any(row["faces"] is not None for row in rows)
     faces = FaceOptions("auto" if searched else "off", face_detector)
-    classifier = load_classifier(checkpoint, faces, device=device, needs_faces=searched)
+    classifier = load_classifier(checkpoint, faces, device=device)
     for row in rows:
         crop = _crop_of(row, classifier) if row["status"] == Status.OK else None
         if crop is None:

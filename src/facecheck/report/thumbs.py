@@ -10,7 +10,7 @@ from PIL import Image
 from facecheck.core.errors import ImageError
 from facecheck.core.labels import Status
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
-from facecheck.scanner.faces import Box, face_square
+from facecheck.scanner.faces.boxes import Box, face_square
 from facecheck.scanner.inputs.named import load_named
 from facecheck.scanner.picture import Picture
 from facecheck.scanner.results.rows import PATH, Row
@@ -69,7 +69,7 @@ def classified_picture(row: Row, side: int) -> Image.Image:
     Raises:
         ImageError: the file is gone, has changed its size, or cannot be decoded.
     """
-    picture = Picture(load_named(str(row[PATH])), side)
+    picture = Picture(load_named(str(row[PATH])), side, int(row["frame"] or 1) - 1)
     if (picture.width, picture.height) != (row["width"], row["height"]):
         raise ImageError("another image than was scanned")
     image = picture.whole

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from facecheck.core.labels import Kind, Status, Verdict
-from facecheck.model.predict import Prediction
-from facecheck.scanner.faces import Box, Face
+from facecheck.model.predict import NOT_FINITE, Prediction
+from facecheck.scanner.faces.boxes import Box, Face
 from facecheck.scanner.prepare import Prepared
 
 
@@ -23,6 +23,10 @@ class FaceAnswer:
     prediction: Prediction
     face: Face | None
 
+    def message(self, notes: str) -> str:
+        """Return why the verdict is ``uncertain``, before the notes on the image."""
+        return "; ".join(filter(None, (self.prediction.reason, notes)))
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -34,32 +38,41 @@ class Answer:
     Attributes:
         name: what the image is called in a row of a scan.
         status: ``ok``, ``no_face``, ``too_small`` or ``error``.
-        message: why there is an error, or how small the faces are; else empty.
+        notes: why there is an error or no face, how small the faces are, and what a user should
+            know of the file.
         view: what was classified: ``face``, the square around each face, or ``whole``, the image;
             empty unless the status is ``ok``.
         faces: how many faces were found, those included that are too small or too many to be
             classified; None when none were searched for, or the image cannot be read.
         largest: the largest of them.
+        frame: which frame or page of a file that holds several, from 1; None of one that does not.
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
-        classified: each face that was classified, the largest first, or the whole image; empty
-            unless the status is ``ok``.
+        classified: each face that was classified, in the order in which one reads, or the whole
+            image; empty unless the status is ``ok``.
     """
 
     name: str
     status: Status
-    message: str = ""
+    notes: str = ""
     view: str = ""
     faces: int | None = None
     largest: Face | None = None
+    frame: int | None = None
     width: int | None = None
     height: int | None = None
     classified: tuple[FaceAnswer, ...] = ()
 
     @property
     def most_artificial(self) -> FaceAnswer | None:
-        """The face of the highest score, of equal ones the largest; None without a verdict."""
+        """The face of the highest score, of equal ones the first; None without a verdict."""
         return max(self.classified, key=lambda one: one.prediction.score, default=None)
+
+    @property
+    def message(self) -> str:
+        """What is to be said of the image, and why its verdict is ``uncertain``; else empty."""
+        top = self.most_artificial
+        return top.message(self.notes) if top else self.notes
 
     @property
     def verdict(self) -> Verdict | None:
@@ -98,40 +111,50 @@ class Answer:
         return top.prediction if top else None
 
 
-def to_answer(prepared: Prepared, predictions: Sequence[Prediction]) -> Answer:
+def to_answer(prepared: Prepared, predictions: Sequence[Prediction | None]) -> Answer:
     """Return the answer for an image, by the predictions for its crops.
 
-    Where faces were searched for and none was found, only a drawing, painting or sculpture is an
-    answer: these need not look like a face to a detector made for photographs. Anything else would
-    be a guess, ``generated`` too: generated faces are found as surely as photographs are. The
-    status is then ``no_face``.
+    Where faces were searched for and none was found, only a drawing, painting or sculpture that
+    resembles a face is an answer: these need not convince a detector made for photographs. Anything
+    else would be a guess, ``generated`` too: generated faces are found as surely as photographs
+    are. The status is then ``no_face``.
 
     Args:
         prepared: the image.
-        predictions: one for each of its crops, in their order.
+        predictions: one for each of its crops, in their order; None where the model's answer is
+            not a finite number, which makes the image an error.
     """
+    status, notes = prepared.status, prepared.message
     classified = tuple(
         FaceAnswer(prediction, crop.face)
         for crop, prediction in zip(prepared.crops, predictions, strict=True)
+        if prediction is not None
     )
-    status = prepared.status
-    if classified and prepared.faces == 0 and not _made_by_hand(classified[0].prediction):
-        status, classified = Status.NO_FACE, ()
+    if len(classified) < len(predictions):
+        status, notes, classified = Status.ERROR, NOT_FINITE, ()
+    elif classified and prepared.faces == 0 and not _is_drawn_face(prepared, classified[0]):
+        status, notes, classified = Status.NO_FACE, _no_face(notes), ()
     return Answer(
         name=prepared.item.name,
         status=status,
-        message=prepared.message,
+        notes=notes,
         view=prepared.view if classified else "",
         faces=prepared.faces,
         largest=prepared.largest,
+        frame=prepared.frame,
         width=prepared.width,
         height=prepared.height,
         classified=classified,
     )
 
 
-def _made_by_hand(prediction: Prediction) -> bool:
-    return prediction.verdict == Verdict.ARTIFICIAL and prediction.kind not in {
+def _is_drawn_face(prepared: Prepared, whole: FaceAnswer) -> bool:
+    made_by_hand = whole.prediction.verdict == Verdict.ARTIFICIAL and whole.prediction.kind not in {
         Kind.PHOTO,
         Kind.GENERATED,  # which looks like a photograph to a face detector, too
     }
+    return made_by_hand and prepared.faint_face
+
+
+def _no_face(notes: str) -> str:
+    return "; ".join(filter(None, ("no face was found, upright or turned", notes)))

@@ -21,7 +21,6 @@ class Checker:
         options: whether to find faces, thresholds, and what to compute on.
 
     Attributes:
-        no_detector: why images are classified whole although faces were to be found; else empty.
 
     Raises:
         UsageError: there is no checkpoint, or no such device.
@@ -33,7 +32,6 @@ class Checker:
     ) -> None:
         path = find_checkpoint(None if checkpoint is None else Path(checkpoint))
         self._classifier = load_classifier(path, options, options, device=options.device)
-        self.no_detector = self._classifier.no_detector
 
     def check(self, image: Path | str | bytes) -> Answer:
         """Return the answer for one file, or for the bytes of one.

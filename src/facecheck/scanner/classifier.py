@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from facecheck.core.errors import CheckpointError, FacecheckError, UsageError
+from facecheck.core.errors import UsageError
 from facecheck.core.parallel import chunked
-from facecheck.data.face_detector import find_face_detector
 from facecheck.engines.load import load_predictor
 from facecheck.model.predict import Prediction, Predictor
 from facecheck.model.stability import flag_unstable
 from facecheck.scanner.answers import Answer, to_answer
-from facecheck.scanner.faces import check_detector
+from facecheck.scanner.faces.detector import find_detector
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.options import ClassifyOptions, FaceOptions
 from facecheck.scanner.prepare import Crop, Prepared, prepare
@@ -38,14 +37,12 @@ class Classifier:
         predictor: the model, with the thresholds that were chosen.
         prepare: decodes a picture and cuts its faces out; may be sent to other processes.
         detector: the face detector's file; None classifies every picture whole.
-        no_detector: why pictures are classified whole although faces were to be found; else empty.
         batch_size: images that the model is given at a time.
     """
 
     predictor: Predictor
     prepare: partial[Prepared]
     detector: Path | None = None
-    no_detector: str = ""
     batch_size: int = 32
 
     def classify(self, item: Item) -> tuple[Prepared, Answer]:
@@ -63,13 +60,15 @@ class Classifier:
         predictions = self._predictions(crops)
         return [to_answer(one, [next(predictions) for _ in one.crops]) for one in prepared]
 
-    def _predictions(self, crops: Sequence[Crop]) -> Iterator[Prediction]:
+    def _predictions(self, crops: Sequence[Crop]) -> Iterator[Prediction | None]:
         """Yield a prediction for each crop, uncertain where those for its variants disagree."""
         inputs = [pixels for crop in crops for pixels in crop.inputs]
         batches = (np.stack(batch) for batch in chunked(inputs, self.batch_size))
         found = self.predictor.all_predictions(batches)
         for crop in crops:
-            yield flag_unstable([next(found) for _ in crop.inputs])
+            own = [next(found) for _ in crop.inputs]
+            known = [one for one in own if one is not None]
+            yield flag_unstable(known) if len(known) == len(own) else None
 
 
 def load_classifier(
@@ -79,7 +78,6 @@ def load_classifier(
     *,
     device: str = "auto",
     batch_size: int = 32,
-    needs_faces: bool = False,
 ) -> Classifier:
     """Load a model and a face detector.
 
@@ -89,19 +87,16 @@ def load_classifier(
         classify: thresholds, and how many variants to classify.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
         batch_size: images that the model is given at a time, 1 or more.
-        needs_faces: without a detector there is nothing to do.
 
     Raises:
         UsageError: the checkpoint does not know the budget, or there is no such device or file.
         CheckpointError: the checkpoint or the face detector cannot be used.
-        FacecheckError: a face detector is needed, and cannot be downloaded.
+        FacecheckError: faces are to be found, and OpenCV is not installed.
     """
     predictor = load_predictor(checkpoint, device)
     thresholds = _thresholds(predictor, classify)
     predictor.header = replace(predictor.header, thresholds=thresholds)
-    detector, no_detector = None, ""
-    if faces.faces == "auto":
-        detector, no_detector = choose_detector(faces.face_detector, needed=needs_faces)
+    detector = find_detector(faces.face_detector) if faces.faces == "auto" else None
     return Classifier(
         predictor=predictor,
         prepare=partial(
@@ -111,7 +106,6 @@ def load_classifier(
             stability=classify.stability,
         ),
         detector=detector,
-        no_detector=no_detector,
         batch_size=batch_size,
     )
 
@@ -127,29 +121,3 @@ def _thresholds(predictor: Predictor, options: ClassifyOptions) -> tuple[float, 
         raise UsageError(f"--budget {options.budget:g}: the checkpoint {has}")
     low, high = known[f"{options.budget:g}"]
     return low, high
-
-
-def choose_detector(named: Path | None, *, needed: bool) -> tuple[Path | None, str]:
-    """Return the face detector, or why there is none.
-
-    A user who never chose one gets answers without it, where it cannot be downloaded.
-
-    Args:
-        named: a file of the user's own; None takes the cached one, or downloads it.
-        needed: whether there is nothing to be done without one.
-
-    Raises:
-        UsageError: one is named, and does not exist.
-        CheckpointError: the file is not a face detector.
-        FacecheckError: it is needed, and cannot be downloaded.
-    """
-    try:
-        detector = find_face_detector(named)
-        check_detector(detector)
-    except (UsageError, CheckpointError):  # one that was named, or exists and is broken
-        raise
-    except FacecheckError as error:
-        if needed:
-            raise
-        return None, str(error)
-    return detector, ""

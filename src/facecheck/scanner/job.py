@@ -65,7 +65,6 @@ class ScanResult:
         statuses: rows by status.
         verdicts: rows by verdict.
         kinds: rows by kind.
-        no_detector: why images were classified whole although faces were to be found; else empty.
         placed: what was copied or moved; None where that was not asked for.
     """
 
@@ -79,7 +78,6 @@ class ScanResult:
     statuses: Mapping[str, int]
     verdicts: Mapping[str, int]
     kinds: Mapping[str, int]
-    no_detector: str = ""
     placed: PlaceResult | None = None
 
 
@@ -153,7 +151,6 @@ def scan(
         statuses=_marginal(sink.tally, 0),
         verdicts=_marginal(sink.tally, 1),
         kinds=_marginal(sink.tally, 2),
-        no_detector=classifier.no_detector,
         placed=_placed(out, inputs, options),
     )
 
@@ -222,7 +219,6 @@ def _classifier(checkpoint: Path, options: ScanOptions) -> tuple[Classifier, str
         options,
         device="cpu" if elsewhere else options.device,
         batch_size=options.batch_size,
-        needs_faces=options.per_face,
     )
     return classifier, options.device if elsewhere else str(classifier.predictor.device)
 

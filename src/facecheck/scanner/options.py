@@ -77,11 +77,10 @@ class FaceOptions(Options):
     panel: ClassVar[str] = "Faces"
     faces: Literal["auto", "off"] = option(
         "auto",
-        "auto: find faces and classify each, with a detector that is downloaded once; off: "
-        "classify every image whole.",
+        "auto: find faces and classify each; off: classify every image whole.",
     )
     face_detector: Path | None = option(
-        None, "YuNet's ONNX file.", words="downloaded once, or FACECHECK_FACE_DETECTOR"
+        None, "Another YuNet file.", words="the package's own, or FACECHECK_FACE_DETECTOR"
     )
 
 

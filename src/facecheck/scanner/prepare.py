@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +13,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from facecheck.core.errors import ImageError
+from facecheck.core.image import frames
 from facecheck.core.labels import Status
 from facecheck.model.stability import variants
 from facecheck.model.transforms import Transform, load_input, to_input
-from facecheck.scanner.faces import SMALLEST, Face, face_square, find_faces, is_close_up
+from facecheck.scanner.faces.boxes import SMALLEST, Box, Face, face_square, is_close_up
+from facecheck.scanner.faces.search import Found, find_faces, largest_at_a_glance
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.picture import Picture
 
@@ -22,6 +27,8 @@ FACE_VIEW = "face"
 WHOLE_VIEW = "whole"
 #: Faces that are classified in one image, the largest first: a bound on memory, for crowds.
 MOST_FACES = 64
+#: Frames or pages of a file that are searched for the largest face: a bound on time.
+MOST_FRAMES = 32
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Prepared:
         faces: how many were found, those included that are too small or too many to be
             classified; None when none were searched for, or the image cannot be read.
         largest: the largest of them.
+        frame: which frame or page of a file that holds several, from 1; None of one that does not.
+        faint_face: whether something resembles a face, though none was found.
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
     """
@@ -63,6 +72,8 @@ class Prepared:
     crops: tuple[Crop, ...] = ()
     faces: int | None = None
     largest: Face | None = None
+    faint_face: bool = False
+    frame: int | None = None
     width: int | None = None
     height: int | None = None
 
@@ -87,53 +98,88 @@ def prepare(
         FacecheckError: OpenCV is not there.
     """
     try:
-        picture = Picture(item.load(), transform.resize)
+        picture = _picture(item.load(), transform.resize, detector)
         found = None if detector is None else find_faces(picture, detector)
         return _prepared(item, transform, picture, found, stability)
     except ImageError as error:
         return Prepared(item, Status.ERROR, str(error))
 
 
+def _picture(source: Path | bytes, short_side: int, detector: Path | bytes | None) -> Picture:
+    """Return the picture of a file, of several frames or pages the one with the largest face."""
+    picture = Picture(source, short_side)
+    if picture.frames == 1 or detector is None:
+        return picture
+    sizes = list(_face_sizes(source, short_side, detector))
+    best = max(range(len(sizes)), key=sizes.__getitem__)  # the first of equal ones
+    return Picture(source, short_side, best) if best else picture
+
+
+def _face_sizes(source: Path | bytes, short_side: int, detector: Path | bytes) -> Iterator[float]:
+    """Yield the size of each frame's largest face, up to a frame that cannot be read."""
+    with suppress(ImageError):
+        for decoded in islice(frames(source, short_side=short_side), MOST_FRAMES):
+            yield largest_at_a_glance(decoded.image, detector)
+
+
 def _prepared(
-    item: Item, transform: Transform, picture: Picture, found: list[Face] | None, stability: int
+    item: Item, transform: Transform, picture: Picture, found: Found | None, stability: int
 ) -> Prepared:
-    width, height = picture.width, picture.height
-    largest = found[0] if found else None
+    faces = found.faces if found else ()
+    largest = found.largest if found else None
     shown = Prepared(
         item,
-        message="; ".join(picture.notes),
-        faces=None if found is None else len(found),
+        message="; ".join([*picture.notes, *_turned(found)]),
+        faces=None if found is None else len(faces),
         largest=largest,
-        width=width,
-        height=height,
+        faint_face=found is not None and found.faint,
+        frame=picture.frame + 1 if picture.frames > 1 else None,
+        width=picture.width,
+        height=picture.height,
     )
-    too_small = "" if found is None else _too_small(found, width, height)
+    too_small = "" if found is None else _too_small(faces, picture)
     if too_small:
-        message = "; ".join((too_small, *picture.notes))
+        message = "; ".join(filter(None, (too_small, shown.message)))
         return replace(shown, status=Status.TOO_SMALL, message=message)
-    if largest is None or is_close_up(largest, width, height):
-        own = to_input(picture.whole, transform)
-        inputs = _with_variants(own, picture.whole, transform, stability)
+    upright = picture.turned(found.turn if found else 0)
+    if largest is None or is_close_up(largest, picture.width, picture.height):
+        own = to_input(upright.whole, transform)
+        inputs = _with_variants(own, upright.whole, transform, stability)
         return replace(shown, view=WHOLE_VIEW, crops=(Crop(inputs, largest),))
-    large = [face for face in found or [] if face.box.short_side >= SMALLEST][:MOST_FACES]
-    crops = tuple(Crop(_cut(picture, face, transform, stability), face) for face in large)
+    classified = sorted(faces, key=lambda face: -face.box.area)[:MOST_FACES]
+    crops = tuple(
+        Crop(_cut(upright, _upright_box(face, found, picture), transform, stability), face)
+        for face in sorted(classified, key=lambda face: face.number)
+        if face.box.short_side >= SMALLEST
+    )
     return replace(shown, view=FACE_VIEW, crops=crops)
 
 
-def _too_small(found: list[Face], width: int, height: int) -> str:
+def _turned(found: Found | None) -> tuple[str, ...]:
+    if found is None or not found.turn:
+        return ()
+    return (f"turned by {found.turn} degrees counter-clockwise: faces lie on their side or head",)
+
+
+def _upright_box(face: Face, found: Found | None, picture: Picture) -> Box:
+    return face.box.turned(found.turn if found else 0, picture.width, picture.height)
+
+
+def _too_small(faces: Sequence[Face], picture: Picture) -> str:
     """Return why every face is too small to be classified, or an empty text if one is not."""
-    short_sides = [face.box.short_side for face in found] or [min(width, height)]
+    whole = min(picture.width, picture.height)
+    short_sides = [face.box.short_side for face in faces] or [whole]
     if max(short_sides) >= SMALLEST:
         return ""
-    what = "the largest face" if found else "the image"
+    what = "the largest face" if faces else "the image"
     return f"{what} has {max(short_sides)} pixels on its short side, under {SMALLEST}"
 
 
 def _cut(
-    picture: Picture, face: Face, transform: Transform, stability: int
+    picture: Picture, face: Box, transform: Transform, stability: int
 ) -> npt.NDArray[np.uint8]:
     """Return the model's inputs for the square around a face."""
-    square = face_square(face.box, picture.width, picture.height)
+    square = face_square(face, picture.width, picture.height)
     image = picture.at(2 * transform.resize / square.width)
     across, down = image.width / picture.width, image.height / picture.height
     # In fractions of a pixel: rounded at a reduced scale, the edges would move by several.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from facecheck.core.labels import KINDS, Status
 from facecheck.scanner.answers import Answer, FaceAnswer
-from facecheck.scanner.faces import Face
+from facecheck.scanner.faces.boxes import Face
 from facecheck.scanner.results.rows import Row, Value
 
 #: In order, with their types; docs/scan-columns.md describes them. They are always the same, so
@@ -20,7 +20,9 @@ COLUMNS: Mapping[str, type] = {
     "spread": float,
     **{f"p_{kind}": float for kind in KINDS},
     "view": str,
+    "frame": int,
     "faces": int,
+    "face": int,
     "face_left": int,
     "face_top": int,
     "face_width": int,
@@ -43,7 +45,13 @@ def rows_of(answer: Answer, *, per_face: bool = False) -> list[Row]:
         face = None if answer.status == Status.NO_FACE else answer.largest
         return [_of_image(answer) | _of_face(face)]
     shown = answer.classified if per_face else (top,)
-    return [_of_image(answer) | _of_prediction(one) | _of_face(one.face) for one in shown]
+    return [
+        _of_image(answer)
+        | _of_prediction(one)
+        | _of_face(one.face)
+        | {"message": one.message(answer.notes)}
+        for one in shown
+    ]
 
 
 def _of_image(answer: Answer) -> dict[str, Value]:
@@ -51,6 +59,7 @@ def _of_image(answer: Answer) -> dict[str, Value]:
         "path": answer.name,
         "status": answer.status,
         "view": answer.view,
+        "frame": answer.frame,
         "faces": answer.faces,
         "width": answer.width,
         "height": answer.height,
@@ -74,6 +83,7 @@ def _of_face(face: Face | None) -> dict[str, Value]:
     if face is None:
         return {}
     return {
+        "face": face.number,
         "face_left": face.box.left,
         "face_top": face.box.top,
         "face_width": face.box.width,

@@ -16,7 +16,7 @@ from PIL import Image
 
 from facecheck.core.errors import CheckpointError
 from facecheck.scanner import faces
-from facecheck.scanner.faces import (
+from facecheck.scanner.faces.boxes import (
     MARGIN,
     SIZES,
     Box,
@@ -173,7 +173,7 @@ def test_threads_find_the_same(detector: Path, portraits: list[Path]) -> None:
 def test_loading_says_nothing_on_the_terminal(detector: Path) -> None:
     code = (
         "from pathlib import Path\n"
-        "from facecheck.scanner.faces import check_detector\n"
+        "from facecheck.scanner.faces.boxes import check_detector\n"
         f"check_detector(Path({str(detector)!r}))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
