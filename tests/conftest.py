@@ -15,6 +15,7 @@ from PIL import Image
 
 import facecheck
 from facecheck.cli import main
+from facecheck.scanner.faces.detector import PACKAGED
 from facecheck.training.recipe import Recipe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
@@ -49,12 +50,9 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def detector(shared_data: Path) -> Path:
-    """The face detector's file; a test that asks for it is skipped where it is not."""
-    path = shared_data.parent / "models" / "yunet_n_dynamic.onnx"
-    if not path.is_file():
-        pytest.skip("the face detector of ../shared/models is not on this machine")
-    return path
+def detector() -> Path:
+    """The face detector's file."""
+    return PACKAGED
 
 
 RealImages = Callable[..., list[Path]]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -32,3 +34,17 @@ def pasted(
         with Image.open(file) as face:
             image.paste(face.convert("RGB").resize((side, side)), (left, top))
     return image
+
+
+def png(image: Image.Image) -> bytes:
+    """Return an image as the bytes of a PNG file."""
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+def jpeg(image: Image.Image, **more: Any) -> bytes:
+    """Return an image as the bytes of a JPEG file."""
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=92, **more)
+    return out.getvalue()

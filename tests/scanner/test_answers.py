@@ -9,7 +9,7 @@ import pytest
 from facecheck.core.labels import Status, Verdict
 from facecheck.model.predict import Prediction
 from facecheck.scanner.answers import to_answer
-from facecheck.scanner.faces import Box, Face
+from facecheck.scanner.faces.boxes import Box, Face
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.prepare import FACE_VIEW, WHOLE_VIEW, Crop, Prepared
 from facecheck.scanner.results.columns import rows_of
@@ -22,9 +22,15 @@ def predicted(verdict: Verdict, score: float) -> Prediction:
     return Prediction(verdict, "photo" if score < 0.5 else "cartoon", score, {"photo": 1 - score})
 
 
-def whole(faces: int | None) -> Prepared:
+def whole(faces: int | None, *, faint_face: bool = True) -> Prepared:
     return Prepared(
-        ITEM, view=WHOLE_VIEW, crops=(Crop(PIXELS),), faces=faces, width=300, height=200
+        ITEM,
+        view=WHOLE_VIEW,
+        crops=(Crop(PIXELS),),
+        faces=faces,
+        faint_face=faint_face,
+        width=300,
+        height=200,
     )
 
 
@@ -59,7 +65,10 @@ def test_without_a_face_only_what_is_made_by_hand_is_an_answer(
 
 
 def test_an_answer_is_about_the_most_artificial_face() -> None:
-    faces = [Face(Box(10 * side, 0, side, side), 0.9) for side in (90, 70, 50)]
+    faces = [
+        Face(Box(10 * side, 0, side, side), 0.9, number)
+        for number, side in ((3, 90), (2, 70), (1, 50))
+    ]
     prepared = Prepared(
         ITEM,
         view=FACE_VIEW,
@@ -89,6 +98,39 @@ def test_an_answer_is_about_the_most_artificial_face() -> None:
         (0.8, 700),
         (0.5, 500),
     ]
+    assert [row["face"] for row in rows] == [3, 2, 1]
     assert rows[1] == row
     with pytest.raises(ValueError, match=r"zip\(\)"):
         to_answer(prepared, predictions[:2])
+
+
+def test_without_a_face_or_the_likeness_of_one_there_is_no_answer() -> None:
+    logo = replace(predicted(Verdict.ARTIFICIAL, 0.98), kind="cartoon")
+    answer = to_answer(whole(0, faint_face=False), [logo])
+    assert (answer.status, answer.verdict) == (Status.NO_FACE, None)
+    assert answer.message == "no face was found, upright or turned"
+
+
+def test_a_number_that_is_none_is_an_error() -> None:
+    (row,) = rows_of(to_answer(whole(None), [None]))
+    assert row["status"] == Status.ERROR
+    assert row["message"] == "the model's answer is not a finite number"
+    assert row.get("verdict") is None
+    faces = (Face(Box(0, 0, 50, 50), 0.9), Face(Box(60, 0, 50, 50), 0.9, 2))
+    two = replace(whole(2), crops=tuple(Crop(PIXELS, face) for face in faces), view=FACE_VIEW)
+    assert to_answer(two, [predicted(Verdict.REAL, 0.1), None]).status == Status.ERROR
+
+
+def test_each_row_says_why_its_verdict_is_uncertain() -> None:
+    faces = (Face(Box(0, 0, 50, 50), 0.9), Face(Box(60, 0, 50, 50), 0.9, 2))
+    prepared = replace(
+        whole(2),
+        crops=tuple(Crop(PIXELS, face) for face in faces),
+        view=FACE_VIEW,
+        message="a note",
+    )
+    unsure = replace(predicted(Verdict.UNCERTAIN, 0.5), reason="between")
+    answer = to_answer(prepared, [unsure, predicted(Verdict.REAL, 0.1)])
+    assert answer.message == "between; a note"
+    rows = rows_of(answer, per_face=True)
+    assert [row["message"] for row in rows] == ["between; a note", "a note"]

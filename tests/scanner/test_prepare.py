@@ -21,7 +21,8 @@ from facecheck.model.predict import Prediction
 from facecheck.model.transforms import Transform, load_input, to_input
 from facecheck.scanner import prepare as module
 from facecheck.scanner.answers import to_answer
-from facecheck.scanner.faces import Box, Face, face_square
+from facecheck.scanner.faces.boxes import Box, Face, face_square, numbered
+from facecheck.scanner.faces.search import Found
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.prepare import (
     FACE_VIEW,
@@ -30,8 +31,7 @@ from facecheck.scanner.prepare import (
 )
 from facecheck.scanner.results.columns import rows_of
 from tests.conftest import RealImages
-from tests.scanner.conftest import pasted
-from tests.scanner.test_faces import jpeg, png
+from tests.scanner.conftest import jpeg, pasted, png
 
 FACE_CELLS = (
     "view", "faces", "face_left", "face_top", "face_width", "face_height", "face_confidence",
@@ -149,12 +149,13 @@ def test_an_image_that_holds_no_face_large_enough_is_too_small(
 def test_a_crowd_is_judged_by_its_largest_faces(
     portraits: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = faces_of(*range(40, 140))
-    monkeypatch.setattr(module, "find_faces", lambda picture, detector: found)
+    faces = numbered(faces_of(*range(40, 140)))
+    monkeypatch.setattr(module, "find_faces", lambda picture, detector: Found(faces))
     image = png(Image.new("RGB", (2000, 300)))
     prepared = prepare(item_of(image), TRANSFORM, Path("detector"))
     assert prepared.faces == 100
-    assert [crop.face for crop in prepared.crops] == found[: module.MOST_FACES]
+    largest = [face for face in faces if face.box.width >= 140 - module.MOST_FACES]
+    assert [crop.face for crop in prepared.crops] == largest
 
 
 def test_bad_files_become_errors(detector: Path, bad_files: dict[str, str], tmp_path: Path) -> None:
@@ -178,12 +179,14 @@ def test_a_file_damaged_where_only_a_closer_look_goes_is_an_error(
     image = jpeg(pasted((3000, 2000), [(portraits[0], 600, 300, 500)]))
     monkeypatch.setattr(
         "facecheck.scanner.picture.decode",
-        lambda source, short_side: decode(image if short_side == TRANSFORM.resize else source),
+        lambda source, short_side, frame: decode(
+            image if short_side == TRANSFORM.resize else source
+        ),
     )
     assert prepare(item_of(path), TRANSFORM, None).status == "ok"
     monkeypatch.setattr(
         "facecheck.scanner.picture.decode",
-        lambda source, short_side: decode(
+        lambda source, short_side, frame: decode(
             image if short_side == TRANSFORM.resize else source, short_side=short_side
         ),
     )
@@ -249,3 +252,33 @@ def test_a_file_is_opened_once(portraits: list[Path], monkeypatch: pytest.Monkey
     monkeypatch.setattr("facecheck.core.image.decoding.open_regular", counted)
     assert prepare(item_of(portraits[0]), TRANSFORM, None).status == Status.OK
     assert opened == [portraits[0]]
+
+
+def test_a_file_that_lies_is_classified_upright(detector: Path, portraits: list[Path]) -> None:
+    upright = pasted((900, 600), [(portraits[2], 500, 150, 300)])
+    (expected,) = prepare(item_of(png(upright)), TRANSFORM, detector).crops
+    lying = prepare(item_of(png(upright.rotate(90, expand=True))), TRANSFORM, detector)
+    (crop,) = lying.crops
+    assert (lying.width, lying.height) == (600, 900)
+    assert "turned by 270 degrees" in lying.message
+    assert np.abs(crop.inputs.astype(int) - expected.inputs).mean() < 8
+
+
+def test_the_frame_with_the_largest_face_is_classified(
+    detector: Path, portraits: list[Path]
+) -> None:
+    title = Image.new("RGB", (400, 300), "white")
+    pages = [
+        title,
+        pasted((400, 300), [(portraits[0], 20, 20, 130)]),
+        pasted((400, 300), [(portraits[1], 60, 10, 280)]),
+    ]
+    stream = io.BytesIO()
+    title.save(stream, "TIFF", save_all=True, append_images=pages[1:])
+    prepared = prepare(item_of(stream.getvalue()), TRANSFORM, detector)
+    assert (prepared.frame, prepared.message) == (3, "frame 3 of 3")
+    (row,) = rows_of(to_answer(prepared, [answer(Verdict.REAL, 0.1)]))
+    assert row["frame"] == 3
+    alone = prepare(item_of(png(pages[2])), TRANSFORM, detector)
+    assert np.array_equal(prepared.crops[0].inputs, alone.crops[0].inputs)
+    assert alone.frame is None
