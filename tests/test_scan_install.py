@@ -103,10 +103,7 @@ def test_a_scan_gives_the_rows_of_the_full_install(
             assert kind == "cartoon"
 
 
-def test_checker_answers_as_in_the_full_install(
-    small: Small, pictures: Path, detector: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FACECHECK_FACE_DETECTOR", str(detector))
+def test_checker_answers_as_in_the_full_install(small: Small, pictures: Path) -> None:
     path = sorted(pictures.glob("*.png"))[0]
     ask = "import facecheck; print(repr(facecheck.Checker('builtin').check(sys.argv[1])))"
     done = small("-c", "import sys; " + ask, path)

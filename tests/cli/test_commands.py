@@ -112,14 +112,14 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
             "out", "checkpoint", "files", "rows", "resumed", "dropped", "skipped", "statuses",
-            "verdicts", "kinds", "no_detector", "placed",
+            "verdicts", "kinds", "placed",
         ],
         ("place", "results.csv", "--copy-to", "sorted", "--root", str(drawn)): [
             "to", "how", "verdicts", "placed", "already", "left", "failed",
         ],
         ("explain", str(face), "--checkpoint", str(checkpoint), "--faces", "off"): [
             "image", "out", "checkpoint", "status", "message", "width", "height", "faces",
-            "explained", "no_detector",
+            "explained",
         ],
         ("report", "i.csv"): [
             "manifest", "out", "page", "records", "kinds", "sources", "excluded", "duplicates",
@@ -178,24 +178,14 @@ def test_a_scan_that_moves_asks_first(
 
 
 @pytest.mark.slow
-def test_without_a_face_detector_one_line_says_how_to_do_without(
+def test_a_face_detector_that_is_named_and_not_there_is_one_line(
     command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setenv("FACECHECK_FACE_DETECTOR", str(tmp_path / "nothing.onnx"))
     done = command("scan", drawn, "--checkpoint", trained[1])
     assert done.code == 2
-    assert one_line(done).endswith("or pass --faces off\n")
-    # Who named none gets answers without one.
-    monkeypatch.delenv("FACECHECK_FACE_DETECTOR")
-    monkeypatch.setenv("FACECHECK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    whole = command("scan", drawn, "--checkpoint", trained[1])
-    assert whole.code == 0
-    assert "every image was classified whole: no face detector at" in whole.err
-    with (tmp_path / "results.csv").open(newline="") as stream:
-        assert {(row["view"], row["faces"]) for row in csv.DictReader(stream)} == {("whole", "")}
-    assert command("scan", drawn, "--checkpoint", trained[1], "--per-face", "--overwrite").code == 1
+    assert one_line(done).endswith("correct FACECHECK_FACE_DETECTOR, or leave it out\n")
 
 
 def test_two_files_are_explained(command: Run, drawn: Path) -> None:
@@ -237,13 +227,13 @@ def test_an_evaluation_with_vanished_files_ends_with_three(
     [
         (["index", "nothing"], 2, "no folder at nothing"),
         (["index", "empty"], 1, "no images in empty"),
-        (["index", "texts", "--kind", "photo", "--source", "s"], 1, "none of 1 images"),
+        (["index", "texts", "--kind", "photo", "--source", "s"], 1, "not one of 1 images"),
         (["dedup", "nothing.csv"], 2, "no manifest at nothing.csv"),
         (["split", "--ratio", "8"], 2, "ratio '8' is not two or more numbers"),
         (["split", "m.csv", "--by", "kidn"], 2, "did you mean 'kind'"),
         (["split", "m.csv", "--hold-out-source", "t"], 2, "the sources are s"),
         (["split", "m.csv", "--kfold", "2", "--hold-out-source", "s"], 2, "folds do not"),
-        (["split", "--check", "empty"], 2, "no splits here"),
+        (["split", "--check", "empty"], 2, "no splits in it"),
         (["split", "--check", "m.csv"], 2, "nothing to check"),
         (["dedup", "m.csv", "--level", "pixel"], 2, "did you mean 'pixels'"),
         (["dedup", "m.csv", "--apply", "symlink"], 2, "--apply and --to go together"),

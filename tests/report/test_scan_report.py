@@ -371,7 +371,7 @@ def test_a_thumbnail_shows_what_was_judged(tmp_path: Path) -> None:
     image.save(tmp_path / "a.png")
     row: dict[str, str | int | float | None] = {
         **{"path": str(tmp_path / "a.png"), "view": "whole", "width": 400, "height": 200},
-        **{"face_left": 320, "face_top": 70, "face_width": 40, "face_height": 40},
+        **{"frame": None, "face_left": 320, "face_top": 70, "face_width": 40, "face_height": 40},
     }
     assert classified_picture(row, 128).size == (128, 64)
     crop = classified_picture({**row, "view": "face"}, 128)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.image import decode
@@ -17,13 +18,13 @@ from facecheck.engines.load import load_predictor
 from facecheck.evaluation.calibrate import calibrate
 from facecheck.evaluation.evaluate import evaluate
 from facecheck.evaluation.options import CalibrateOptions, EvaluateOptions
-from facecheck.model.checkpoint import read_header
+from facecheck.model.checkpoint import load_checkpoint, read_header, save_checkpoint
 from facecheck.model.stability import flag_unstable, variants
 from facecheck.model.transforms import load_input
 from facecheck.scanner.checker import Checker
 from facecheck.scanner.inputs.items import Item
-from facecheck.scanner.job import ScanResult
-from facecheck.scanner.options import CheckOptions
+from facecheck.scanner.job import ScanResult, scan
+from facecheck.scanner.options import CheckOptions, ScanOptions
 from facecheck.scanner.prepare import Prepared
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.merge import merge
@@ -95,8 +96,9 @@ def test_every_file_has_one_row_and_bad_ones_say_why(
 def test_the_columns_are_pinned() -> None:
     assert list(COLUMNS) == [
         "path", "status", "verdict", "kind", "score", "spread", "p_photo", "p_cartoon", "p_sketch",
-        "p_painting", "p_sculpture", "p_generated", "view", "faces", "face_left", "face_top",
-        "face_width", "face_height", "face_confidence", "width", "height", "message",
+        "p_painting", "p_sculpture", "p_generated", "view", "frame", "faces", "face",
+        "face_left", "face_top", "face_width", "face_height", "face_confidence", "width", "height",
+        "message",
     ]  # fmt: skip
 
 
@@ -388,3 +390,25 @@ def test_each_face_of_a_photograph_is_judged(
     assert float(first["face_left"]) < 400 < 600 < float(second["face_left"])
     assert (none["faces"], none["width"], none["height"]) == ("0", "400", "300")
     assert none["status"] in {"no_face", "ok"}  # by what so small a model takes a plain area for
+
+
+def test_a_model_that_answers_no_number_makes_every_row_an_error(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    manifest, checkpoint = trained
+    loaded = load_checkpoint(checkpoint)
+    with torch.no_grad():
+        for weight in loaded.model.get_classifier().parameters():  # type: ignore[operator]
+            weight.fill_(torch.nan)
+    save_checkpoint(loaded.model, loaded.header, tmp_path / "nan.safetensors")
+    folder = drawn / "photo" / "drawn-photo"
+    for faces in ("auto", "off"):
+        out = tmp_path / f"{faces}.csv"
+        result = scan([folder], out, tmp_path / "nan.safetensors", ScanOptions(faces=faces))
+        assert set(result.statuses) == {"error"}
+        assert not result.verdicts
+        assert {row["message"] for row in rows_of(out)} == {
+            "the model's answer is not a finite number"
+        }
+    with pytest.raises(FacecheckError, match="not a finite number"):
+        evaluate(tmp_path / "nan.safetensors", manifest)

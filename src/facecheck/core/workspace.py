@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,20 +17,10 @@ STATE = "state.pt"
 #: The model that comes with the package (docs/model-card.md), and its name on the command line.
 BUILTIN = Path(str(files("facecheck"))) / "model" / "builtin.onnx"
 BUILTIN_NAME = "builtin"
-#: The environment variables that set no command's option: the folder of downloads that all
-#: workspaces share, and the face detector's file.
-VARIABLES = ("FACECHECK_CACHE", "FACECHECK_FACE_DETECTOR")
-
-
-def cache_folder() -> Path:
-    """Return where downloads that all workspaces share are kept.
-
-    It is ``FACECHECK_CACHE``, or ``facecheck`` under ``XDG_CACHE_HOME`` or ``~/.cache``.
-    """
-    named = os.environ.get("FACECHECK_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "facecheck"
+#: Names a face detector's file for every command; a flag takes precedence.
+FACE_DETECTOR_VARIABLE = "FACECHECK_FACE_DETECTOR"
+#: The environment variables that set no command's option.
+VARIABLES = (FACE_DETECTOR_VARIABLE,)
 
 
 def find_manifest(path: Path | None) -> Path:

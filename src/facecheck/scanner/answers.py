@@ -45,7 +45,7 @@ class Answer:
         faces: how many faces were found, those included that are too small or too many to be
             classified; None when none were searched for, or the image cannot be read.
         largest: the largest of them.
-        frame: which frame or page of a file that holds several, from 1; None of one that does not.
+        frame: which frame or page of a file that holds several, from 1; else None.
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
         classified: each face that was classified, in the order in which one reads, or the whole

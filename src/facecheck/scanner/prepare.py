@@ -59,7 +59,7 @@ class Prepared:
         faces: how many were found, those included that are too small or too many to be
             classified; None when none were searched for, or the image cannot be read.
         largest: the largest of them.
-        frame: which frame or page of a file that holds several, from 1; None of one that does not.
+        frame: which frame or page of a file that holds several, from 1; else None.
         faint_face: whether something resembles a face, though none was found.
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.

@@ -7,7 +7,8 @@ import pytest
 
 from facecheck.core.errors import CheckpointError, UsageError
 from facecheck.core.files import sha256_file
-from facecheck.scanner.faces.detector import PACKAGED, VARIABLE, detect, find_detector
+from facecheck.core.workspace import FACE_DETECTOR_VARIABLE as VARIABLE
+from facecheck.scanner.faces.detector import PACKAGED, detect, find_detector
 
 
 def test_the_packaged_file_is_the_published_one_with_its_licence() -> None:

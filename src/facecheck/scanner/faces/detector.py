@@ -19,11 +19,10 @@ import numpy.typing as npt
 
 from facecheck.core.errors import CheckpointError, FacecheckError, ImageError, UsageError, reason
 from facecheck.core.files import path_text
+from facecheck.core.workspace import FACE_DETECTOR_VARIABLE
 
 #: The detector that comes with the package.
 PACKAGED = Path(str(files("facecheck"))) / "scanner" / "faces" / "yunet.onnx"
-#: Names another YuNet file; a flag takes precedence.
-VARIABLE = "FACECHECK_FACE_DETECTOR"
 #: Sides in pixels of the square inputs that are used; each new one costs a slow first call. A call
 #: takes 2, 8 and 32 ms on one core.
 SIDES = (160, 320, 640)
@@ -58,16 +57,17 @@ def find_detector(named: Path | None = None) -> Path:
     """Return the face detector's file: the user's, or the packaged one.
 
     Args:
-        named: a YuNet file of the user's; None takes that of :data:`VARIABLE`, if any.
+        named: a YuNet file of the user's; None takes that of
+            :data:`~facecheck.core.workspace.FACE_DETECTOR_VARIABLE`, or else the packaged one.
 
     Raises:
         UsageError: a file is named, and does not exist.
         CheckpointError: the file is not a face detector that OpenCV can read.
         FacecheckError: OpenCV is not installed.
     """
-    chosen = named or Path(os.environ.get(VARIABLE) or PACKAGED)
+    chosen = named or Path(os.environ.get(FACE_DETECTOR_VARIABLE) or PACKAGED)
     if not chosen.is_file():
-        by = "--face-detector" if named else VARIABLE
+        by = "--face-detector" if named else FACE_DETECTOR_VARIABLE
         raise UsageError(f"no face detector at {path_text(chosen)}: correct {by}, or leave it out")
     _network(chosen, SIDES[0])
     return chosen

@@ -49,8 +49,8 @@ ENLARGED = 1.25
 FLAT = 12
 #: Turns to try, in degrees counter-clockwise.
 TURNS = (90, 270, 180)
-#: A face of this confidence is upright: all of 40 of FFHQ are surer, and none of them lying on
-#: their side (half are found so, at 0.72 to 0.89) or head (0.72 to 0.91, but for one).
+#: A face of this confidence is upright: all of 40 of FFHQ are surer, and not one of them lying
+#: on their side (half are found so, at 0.72 to 0.89) or head (0.72 to 0.91, but for one).
 UPRIGHT = 0.91
 #: What a face in a turned picture must at least have, and how much more than any as the picture is.
 TURNED = 0.8
