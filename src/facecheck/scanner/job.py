@@ -349,7 +349,6 @@ def _resumed_placing(
         statuses=_marginal(tally, 0),
         verdicts=_marginal(tally, 1),
         kinds=_marginal(tally, 2),
-        no_detector=classifier.no_detector,
         placed=_placed(out, inputs, options),
     )
 
