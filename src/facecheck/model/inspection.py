@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facecheck.core.errors import ImageError
 from facecheck.model.metrics import Floats
+from facecheck.model.predict import Pixels
 from facecheck.model.torch_predictor import TorchPredictor
+from facecheck.model.transforms import Transform, load_input
 
 if TYPE_CHECKING:
     import torch
@@ -66,13 +69,20 @@ def channel_gates(
     found: dict[str, dict[str, Floats]] = {}
     with _watched_gates(predictor.model) as seen:
         for kind, paths in images.items():
-            for _ in predictor.file_outputs(paths):
-                pass
+            for pixels in _readable(paths, predictor.header.transform):
+                predictor.forward(pixels)
             for block, values in seen.items():
                 if values:
                     found.setdefault(block, {})[kind] = np.concatenate(values).mean(axis=0)
                 values.clear()
     return tuple(Gates(block, by_kind) for block, by_kind in found.items())
+
+
+def _readable(paths: Sequence[Path], transform: Transform) -> Iterator[Pixels]:
+    """Yield the crops of each file that can be read."""
+    for path in paths:
+        with suppress(ImageError):
+            yield load_input(path, transform)
 
 
 @contextmanager

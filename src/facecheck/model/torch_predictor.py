@@ -70,11 +70,16 @@ class TorchPredictor(Predictor):
     def begin_crops(self, pixels: Pixels) -> Finish:
         """Begin with crops; the device, or the CPU's cores, compute while the caller continues."""
         if self._cores is not None:
-            return self._cores.begin(lambda few: _numbers(*self._forward(few)), pixels)
-        found = self._forward(pixels)
+            return self._cores.begin(lambda few: _numbers(*self.forward(few)), pixels)
+        found = self.forward(pixels)
         return lambda: _numbers(*found)
 
-    def _forward(self, pixels: Pixels) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def forward(self, pixels: Pixels) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return logits and features of crops in one run, for who watches the network meanwhile.
+
+        Args:
+            pixels: as :meth:`begin_crops` takes them.
+        """
         import torch
 
         inputs = torch.from_numpy(pixels)
