@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.skip_budget"]
 
 SHARED = Path(__file__).parents[2] / "shared"
+
+#: Put in front of a command: what runs then may do no more than the permissions of files allow,
+#: even if the tests are run by root.
+UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 
 #: A network small enough to train in a second or two.
 SMALL = Recipe(

@@ -74,8 +74,8 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "root", "sources", "failed", "indexed", "deduplicated",
         ],
         ("index", str(drawn), "--out", "i.csv"): [
-            "manifest", "rejects", "records", "rejected", "ignored", "by_source", "reasons",
-            "bad_lines",
+            "manifest", "rejects", "records", "rejected", "skipped", "by_source", "reasons",
+            "bad_lines", "paired", "unpaired", "kept",
         ],
         ("dedup", "i.csv"): [
             "manifest", "duplicates", "contamination", "conflicts_table", "level", "records",

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from facecheck.core.tree import Skipped
 from facecheck.report.chart import LearningCurves
 from facecheck.report.terminal.scanning import render_scan
-from facecheck.scanner.inputs.items import Skipped
 from facecheck.scanner.job import ScanResult
 from facecheck.training.state import Epoch
 

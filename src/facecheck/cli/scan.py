@@ -22,6 +22,7 @@ from facecheck.core.files import path_text
 from facecheck.core.labels import Status
 from facecheck.core.options import Trust
 from facecheck.core.parallel import cpu_count
+from facecheck.core.tree import skipped_sentences
 from facecheck.core.workspace import find_checkpoint
 from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import PlaceOptions, PlacingOptions, ScanOptions
@@ -112,11 +113,9 @@ def _warn(result: ScanResult, *, quiet: bool) -> None:
         return
     if result.dropped:
         sys.stderr.write(f"facecheck: earlier rows were dropped: {result.dropped}\n")
-    if result.skipped.unlistable:
-        sys.stderr.write(
-            f"facecheck: {result.skipped.unlistable:,} folders cannot be listed, such as "
-            f"{result.skipped.first_unlistable}\n"
-        )
+    if str(result.out) == "-":  # else the table says so
+        for sentence in skipped_sentences(result.skipped):
+            sys.stderr.write(f"facecheck: skipped {sentence}\n")
 
 
 @takes_options

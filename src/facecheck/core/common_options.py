@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from facecheck.core.options import Options, Trust, option
 
@@ -12,6 +13,22 @@ class OverwriteOption(Options):
     """Whether an output that exists may be replaced."""
 
     overwrite: bool = option(False, "Replace the output if it exists.", trust=Trust.NO_FILE)
+
+
+@dataclass(frozen=True)
+class FolderOptions(Options):
+    """Which of the files in folders to take."""
+
+    panel: ClassVar[str] = "Files"
+    include: tuple[str, ...] = option(
+        (),
+        "Take only files that match this pattern, as in .gitignore. Repeatable.",
+        metavar="GLOB",
+    )
+    exclude: tuple[str, ...] = option(
+        (), "Skip files that match this pattern. Repeatable.", metavar="GLOB"
+    )
+    follow: bool = option(False, "Follow symbolic links to folders.")
 
 
 @dataclass(frozen=True)

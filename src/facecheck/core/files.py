@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -219,12 +220,22 @@ def _require_regular(status: os.stat_result) -> None:
 
 
 def is_utf8(path: Path) -> bool:
-    """Return whether the name of ``path`` is valid UTF-8, so that a table can name it exactly."""
+    """Return whether a table can name ``path`` exactly: its name is UTF-8, and read as such.
+
+    Where the locale is not UTF-8, and Python not in its UTF-8 mode, names other than ASCII are not.
+    """
     try:
-        os.fsencode(path).decode("utf-8")
-    except UnicodeDecodeError:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
         return False
     return True
+
+
+def unnameable_reason() -> str:
+    """Return why :func:`is_utf8` says no, and what to do."""
+    if sys.getfilesystemencoding() == "utf-8":
+        return "the file name is not UTF-8: rename it"
+    return "the locale cannot read the file name: set LC_ALL=C.UTF-8"
 
 
 def refuse_to_overwrite(path: Path, *, overwrite: bool) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+
+from facecheck.core.files import path_text
+from facecheck.core.text import printable
 
 #: Where something lies, however its path is spelled: device and inode of a folder, and the name of
 #: a file in it, or "" for the folder itself.
@@ -16,26 +19,100 @@ Place = tuple[int, int, str]
 _FOLDER = "\0"
 
 
+#: Folders that a NAS or an operating system makes for thumbnails, waste and snapshots, in lower
+#: case. What they hold are copies of the user's files, or what the user threw away.
+MACHINE_MADE = frozenset(
+    (
+        *("@eadir", "#recycle", "#snapshot", "@tmp", "@sharesnap"),  # Synology
+        *("@recycle", "@recently-snapshot", "@__thumb", ".@__thumb"),  # QNAP
+        *("$recycle.bin", "recycler", "system volume information"),  # Windows
+        *("__macosx", ".trashes", ".trash", ".thumbnails", "lost+found"),  # macOS, Linux
+    )
+)
+
+
 @dataclass
 class Skipped:
     """What a walk skipped, counted on the way.
 
     Attributes:
-        special: pipes, sockets and devices.
         links: links to folders that were not followed, or lead back to where they came from.
         unlistable: folders that could not be listed, as a whole or to the end.
-        first_unlistable: the first of these.
+        machine_made: folders of thumbnails and waste that a NAS or a system makes
+            (:data:`MACHINE_MADE`).
+        hidden: files and folders whose names begin with a dot, but for our own.
+        archives: archives in folders that were not opened.
+        ignored: files whose names do not end like an image's.
+        excluded: images that the globs leave out, but for those in folders that they leave out.
+        special: pipes, sockets and devices.
+        first: of each of these, the path of the first.
     """
 
-    special: int = 0
     links: int = 0
     unlistable: int = 0
-    first_unlistable: str = ""
+    machine_made: int = 0
+    hidden: int = 0
+    archives: int = 0
+    ignored: int = 0
+    excluded: int = 0
+    special: int = 0
+    first: dict[str, str] = field(default_factory=dict)
+
+    def count(self, what: str, path: str) -> None:
+        """Count one more of ``what``, the name of a count, found at ``path``."""
+        setattr(self, what, getattr(self, what) + 1)
+        self.first.setdefault(what, path_text(path))
 
     def cannot_list(self, folder: str, _error: Exception) -> None:
         """Count a folder that could not be listed."""
-        self.unlistable += 1
-        self.first_unlistable = self.first_unlistable or folder
+        self.count("unlistable", folder)
+
+    def counts(self) -> dict[str, int]:
+        """Return what was skipped, by the name of the count, without those that are zero."""
+        numbers = {each.name: getattr(self, each.name) for each in fields(self)[:-1]}
+        return {name: number for name, number in numbers.items() if number}
+
+
+#: How each count is said, of one and of several, and what would take them.
+_SENTENCES = {
+    "links": ("link to a folder", "links to folders", "pass --follow to enter them"),
+    "unlistable": ("folder that cannot be listed", "folders that cannot be listed", ""),
+    "machine_made": (
+        "folder of thumbnails or waste",
+        "folders of thumbnails or waste",
+        "name such a folder itself to take it",
+    ),
+    "hidden": ("hidden file or folder", "hidden files and folders", ""),
+    "archives": ("archive", "archives", "name them, or unpack them"),
+    "ignored": (
+        "file whose name does not end like an image's",
+        "files whose names do not end like an image's",
+        "",
+    ),
+    "excluded": ("image that the globs leave out", "images that the globs leave out", ""),
+    "special": ("pipe, socket or device", "pipes, sockets and devices", ""),
+}
+
+
+def skipped_word(what: str) -> str:
+    """Return what one thing that was skipped is, by the name of its count."""
+    return _SENTENCES[what][0]
+
+
+def skipped_sentences(skipped: Skipped) -> list[str]:
+    """Return for each thing that was skipped how many there were, the first, and what to do."""
+    sentences = []
+    for name, number in skipped.counts().items():
+        one, several, hint = _SENTENCES[name]
+        hint = f" ({hint})" if hint else ""
+        first = f", {'such as ' if number > 1 else ''}{printable(skipped.first[name])}"
+        sentences.append(f"{number:,} {several if number > 1 else one}{first}{hint}")
+    return sentences
+
+
+def is_machine_made(name: str) -> bool:
+    """Return whether a NAS or a system makes folders of this name, see :data:`MACHINE_MADE`."""
+    return name.lower() in MACHINE_MADE
 
 
 def _everything(_path: str) -> bool:
@@ -54,6 +131,8 @@ def walk(
     elsewhere: Set[Place] = frozenset(),
 ) -> Iterator[tuple[str, os.stat_result | None]]:
     """Yield path and status of each file under ``folder``, depth first, names in byte order.
+
+    Folders that a NAS or a system makes for itself are not entered; ``folder`` itself always is.
 
     Lazy: a folder is listed when its turn comes, and memory holds the names that are left in the
     folders on the way to it. The status is None where it cannot be had, as of a dangling link:
@@ -80,18 +159,22 @@ def walk(
                 for entry in entries:
                     name = entry.name
                     if name.startswith(".") and not hidden:
+                        if not name.startswith(".facecheck"):
+                            skipped.count("hidden", path + name)
                         continue
                     is_link = entry.is_symlink()
                     if entry.is_file(follow_symlinks=False) or (is_link and not _is_folder(entry)):
                         if not (inside and (*inside, name) in elsewhere) and takes(path + name):
                             names.append(name)
+                    elif is_machine_made(name):
+                        skipped.count("machine_made", path + name)
                     elif is_link and not follow:
-                        skipped.links += 1
+                        skipped.count("links", path + name)
                     elif is_link or entry.is_dir():
                         if enters(path + name):
                             names.append(name + _FOLDER)
                     else:
-                        skipped.special += 1
+                        skipped.count("special", path + name)
         except OSError as error:
             cannot_list(path, error)
         names.sort(key=os.fsencode, reverse=True)
@@ -108,7 +191,7 @@ def walk(
         if path.endswith(_FOLDER):
             inner = path.removesuffix(_FOLDER) + os.sep
             if follow and _leads_back(inner, [above for above, _ in way]):
-                skipped.links += 1
+                skipped.count("links", path.removesuffix(_FOLDER))
             elif not elsewhere or _folder_or_nothing(inner) not in elsewhere:
                 way.append((inner, listed(inner)))
             continue
@@ -116,15 +199,16 @@ def walk(
         if status is None or stat.S_ISREG(status.st_mode):
             yield path, status
         else:  # a link to one, or what took a file's place since
-            skipped.special += 1
+            skipped.count("special", path)
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
     """Yield every regular file under ``folder``, depth first, names in byte order.
 
-    Hidden files and folders (a leading dot) are skipped, and folders behind symbolic links
-    are not entered, so no loop is possible; a link to a regular file counts as that file.
-    Sockets, pipes and devices are never opened. Folders that may not be listed are skipped.
+    Hidden files and folders (a leading dot) and folders that a NAS or a system makes for itself
+    are skipped, without being counted, and folders behind symbolic links are not entered, so no
+    loop is possible; a link to a regular file counts as that file. Sockets, pipes and devices are
+    never opened. Folders that may not be listed are skipped.
     """
     for path, _ in walk(os.fspath(folder), Skipped(), _skip_forbidden):
         yield Path(path)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, UsageError, did_you_mean
-from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite
-from facecheck.core.image import DECODE_POLICY, is_image_name
+from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean
+from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite, unnameable_reason
+from facecheck.core.image import DECODE_POLICY
 from facecheck.core.labels import KINDS, check_kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     Manifest,
     check_table_suffix,
+    read_manifest,
     write_manifest,
     write_table,
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
-from facecheck.core.tree import walk_files
+from facecheck.core.selection import select
+from facecheck.core.tree import Skipped, skipped_sentences, skipped_word
+from facecheck.data.keep_columns import Kept, keep_columns
 from facecheck.data.measure import HASH_SIDE, Measurements, Stamp, stamp
 from facecheck.data.options import IndexOptions
 from facecheck.data.sources.marker import HIDDEN, rules_by_folder
@@ -37,20 +42,26 @@ class IndexResult:
         rejects: where the table of rejected files was written (``path``, ``reason``).
         records: images in the manifest.
         rejected: files in the rejects table.
-        ignored: files whose names do not end like an image's.
+        skipped: what was skipped in the folders.
         by_source: images by (kind, source).
         reasons: rejected files by reason.
         bad_lines: damaged lines of the journal; their files were decoded again.
+        paired: groups of several paired sources, by pair, such as ``photos+sketches``.
+        unpaired: files of paired sources that found no partner, by pair.
+        kept: what was taken over from the manifest that was replaced.
     """
 
     manifest: Path
     rejects: Path
     records: int
     rejected: int
-    ignored: int
+    skipped: Skipped
     by_source: Mapping[tuple[str, str], int]
     reasons: Mapping[str, int]
     bad_lines: int
+    paired: Mapping[str, int]
+    unpaired: Mapping[str, int]
+    kept: Kept
 
 
 def index(
@@ -69,11 +80,15 @@ def index(
     given too. With the options ``kind`` and ``source`` any layout will do: all its files get
     those. Files of one name (without its ending) in paired sources show one person: they share a
     group, whatever their kinds.
+    Names are compared as people read them: after Unicode normalisation, without case.
+    A manifest that is replaced leaves to the new one what was decided of records that have not
+    changed: their split, group, exclusion, and columns of the user's own.
     Where ``fetch`` filled the folders, the catalogue's rules give groups, exclusions and further
     columns as well.
 
     Args:
-        folders: what to walk. Hidden files and linked folders are skipped.
+        folders: what to walk. Hidden files, folders that a NAS or a system makes for itself and,
+            unless ``follow`` is set, linked folders are skipped.
         out: the manifest, ``.csv`` or ``.parquet``; the rejects table goes next to it.
         options: what the files are, and what is trusted or replaced.
         progress: called with files done and files in all.
@@ -94,13 +109,17 @@ def _index(
     folders: Sequence[Path], out: Path, options: IndexOptions, progress: Progress
 ) -> IndexResult:
     refuse_to_overwrite(out, overwrite=options.overwrite)
+    before = _before(out)
     if options.kind is not None:
         check_kind(options.kind, "--kind")
-    listed, ignored = _list_images(folders, options.kind, options.source)
+    skipped = _Noted()
+    listed = _list_images(folders, options, skipped)
     if not listed:
+        others = "; ".join(skipped_sentences(skipped))
         raise FacecheckError(
-            f"no images in {', '.join(map(path_text, folders))} ({ignored:,} other files): "
-            "check the folder, or the endings of its files"
+            f"no images in {', '.join(map(path_text, folders))}"
+            f"{f' (skipped {others})' if others else ''}: check the folder, or the endings of its "
+            "files"
         )
     group_of = _pair_groups(options.pair, {found.source for found in listed})
     labels = _Labels(folders)
@@ -110,8 +129,7 @@ def _index(
         if is_utf8(found.path):
             nameable.append(found)
         else:
-            reason = "the file name is not UTF-8: rename it"
-            unnameable.append((path_text(found.path), reason))
+            unnameable.append((path_text(found.path), unnameable_reason()))
     measured, bad_lines = _measure(
         nameable, out, options.verify, options.workers or cpu_count(), progress
     )
@@ -126,7 +144,8 @@ def _index(
     rejects = table.filter(pl.col("reason") != "").select("path", "reason")
     rejects = pl.concat([rejects, pl.DataFrame(unnameable, schema=rejects.schema, orient="row")])
     rejects_path = out.with_name(f"{out.stem}.rejects{out.suffix}")
-    write_table(rejects, rejects_path)
+    noted = pl.DataFrame(skipped.rows, schema=rejects.schema, orient="row")
+    write_table(pl.concat([rejects, noted]), rejects_path)
     records = table.filter(pl.col("reason") == "")
     if not records.height:
         raise FacecheckError(
@@ -146,7 +165,9 @@ def _index(
     manifest = Manifest.from_frame(records).with_columns(
         **_label_columns(records, group_of, labels)
     )
+    manifest, kept = (manifest, Kept()) if before is None else keep_columns(before, manifest)
     write_manifest(manifest, out, made_by)
+    paired, unpaired = _count_pairs(records, options.pair)
     counted = records.group_by("kind", "source").len().iter_rows()
     by_source = {(str(kind), str(source)): int(count) for kind, source, count in counted}
     return IndexResult(
@@ -154,10 +175,13 @@ def _index(
         rejects=rejects_path,
         records=records.height,
         rejected=rejects.height,
-        ignored=ignored,
+        skipped=skipped,
         by_source={key: by_source[key] for key in sorted(by_source, key=_kinds_in_order)},
         reasons=Counter(rejects["reason"]),
         bad_lines=bad_lines,
+        paired=paired,
+        unpaired=unpaired,
+        kept=kept,
     )
 
 
@@ -202,21 +226,39 @@ class _Listed:
     source: str
 
 
-def _list_images(
-    folders: Sequence[Path], kind: str | None, source: str | None
-) -> tuple[list[_Listed], int]:
+def _before(out: Path) -> Manifest | None:
+    """Return the manifest that is to be replaced, if there is one."""
+    try:
+        return read_manifest(out) if out.is_file() else None
+    except ManifestError as error:
+        raise ManifestError(f"{error}; or move it away, to index without it") from None
+
+
+class _Noted(Skipped):
+    """What was skipped, with a row for the rejects table of all but what is meant to be skipped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[str, str]] = []
+
+    def count(self, what: str, path: str) -> None:
+        """Count one more of ``what``, and note it."""
+        super().count(what, path)
+        if what not in {"hidden", "excluded"}:
+            self.rows.append((path_text(path), f"skipped: {skipped_word(what)}"))
+
+
+def _list_images(folders: Sequence[Path], options: IndexOptions, skipped: Skipped) -> list[_Listed]:
+    selection = replace(select(options), skipped=skipped)
     found: dict[Path, _Listed] = {}
-    ignored = 0
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"no folder at {path_text(folder)}: check the path")
         root = folder.resolve()
-        for path in walk_files(root):
-            if not is_image_name(path):
-                ignored += 1
-                continue
-            found[path] = _Listed(path, *_kind_and_source(path, root, kind, source))
-    return [found[path] for path in sorted(found, key=str)], ignored
+        for name, _ in selection.walk(os.fspath(root)):
+            path = Path(name)
+            found[path] = _Listed(path, *_kind_and_source(path, root, options.kind, options.source))
+    return [found[path] for path in sorted(found, key=str)]
 
 
 def _kind_and_source(
@@ -259,7 +301,32 @@ def _pair_groups(pairs: Sequence[Sequence[str]], sources: set[str]) -> Callable[
             if source in names:
                 raise UsageError(f"--pair names source {source!r} twice: name it in one pair")
             names[source] = "+".join(sorted(pair))
-    return lambda source, stem: f"{names[source]}/{stem}" if source in names else ""
+    return lambda source, stem: f"{names[source]}/{_as_read(stem)}" if source in names else ""
+
+
+def _as_read(name: str) -> str:
+    """Return a name as people compare it: ``É.png`` of a Mac's archive and ``é.png`` are one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _count_pairs(
+    records: pl.DataFrame, pairs: Sequence[Sequence[str]]
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the names with a partner and the files without one, by pair."""
+    paired, unpaired = {}, {}
+    for pair in pairs:
+        rows = records.filter(pl.col("source").is_in(list(pair)))
+        names = pl.Series([_as_read(Path(path).stem) for path in rows["path"]], dtype=pl.String)
+        by_name = (
+            rows.select("source", name=names)
+            .group_by("name")
+            .agg(pl.col("source").n_unique(), pl.len().alias("files"))
+        )
+        alone = by_name.filter(pl.col("source") == 1)
+        pair_name = "+".join(sorted(pair))
+        paired[pair_name] = by_name.height - alone.height
+        unpaired[pair_name] = int(alone["files"].sum())
+    return paired, unpaired
 
 
 class _Labels:
@@ -302,7 +369,8 @@ def _label_columns(
     paths = [Path(path) for path in records["path"]]
     for path, source in zip(paths, records["source"], strict=True):
         label = labels.of(path)
-        named = f"{source}/{label.group}" if label and label.group else ""
+        group = unicodedata.normalize("NFC", label.group) if label else ""
+        named = f"{source}/{group}" if group else ""
         groups.append(group_of(source, path.stem) or named)
         excluded.append(label.excluded if label else "")
     return {"group": groups, "excluded": excluded, **labels.columns(paths)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from facecheck.core.common_options import OverwriteOption, WorkersOption
+from facecheck.core.common_options import FolderOptions, OverwriteOption, WorkersOption
 from facecheck.core.errors import UsageError
 from facecheck.core.options import Options, Trust, option
 from facecheck.core.workspace import MANIFEST, RAW
@@ -97,7 +97,7 @@ class LabelOptions(Options):
 
 
 @dataclass(frozen=True)
-class IndexOptions(LabelOptions, OverwriteOption, WorkersOption):
+class IndexOptions(LabelOptions, FolderOptions, OverwriteOption, WorkersOption):
     """How ``index`` reads folders."""
 
     verify: bool = option(False, "Read every file again, even if it looks unchanged.")
@@ -112,7 +112,7 @@ class CatalogOptions(Options):
 
 
 @dataclass(frozen=True)
-class FetchOptions(CatalogOptions, LabelOptions, WorkersOption):
+class FetchOptions(CatalogOptions, LabelOptions, FolderOptions, WorkersOption):
     """How ``fetch`` gets sources, and what it makes of them.
 
     Raises:

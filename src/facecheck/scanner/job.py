@@ -21,12 +21,13 @@ from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import path_text, sha256_file, write_json
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.selection import is_archive_name
 from facecheck.core.text import printable
+from facecheck.core.tree import Skipped, skipped_sentences
 from facecheck.core.version import VERSION
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
 from facecheck.scanner.classifier import Classifier, load_classifier
-from facecheck.scanner.inputs.archives import is_archive_name
-from facecheck.scanner.inputs.items import STDIN, Inputs, Item, Skipped, find_inputs, shard
+from facecheck.scanner.inputs.items import STDIN, Inputs, Item, find_inputs, shard
 from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import ScanOptions
@@ -194,7 +195,8 @@ def _some(found: Inputs, inputs: Sequence[Path | str]) -> Iterator[Item]:
 
 def _nothing(inputs: Sequence[Path | str], skipped: Skipped) -> str:
     where = ", ".join(path_text(str(given)) for given in inputs if given != STDIN) or "the list"
-    others = f" ({skipped.ignored:,} other files)" if skipped.ignored else ""
+    others = "; ".join(skipped_sentences(skipped))
+    others = f" (skipped {others})" if others else ""
     return f"no images in {where}{others}: check the folder, or the endings of its files"
 
 

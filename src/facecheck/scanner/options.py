@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from facecheck.core.common_options import BatchSizeOption, DeviceOption, OverwriteOption
+from facecheck.core.common_options import (
+    BatchSizeOption,
+    DeviceOption,
+    FolderOptions,
+    OverwriteOption,
+)
 from facecheck.core.errors import UsageError
 from facecheck.core.labels import Verdict
 from facecheck.core.options import Options, Trust, option
@@ -29,22 +34,12 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class InputOptions(Options):
+class InputOptions(FolderOptions):
     """Which of the files that are given, or found in what is given, to scan."""
 
-    panel: ClassVar[str] = "Files"
-    include: tuple[str, ...] = option(
-        (),
-        "Scan only files that match this pattern, as in .gitignore. Repeatable.",
-        metavar="GLOB",
-    )
-    exclude: tuple[str, ...] = option(
-        (), "Skip files that match this pattern. Repeatable.", metavar="GLOB"
-    )
     manifest: Path | None = option(None, "Also scan the records of this manifest.")
     split: tuple[str, ...] = option((), "Scan only this split of the manifest. Repeatable.")
     hidden: bool = option(False, "Also scan hidden files.")
-    follow: bool = option(False, "Follow symbolic links to folders.")
     archives: bool = option(False, "Also open the archives found in folders.")
     null: bool = option(
         False,

@@ -13,9 +13,10 @@ from facecheck.core.errors import FacecheckError, SourceError, UsageError
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import read_manifest
 from facecheck.core.tree import walk_files
-from facecheck.data.options import CatalogOptions
+from facecheck.data.options import CatalogOptions, SplitOptions
 from facecheck.data.sources.fetch import Fetched, FetchResult, list_sources
 from facecheck.data.sources.marker import Marker
+from facecheck.data.split import split
 from tests.data.sources.fetching import fetch
 
 
@@ -297,3 +298,43 @@ def test_the_plan_says_what_a_fetch_would_take(tmp_path: Path) -> None:
     assert listing.unknown == 1
     assert listing.free > 0
     assert not (tmp_path / "raw").exists()
+
+
+def test_what_a_folder_holds_besides_is_counted_and_left_where_it_is(
+    drawn: Path, tmp_path: Path, places: Places
+) -> None:
+    shutil.copytree(drawn, tmp_path / "in")
+    (tmp_path / "in" / "photo" / "linked").symlink_to(drawn / "photo" / "drawn-photo")
+    thumbs = tmp_path / "in" / "photo" / "drawn-photo" / "@eaDir" / "000.png"
+    shutil.copytree(drawn / "photo" / "drawn-photo", thumbs)
+    first = only(fetch(origin=tmp_path / "in", deduplicate=False, **places))
+    assert (first.marker.files, first.skipped.counts()) == (36, {"links": 1, "machine_made": 1})
+    places["root"] = tmp_path / "other"
+    second = fetch(
+        origin=tmp_path / "in", deduplicate=False, follow=True, exclude=("000.*",), **places
+    )
+    assert records(second) == marker(second).files == 4 * 11
+    assert only(second).skipped.counts() == {"machine_made": 1, "excluded": 4}
+
+
+def test_globs_choose_in_an_archive_too(drawn: Path, tmp_path: Path, places: Places) -> None:
+    archive = Path(shutil.make_archive(str(tmp_path / "a"), "zip", drawn))
+    result = fetch(origin=archive, include=("photo/**",), deduplicate=False, **places)
+    assert marker(result).folders == ("photo/drawn-photo",)
+    assert only(result).skipped.counts() == {"excluded": 24}
+
+
+def test_more_data_leaves_a_split_as_it_is(drawn: Path, tmp_path: Path, places: Places) -> None:
+    """`fetch --from MORE` after `split` emptied the column split without a word."""
+    for name in ("photo", "sketch"):
+        shutil.copytree(drawn / name, tmp_path / name / name)
+    fetch(origin=tmp_path / "photo", **places)
+    split(places["manifest"], SplitOptions(ratio="2:1"))
+    before = {record.path: record.split for record in read_manifest(places["manifest"]).records()}
+    more = fetch(origin=tmp_path / "sketch", **places)
+    assert more.indexed is not None
+    assert more.indexed.kept.columns["split"] == 12
+    now = {record.path: record.split for record in read_manifest(places["manifest"]).records()}
+    assert {path: now[path] for path in before} == before
+    assert len(now) == 24
+    assert split(places["manifest"], SplitOptions(ratio="2:1", extend=True)).kept == 12

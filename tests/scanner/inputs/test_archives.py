@@ -85,7 +85,7 @@ def test_members_named_like_images_are_items(suffix: str) -> None:
     ]
     assert [item.load() for item in items] == [b"two", b"one" * 1000, b""]
     assert [item.load() for item in reversed(items)] == [b"", b"one" * 1000, b"two"]
-    assert len(read(name, hidden=True)) == 5
+    assert len(read(name, hidden=True)) == 4  # not what a Mac adds
     assert read(name, include=["/b/*"], exclude=["2.jpg"]) == [(f"{name}::b/1.jpg", b"one" * 1000)]
     assert [item.name for item in find_inputs([name])] == [item.name for item in items]
 

@@ -44,7 +44,7 @@ def names(*inputs: str, stdin: io.BytesIO | None = None, **options: Any) -> list
 
 def counted(found: Inputs) -> dict[str, int]:
     list(found)
-    return {name: count for name, count in vars(found.skipped).items() if count}
+    return found.skipped.counts()
 
 
 def reason(item: Item) -> str:
@@ -184,7 +184,7 @@ def test_what_may_not_be_read_is_told(public_place: Path) -> None:
                     print(item.name, item.load())
             except ImageError as error:
                 print(item.name, error)
-        print(found.skipped.unlistable, found.skipped.first_unlistable)
+        print(found.skipped.unlistable, found.skipped.first["unlistable"])
     """
     run = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(run, capture_output=True, text=True, check=True)

@@ -128,7 +128,7 @@ def test_a_folder_that_cannot_be_listed_is_told(
     monkeypatch.setattr(remote, "_listed", failing)
     found = find_inputs(["memory://bucket"])
     assert [item.name for item in found] == ["memory://bucket/b/2.jpg"]
-    assert (found.skipped.unlistable, found.skipped.first_unlistable) == (1, "memory://bucket/a")
+    assert (found.skipped.unlistable, found.skipped.first["unlistable"]) == (1, "memory://bucket/a")
 
 
 def test_a_later_folder_is_not_listed_before_its_turn(store: Any) -> None:

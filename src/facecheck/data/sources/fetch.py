@@ -31,7 +31,8 @@ from facecheck.core.labels import check_kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import write_table
 from facecheck.core.parallel import Progress, silent
-from facecheck.core.tree import walk_files
+from facecheck.core.selection import Selection, select
+from facecheck.core.tree import Skipped, walk_files
 from facecheck.data.duplicates.dedup import DedupResult, dedup
 from facecheck.data.index import IndexResult, index
 from facecheck.data.options import CatalogOptions, DedupOptions, FetchOptions, IndexOptions
@@ -76,6 +77,7 @@ class Fetched:
             lists them.
         archives: where its archives were kept, when asked to.
         notes: what the user should know, in sentences.
+        skipped: what was skipped in its folders, when they were read.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Fetched:
     renamed: int = 0
     archives: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    skipped: Skipped = field(default_factory=Skipped)
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,9 @@ def fetch(
         raise next(iter(failed.values()))
     indexed = deduplicated = None
     if fetched:
-        indexing = IndexOptions(pair=options.pair, overwrite=True, workers=options.workers)
+        indexing = IndexOptions(
+            pair=options.pair, follow=options.follow, overwrite=True, workers=options.workers
+        )
         indexed = index([root], options.manifest, indexing, progress=progress)
         if options.deduplicate:
             deduplicated = dedup(
@@ -256,6 +261,7 @@ class _Task:
 
     key: str
     source: Source
+    selection: Selection
 
     @property
     def label(self) -> str:
@@ -272,7 +278,7 @@ def _tasks(names: Sequence[str], options: FetchOptions) -> list[_Task]:
             raise UsageError("--kind and --source describe a local --from, without a named source")
     if origin is None:
         known = read_catalog(options.catalog)
-        return [_Task(entry.name, entry) for entry in choose(known, names)]
+        return [_Task(entry.name, entry, select(options)) for entry in choose(known, names)]
     if len(names) > 1:
         raise UsageError(f"--from holds one source, and {len(names)} are named: name one")
     handles = (str(checked(origin).resolve()),)
@@ -280,19 +286,20 @@ def _tasks(names: Sequence[str], options: FetchOptions) -> list[_Task]:
         entry = choose(read_catalog(options.catalog), names)[0]
         # A published digest is the platform's archive's, not that of what the user unpacked.
         local = replace(entry, platform="local", handles=handles, sha256=(), mirrors=())
-        return [_Task(entry.name, local)]
-    return [_unnamed(origin, handles, options.kind, options.source)]
+        return [_Task(entry.name, local, select(options))]
+    return [_unnamed(origin, handles, options)]
 
 
-def _unnamed(origin: Path, handles: tuple[str, ...], kind: str | None, source: str | None) -> _Task:
+def _unnamed(origin: Path, handles: tuple[str, ...], options: FetchOptions) -> _Task:
     """Return the task for a local folder or archive that the catalogue does not know."""
+    kind, source = options.kind, options.source
     if source is not None and (source.startswith(".") or "/" in source or "\\" in source):
         raise UsageError(f"--source {source!r}: must be the name of a folder, not a path")
     entry = Source(source or "", "local", handles, rules=(Rule("**", kind),) if kind else ())
-    content = measure(Download(origin)).sha256
+    content = measure(Download(origin), select(options)).sha256
     # The place in the name keeps two fetches of one folder under different kinds apart.
     digest = hashlib.sha256(f"{content} {kind} {source}".encode()).hexdigest()[:16]
-    return _Task(f"local-{digest}", entry)
+    return _Task(f"local-{digest}", entry, select(options))
 
 
 def _fetch_all(
@@ -353,13 +360,15 @@ def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
         return _already(task, earlier, status, settings)
     _check_pinned(task, settings)
     downloads = _downloads(task, staging, settings)
-    origin = _origin(task.source, downloads)
+    origin = _origin(task, downloads)
     notes = _check_lock(task, origin, settings)
     staging.clear()
     # Images hardly shrink in archives: about as much again is written.
     require_space(settings.root, sum(item.bytes for item in origin.archives), "unpacking it")
     placed = arrange(
-        task.source, downloads, staging.unpacked, staging.ready, tick=settings.check_cancelled
+        *(task.source, downloads, staging.unpacked, staging.ready),
+        selection=task.selection,
+        tick=settings.check_cancelled,
     )
     if task.source.expect and (missing := missing_parts(task.source.rules, placed)):
         raise SourceError(
@@ -389,6 +398,7 @@ def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
         renamed=len(placed.renamed),
         archives=tuple(kept),
         notes=(*notes, *placed.notes),
+        skipped=task.selection.skipped,
     )
 
 
@@ -450,13 +460,17 @@ def _downloads(task: _Task, staging: _Staging, settings: _Settings) -> list[Down
     return platform_of(source).download(source, staging.downloads(source), transfer)
 
 
-def _origin(source: Source, downloads: Sequence[Download]) -> Origin:
+def _origin(task: _Task, downloads: Sequence[Download]) -> Origin:
     """Return where downloads came from, and what they are.
 
     Raises:
         SourceError: one is not what its makers published.
     """
-    archives = tuple(measure(download) for download in downloads)
+    # A count of its own: that of the selection is of the files that are laid out.
+    archives = tuple(
+        measure(download, replace(task.selection, skipped=Skipped())) for download in downloads
+    )
+    source = task.source
     for archive, download, digest in zip(archives, downloads, source.sha256, strict=False):
         if archive.sha256 != digest:
             if download.ours:

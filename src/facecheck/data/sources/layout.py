@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from facecheck.core.errors import SourceError
 from facecheck.core.files import numbered, path_text, sha256_file
 from facecheck.core.labels import KINDS
-from facecheck.core.tree import walk_files
+from facecheck.core.selection import Selection, everything
 from facecheck.data.sources.archive import (
     DamagedArchiveError,
     Renamed,
@@ -64,10 +64,10 @@ class _Item:
     ours: bool
 
 
-def measure(download: Download) -> Archive:
+def measure(download: Download, selection: Selection | None = None) -> Archive:
     """Return a download's size and sha256; of a folder, those of the list of its files."""
     if download.path.is_dir():
-        files = [file for file in walk_files(download.path) if file.is_file()]
+        files = list(_files(download.path, selection or everything()))
         sizes = [file.stat().st_size for file in files]
         lines = [
             f"{path_text(file.relative_to(download.path))} {size}\n"
@@ -85,21 +85,31 @@ def arrange(
     unpacked: Path,
     ready: Path,
     *,
+    selection: Selection | None = None,
     tick: Callable[[], None] = nothing,
 ) -> Placed:
     """Unpack downloads to the empty folder ``unpacked``, and lay their files out under ``ready``.
 
     Files of ours are moved, the user's are copied. With rules each file goes to
     ``<kind>/<source>/<its path within the source>``; a source without rules is laid out
-    ``<kind>/<source>/…`` itself, directly or below one top folder. ``tick`` is called all along,
-    and may raise to stop the work.
+    ``<kind>/<source>/…`` itself, directly or below one top folder.
+
+    Args:
+        source: its entry in the catalogue.
+        downloads: what was downloaded, or the user's own.
+        unpacked: an empty folder to unpack to.
+        ready: where the files are laid out.
+        selection: chooses among the files by their paths within the source, and counts what is
+            skipped; None takes all.
+        tick: called all along; may raise to stop the work.
 
     Raises:
         SourceError: an archive is unsafe or damaged, a download is neither archive nor image, or
             nothing in it fits.
     """
     renamed: list[Renamed] = []
-    items = list(_items(source, downloads, unpacked, renamed, tick))
+    selection = selection or everything()
+    items = list(_items(source, downloads, unpacked, renamed, selection, tick))
     targets = _by_rules(source, items) if source.rules else _by_layout(items)
     kinds: Counter[str] = Counter()
     size = 0
@@ -139,6 +149,7 @@ def _items(
     downloads: Sequence[Download],
     unpacked: Path,
     renamed: list[Renamed],
+    selection: Selection,
     tick: Callable[[], None],
 ) -> Iterator[_Item]:
     names = SafeNames(source.name)
@@ -147,20 +158,28 @@ def _items(
         top = unpacked / str(number)
         inner = names.safe(str(download.inner or download.path.name))
         if download.path.is_dir():
-            for file in walk_files(download.path):
-                if file.is_file():
-                    inside = PurePosixPath(file.relative_to(download.path))
-                    yield _Item(file, inside, download.ours)
+            for file in _files(download.path, selection):
+                inside = PurePosixPath(file.relative_to(download.path))
+                yield _Item(file, inside, download.ours)
         elif is_archive(download.path):
             result = _unpacked(download, top, tick)
             renamed += result.renamed
             # Of several archives each keeps to a folder, so that equal names do not meet.
             prefix = PurePosixPath() if alone else inner.with_name(_bare(inner.name))
-            yield from _folder_items(source, top, prefix, renamed, tick)
+            for item in _folder_items(source, top, prefix, renamed, selection, tick):
+                if selection.takes_any(str(item.inner)):
+                    yield item
         else:
             _refuse_other(download)
             yield _Item(download.path, inner, download.ours)
     renamed += names.renamed
+
+
+def _files(folder: Path, selection: Selection) -> Iterator[Path]:
+    """Yield the files of a folder that are there and chosen, whatever their endings."""
+    for name, status in selection.walk(os.fspath(folder), every_ending=True):
+        if status is not None:
+            yield Path(name)
 
 
 def _unpacked(download: Download, folder: Path, tick: Callable[[], None]) -> Unpacked:
@@ -177,16 +196,18 @@ def _folder_items(
     folder: Path,
     prefix: PurePosixPath,
     renamed: list[Renamed],
+    selection: Selection,
     tick: Callable[[], None],
 ) -> Iterator[_Item]:
     """Yield what an archive held; with ``nested``, what the archives in it hold instead of them."""
-    for file in list(walk_files(folder)) if folder.is_dir() else ():
+    unpacked = everything(selection.skipped)  # the globs choose by whole paths in the source
+    for file in list(_files(folder, unpacked)) if folder.is_dir() else ():
         inner = prefix / PurePosixPath(file.relative_to(folder))
         if source.nested and file.name.lower().endswith(_ARCHIVE_ENDINGS) and is_archive(file):
             inside = file.with_name(f".{file.name}.unpacked")
             renamed += unpack(file, inside, tick=tick).renamed
             file.unlink()
-            for child in walk_files(inside):
+            for child in _files(inside, unpacked):
                 rest = PurePosixPath(child.relative_to(inside))
                 yield _Item(child, inner.with_name(_bare(inner.name)) / rest, ours=True)
         else:

@@ -12,6 +12,7 @@ from facecheck.core.text import percent
 from facecheck.report.terminal.tables import (
     count_table,
     make_table,
+    skipped_lines,
     tally_errors,
     text_line,
 )
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from facecheck.data.duplicates.explain import Explanation
     from facecheck.data.index import IndexResult
     from facecheck.data.interchange import ConvertResult
+    from facecheck.data.keep_columns import Kept
     from facecheck.data.leaks import CheckResult, Proof
     from facecheck.data.split import SplitResult
 
@@ -35,14 +37,44 @@ def render_index(result: IndexResult) -> RenderableType:
         table,
         text_line(
             f"{result.records:,} images in {result.manifest}; {result.rejected:,} rejected "
-            f"({result.rejects}); {result.ignored:,} other files skipped"
+            f"({result.rejects})"
         ),
+        *skipped_lines(result.skipped),
     ]
+    for pair, count in result.paired.items():
+        alone = result.unpaired[pair]
+        parts.append(
+            text_line(
+                f"{pair}: {count:,} names with a partner, {alone:,} files without one",
+                "yellow" if alone else "",
+            )
+        )
+    parts += _kept_lines(result.kept)
     if result.bad_lines:
         parts.append(text_line(f"{result.bad_lines:,} damaged lines of the journal were dropped"))
     if result.reasons:
         parts.append(count_table("reason", result.reasons))
     return Group(*parts)
+
+
+def _kept_lines(kept: Kept) -> list[Text]:
+    lines = []
+    if kept.columns:
+        told = ", ".join(f"{name} of {count:,}" for name, count in kept.columns.items())
+        again = "; run `facecheck dedup` again" if "excluded" in kept.columns else ""
+        lines.append(text_line(f"kept from the manifest of before: {told} records{again}"))
+    if kept.lost:
+        lines.append(
+            text_line(f"{kept.lost:,} records with such values are gone, or have changed", "yellow")
+        )
+    if kept.torn:
+        lines.append(
+            text_line(
+                f"{kept.torn:,} groups are in more than one split now: run `facecheck split` again",
+                "yellow",
+            )
+        )
+    return lines
 
 
 def render_dedup(result: DedupResult) -> RenderableType:

@@ -16,7 +16,7 @@ from facecheck.core.files import path_text
 from facecheck.core.labels import Status, Verdict
 from facecheck.core.text import percent, printable
 from facecheck.core.workspace import BUILTIN
-from facecheck.report.terminal.tables import make_table, text_line
+from facecheck.report.terminal.tables import make_table, skipped_lines, text_line
 
 if TYPE_CHECKING:
     from facecheck.report.explain import ExplainedFace, ExplainResult
@@ -125,6 +125,7 @@ def render_scan(result: ScanResult) -> RenderableType:
             f"{result.files:,} files, {result.rows:,} rows in {result.out}{resumed}; "
             f"{_model(result.checkpoint)}"
         ),
+        *skipped_lines(result.skipped),
         *([] if result.placed is None else _places(result.placed)),
     )
 

@@ -10,6 +10,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from facecheck.core.tree import skipped_sentences
 from facecheck.report.terminal.curation import render_dedup, render_index
 from facecheck.report.terminal.tables import make_table, text_line
 
@@ -39,6 +40,7 @@ def _fetched_lines(fetched: Fetched, root: Path) -> list[Text]:
     if fetched.renamed:
         told.append(f"{fetched.renamed:,} names in its archives could not be kept, see .facecheck")
     told += [f"archive kept: {archive}" for archive in fetched.archives]
+    told += [f"skipped {said}" for said in skipped_sentences(fetched.skipped)]
     return lines + [text_line(f"  {note}", "yellow") for note in told]
 
 

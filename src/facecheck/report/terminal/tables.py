@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from rich.table import Table
 from rich.text import Text
 
+from facecheck.core.tree import Skipped, skipped_sentences
+
 _TEXT_COLUMNS = frozenset(
     (
         *("kind", "source", "reason", "verdict", "status", "true \\ predicted"),
@@ -48,3 +50,8 @@ def interval_text(interval: tuple[float, float]) -> str:
 def tally_errors(errors: tuple[tuple[str, str], ...]) -> dict[str, int]:
     """Return (path, reason) pairs as counts, as :func:`count_table` takes them."""
     return {f"{path}: {reason}": 1 for path, reason in errors}
+
+
+def skipped_lines(skipped: Skipped) -> list[Text]:
+    """Return a line for each thing that a walk through folders skipped."""
+    return [text_line(f"skipped {said}", "yellow") for said in skipped_sentences(skipped)]

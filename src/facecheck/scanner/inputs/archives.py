@@ -20,8 +20,6 @@ from facecheck.core.image import image_errors
 from facecheck.data.sources.archive import DAMAGE, MAX_RATIO, zip_name
 from facecheck.scanner.inputs import remote
 
-#: Endings of the names of archives. WebDataset shards are tar files.
-ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz")
 #: A member, or a file of an object store, is held in memory as a whole by each worker: 256 MB.
 MAX_MEMBER = 2**28
 #: Below this nobody asks how well a member was packed.
@@ -44,11 +42,6 @@ class Member:
     name: str
     size: int
     read: Callable[[], bytes]
-
-
-def is_archive_name(name: str) -> bool:
-    """Return whether ``name`` ends like one of a zip or tar archive."""
-    return name.lower().endswith(ENDINGS)
 
 
 def members(place: str, stamp: int) -> Iterator[Member]:

@@ -18,9 +18,9 @@ from facecheck.core import tree
 from facecheck.core.errors import ImageError, UsageError
 from facecheck.core.files import name_text, path_text
 from facecheck.core.image import is_image_name, open_image
+from facecheck.core.selection import Selection, is_archive_name, select
 from facecheck.scanner.inputs import remote
-from facecheck.scanner.inputs.archives import MAX_MEMBER, is_archive_name, members
-from facecheck.scanner.inputs.globs import Globs, read_globs
+from facecheck.scanner.inputs.archives import MAX_MEMBER, members
 from facecheck.scanner.inputs.path_list import Once, read_list
 from facecheck.scanner.options import InputOptions
 
@@ -80,21 +80,6 @@ class Item:
                 yield stream
 
 
-@dataclass
-class Skipped(tree.Skipped):
-    """What was skipped, counted while the items come.
-
-    Attributes:
-        ignored: files whose names do not end like an image's.
-        excluded: images that the globs leave out, but for those in folders that they leave out.
-        archives: archives in folders that were not opened.
-    """
-
-    ignored: int = 0
-    excluded: int = 0
-    archives: int = 0
-
-
 @dataclass(frozen=True)
 class Inputs:
     """All there is to scan; iterate for the items.
@@ -107,50 +92,13 @@ class Inputs:
         skipped: what was skipped so far, of the last iteration.
     """
 
-    skipped: Skipped
+    skipped: tree.Skipped
     _parts: tuple[Callable[[], Iterator[Item]], ...]
 
     def __iter__(self) -> Iterator[Item]:
         self.skipped.__init__()  # type: ignore[misc]  # counts again, in the one that all hold
         for part in self._parts:
             yield from part()
-
-
-@dataclass(frozen=True)
-class _Rules:
-    globs: Globs
-    hidden: bool
-    follow: bool
-    archives: bool
-    skipped: Skipped
-
-    def takes(self, path: str) -> bool:
-        """Return whether to take a file of a folder or archive, by its path from there."""
-        if is_image_name(path):
-            taken = self.globs.takes(path)
-        elif not is_archive_name(path):
-            self.skipped.ignored += 1
-            return False
-        elif not self.archives:
-            self.skipped.archives += 1
-            return False
-        else:
-            taken = not self.globs.excludes(path)
-        self.skipped.excluded += not taken
-        return taken
-
-    def takes_named(self, path: str) -> bool:
-        """Return whether to take a file of a list, whatever its ending."""
-        inner = path.removeprefix("./")
-        # Among what is in an archive, the globs to include choose later.
-        taken = self.globs.takes(inner) or (
-            is_archive_name(path) and not self.globs.excludes(inner)
-        )
-        self.skipped.excluded += not taken
-        return taken
-
-    def enters(self, folder: str) -> bool:
-        return not self.globs.excludes(f"{folder}/")
 
 
 def find_inputs(
@@ -176,7 +124,7 @@ def find_inputs(
             addresses on standard input. Where there is no such file, braces stand for several:
             ``shard-{000..010}.tar``.
         options: what to take of these, and the records of which manifest, after the inputs. Globs
-            are those of :class:`~facecheck.scanner.inputs.globs.Globs`; links to files are always
+            are those of :class:`~facecheck.core.globs.Globs`; links to files are always
             followed.
         stdin: where the list is read; None takes the process's own.
 
@@ -185,9 +133,7 @@ def find_inputs(
         ManifestError: the manifest cannot be used.
         FacecheckError: a store cannot be reached, or the package for it is missing.
     """
-    skipped = Skipped()
-    globs = read_globs(options.include, options.exclude)
-    rules = _Rules(globs, options.hidden, options.follow, options.archives, skipped)
+    rules = select(options, hidden=options.hidden, archives=options.archives)
     given = [text for each in inputs for text in _expanded(_local(os.fspath(each)))]
     places = _places(given)
     elsewhere = frozenset(places.values()) if len(places) > 1 else frozenset()
@@ -203,10 +149,10 @@ def find_inputs(
             parts.setdefault(places.get(text, text), _path_part(text, rules, elsewhere))
     if options.manifest is not None:
         records = _manifest_part(options.manifest, options.split, rules)
-        return Inputs(skipped, (*parts.values(), records))
+        return Inputs(rules.skipped, (*parts.values(), records))
     if not parts:
         raise UsageError("nothing to scan: name folders, files, or - for a list of paths")
-    return Inputs(skipped, tuple(parts.values()))
+    return Inputs(rules.skipped, tuple(parts.values()))
 
 
 def shard(items: Iterable[Item], index: int, count: int) -> Iterator[Item]:
@@ -280,7 +226,7 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def _path_part(
-    text: str, rules: _Rules, elsewhere: frozenset[tree.Place]
+    text: str, rules: Selection, elsewhere: frozenset[tree.Place]
 ) -> Callable[[], Iterator[Item]]:
     status = _status(text)
     if status is not None and stat.S_ISDIR(status.st_mode):
@@ -288,7 +234,7 @@ def _path_part(
     return partial(_named_items, text, rules)
 
 
-def _named_items(path: str, rules: _Rules) -> Iterator[Item]:
+def _named_items(path: str, rules: Selection) -> Iterator[Item]:
     """Yield the items of a file or archive that is named itself."""
     try:
         status = os.stat(path)  # noqa: PTH116
@@ -306,75 +252,72 @@ def _file_item(path: str, status: os.stat_result | None) -> Item:
     return Item(name, size, mtime_ns, Path(path))
 
 
-def _folder_items(folder: str, rules: _Rules, elsewhere: frozenset[tree.Place]) -> Iterator[Item]:
-    start = len(tree.folder_prefix(folder))
-    found = tree.walk(
-        folder,
-        rules.skipped,
-        rules.skipped.cannot_list,
-        takes=lambda path: rules.takes(path[start:]),
-        enters=lambda path: rules.enters(path[start:]),
-        hidden=rules.hidden,
-        follow=rules.follow,
-        elsewhere=elsewhere,
-    )
-    for path, status in found:
+def _folder_items(
+    folder: str, rules: Selection, elsewhere: frozenset[tree.Place]
+) -> Iterator[Item]:
+    for path, status in rules.walk(folder, elsewhere=elsewhere):
         if status is not None and is_archive_name(path):
             yield from _archive_items(path, status.st_size, status.st_mtime_ns, rules)
         else:
             yield _file_item(path, status)
 
 
-def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Iterator[Item]:
+def _archive_items(place: str, size: int, mtime_ns: int, rules: Selection) -> Iterator[Item]:
     """Yield the images in an archive; then the archive itself, if it cannot be read to its end."""
     outer = place if remote.is_address(place) else name_text(place)
     try:
         for member in members(place, mtime_ns):
-            if _is_hidden(member.name) and not rules.hidden:
+            name = f"{outer}{INSIDE}{name_text(member.name)}"
+            if _is_left_out(member.name, name, rules):
                 continue
-            if not is_image_name(member.name):
-                rules.skipped.ignored += 1
-            elif rules.takes(member.name.removeprefix("./")):
-                inner = name_text(member.name)
-                yield Item(
-                    f"{outer}{INSIDE}{inner}", member.size, mtime_ns, None, _read=member.read
-                )
+            if not is_image_name(member.name):  # archives in archives are not opened
+                rules.skipped.count("ignored", name)
+            elif rules.takes_any(member.name.removeprefix("./")):
+                yield Item(name, member.size, mtime_ns, None, _read=member.read)
     except ImageError as error:
         yield Item(outer, size, mtime_ns, None, _read=partial(_fail, str(error)))
 
 
-def _is_hidden(path: str) -> bool:
-    return any(part.startswith(".") and part not in {".", ".."} for part in path.split("/"))
+def _is_left_out(path: str, name: str, rules: Selection) -> bool:
+    """Return whether a path in an archive or store is hidden or machine-made; count it if so."""
+    *folders, file = path.split("/")
+    if any(map(tree.is_machine_made, folders)):
+        rules.skipped.count("machine_made", name)
+        return True
+    dotted = (part.startswith(".") and part not in {".", ".."} for part in (*folders, file))
+    if not rules.hidden and any(dotted):
+        rules.skipped.count("hidden", name)
+        return True
+    return False
 
 
 def _fail(reason: str) -> bytes:
     raise ImageError(reason)
 
 
-def _address_part(address: str, rules: _Rules) -> Callable[[], Iterator[Item]]:
+def _address_part(address: str, rules: Selection) -> Callable[[], Iterator[Item]]:
     found = remote.look(address)
     if found is None:
         return partial(_store_items, address, rules)
     return partial(_remote_items, found, rules)
 
 
-def _store_items(folder: str, rules: _Rules) -> Iterator[Item]:
+def _store_items(folder: str, rules: Selection) -> Iterator[Item]:
     start = len(folder.rstrip("/")) + 1
 
     def takes(address: str) -> bool:
-        path = address[start:]
-        return (rules.hidden or not _is_hidden(path)) and rules.takes(path)
+        return not _is_left_out(address[start:], address, rules) and rules.takes(address, start)
 
     def enters(address: str) -> bool:
         path = address[start:]
-        return (rules.hidden or not _is_hidden(path)) and rules.enters(path)
+        return not _is_left_out(f"{path}/", address, rules) and rules.enters(path)
 
     cannot_list = rules.skipped.cannot_list
     for found in remote.walk(folder, takes=takes, enters=enters, cannot_list=cannot_list):
         yield from _remote_items(found, rules)
 
 
-def _remote_items(found: remote.RemoteFile, rules: _Rules) -> Iterator[Item]:
+def _remote_items(found: remote.RemoteFile, rules: Selection) -> Iterator[Item]:
     if is_archive_name(found.address):
         yield from _archive_items(found.address, found.size, found.mtime_ns, rules)
     else:
@@ -382,7 +325,7 @@ def _remote_items(found: remote.RemoteFile, rules: _Rules) -> Iterator[Item]:
         yield Item(name_text(found.address), found.size, found.mtime_ns, None, _read=read)
 
 
-def _listed_items(once: Once, rules: _Rules, null: bool) -> Iterator[Item]:
+def _listed_items(once: Once, rules: Selection, null: bool) -> Iterator[Item]:
     for path in map(_local, read_list(once.take(), null=null)):
         if not rules.takes_named(path):
             continue
@@ -393,7 +336,7 @@ def _listed_items(once: Once, rules: _Rules, null: bool) -> Iterator[Item]:
 
 
 def _manifest_part(
-    path: Path, splits: Sequence[str], rules: _Rules
+    path: Path, splits: Sequence[str], rules: Selection
 ) -> Callable[[], Iterator[Item]]:
     from facecheck.core.manifest import SPLITS, read_manifest  # slow, and in each worker's way
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from facecheck.core.errors import FacecheckError, ImageError
 from facecheck.core.files import named_path
+from facecheck.core.selection import is_archive_name
 from facecheck.scanner.inputs import remote
-from facecheck.scanner.inputs.archives import is_archive_name
 from facecheck.scanner.inputs.items import INSIDE, Item, find_inputs
 from facecheck.scanner.options import InputOptions
 
