@@ -5,7 +5,7 @@ import json
 import pytest
 
 from facecheck.core.errors import FacecheckError, reason
-from facecheck.core.text import percent, printable, printable_json
+from facecheck.core.text import percent, printable, printable_json, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,19 @@ def test_a_reason_is_one_line_without_the_files_name() -> None:
 
 def test_a_share_is_shown_in_percent() -> None:
     assert [percent(0.93421), percent(1, 0), percent(None)] == ["93.42 %", "100 %", "-"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://me:pw@host/a?token=S&id=7#S", "https://…@host/a?token=…&id=7"),
+        ("no url: /a.zip?sig=S (Caused by X)", "no url: /a.zip?sig=… (Caused by X)"),
+        (
+            "https://host/a?x-amz-signature=S&version=2",
+            "https://host/a?x-amz-signature=…&version=2",
+        ),
+        ("photos/me@home.jpg: what? No.", "photos/me@home.jpg: what? No."),
+    ],
+)
+def test_secrets_of_addresses_are_left_out(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown

@@ -18,7 +18,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from facecheck.core.text import printable
+from facecheck.core.text import printable, without_secrets
 
 
 class FacecheckError(Exception):
@@ -46,7 +46,13 @@ class ManifestError(FacecheckError):
 
 
 class SourceError(FacecheckError):
-    """A source dataset cannot be fetched, verified or unpacked."""
+    """A source dataset cannot be fetched, verified or unpacked; secrets of addresses are left out.
+
+    What raised it may have put an address with its token into the message.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_secrets(message))
 
 
 class CheckpointError(FacecheckError):

@@ -10,6 +10,28 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
+# A name and password before a host, and what follows a name in a query, to the end of the address.
+_LOGIN = re.compile(r"(?<=://)[^/@\s'\"]+@")
+_QUERY = re.compile(r"([?&][\w.~%-]+=)([^&#\s'\"<>)\]]*)")
+_FRAGMENT = re.compile(r"(://[^\s'\"#]*)#[^\s'\"<>)\]]*")
+# What a query holds that is no secret, but names what is asked for.
+_NO_SECRETS = frozenset(
+    ("id", "name", "file", "filename", "path", "ref", "version", "v", "format", "export", "dl")
+)
+
+
+def without_secrets(text: str) -> str:
+    """Return ``text`` with the secrets in its addresses replaced by ``…``.
+
+    They are what stands before a host and an ``@``, values of a query other than those that name
+    what is asked for (``id``, ``file``, ``version`` and such), and fragments. So a text can be
+    written to a file that others get, such as ``facecheck.lock``.
+    """
+    text = _FRAGMENT.sub(r"\1", _LOGIN.sub("…@", text))
+    return _QUERY.sub(
+        lambda found: found[0] if found[1][1:-1].lower() in _NO_SECRETS else f"{found[1]}…", text
+    )
+
 
 def printable(text: str, *, keep: str = "") -> str:
     r"""Return ``text`` with what a terminal would obey, rather than show, escaped as in Python.

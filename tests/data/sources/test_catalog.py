@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from facecheck.core.errors import ConfigError, UsageError
 from facecheck.core.labels import KINDS
+from facecheck.data.sources import rules
 from facecheck.data.sources.catalog import PLATFORMS, choose, read_catalog
 from facecheck.data.sources.platforms import platform_of
 from facecheck.data.sources.rules import Rule, place
@@ -167,3 +168,52 @@ def test_every_platform_has_a_module() -> None:
         module = platform_of(replace(source, platform=platform))
         assert callable(module.where)
         assert callable(module.download)
+
+
+GLOBS = st.lists(st.sampled_from(["*", "**", "**/", "?", "/", "a", "b", "."]), max_size=7)
+
+
+@given(parts=GLOBS, path=st.text(alphabet="ab./", max_size=9))
+@example(parts=["a", "**/", "b"], path="ab")
+@example(parts=["**/", "a", "*", "/", "b"], path="b/a/aa/b")
+def test_many_stars_match_as_few_do(parts: list[str], path: str) -> None:
+    joined = re.split(r"(\*\*/|\*\*|\*|\?)", "".join(parts))
+    expected = "".join(rules._WILD.get(part) or re.escape(part) for part in joined)
+    found = rules._Steps([part for part in joined if part]).match(path)
+    assert found == bool(re.fullmatch(f"(?:.*/)?{expected}", path, re.DOTALL))
+
+
+def test_a_pattern_of_many_stars_takes_no_years() -> None:
+    pattern = "*a" * 40 + "b"
+    assert place([Rule(pattern, "photo")], PurePosixPath("a" * 200 + ".png")) is None
+    assert place([Rule(pattern + "*", "photo")], PurePosixPath("a" * 200 + "b.png")) is not None
+
+
+@pytest.mark.parametrize(
+    "handle",
+    [
+        "file:///etc",
+        "zip://x::file:///etc/a.zip",
+        "local:///etc",
+        "s3://b/x::file:///etc",
+        "dir://x",
+    ],
+)
+def test_a_catalogue_names_no_file_of_this_machine(tmp_path: Path, handle: str) -> None:
+    entry = f"mine: {{platform: cloud, handle: '{handle}', rules: [{{files: '*', kind: photo}}]}}"
+    with pytest.raises(ConfigError, match="is not an address such as s3://"):
+        read_catalog(own(tmp_path, entry))
+
+
+@pytest.mark.parametrize(
+    "name", [r"(a+)+b", r"(\w\d|a\d)*x", r"(?:a|aa)+b", r"(.*a){12}", r"((a*)b?)*c"]
+)
+def test_an_expression_that_may_take_years_is_refused(tmp_path: Path, name: str) -> None:
+    entry = f"""
+mine:
+  platform: http
+  handle: https://example.org/a.zip
+  rules: [{{files: '*', kind: photo, name: '{name}'}}]
+"""
+    with pytest.raises(ConfigError, match="repeats what"):
+        read_catalog(own(tmp_path, entry))

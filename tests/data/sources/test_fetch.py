@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TypedDict
 
 import pytest
+from PIL import Image
 
 from facecheck.core.errors import FacecheckError, SourceError, UsageError
 from facecheck.core.lock import only_one
@@ -18,6 +19,7 @@ from facecheck.data.sources.fetch import Fetched, FetchResult, list_sources
 from facecheck.data.sources.marker import Marker
 from facecheck.data.split import split
 from tests.data.sources.fetching import fetch
+from tests.data.sources.stub_server import StubServer, zipped
 
 
 class Places(TypedDict):
@@ -338,3 +340,33 @@ def test_more_data_leaves_a_split_as_it_is(drawn: Path, tmp_path: Path, places: 
     assert {path: now[path] for path in before} == before
     assert len(now) == 24
     assert split(places["manifest"], SplitOptions(ratio="2:1", extend=True)).kept == 12
+
+
+def test_a_refused_archive_leaves_nothing_in_staging(tmp_path: Path, places: Places) -> None:
+    content = zipped({"photo/mine/1.png": b"x" * 500_000, "../evil.png": b"x"})
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(SourceError, match="nothing was kept"):
+        fetch(origin=tmp_path / "a.zip", **places)
+    kept = [file for file in places["root"].rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in kept) < 1000
+
+
+def test_no_file_that_is_kept_holds_the_token_of_an_address(tmp_path: Path, places: Places) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "1.png")
+    packed = zipped({"1.png": (tmp_path / "1.png").read_bytes()})
+    server = StubServer()
+    server.serve("/a.zip", packed)
+    (tmp_path / "own.yaml").write_text(
+        f"mine: {{platform: http, handle: '{server.url}/a.zip?token=SECRET&id=7', "
+        "rules: [{files: '*', kind: photo}]}\n"
+    )
+    try:
+        first = fetch(["mine"], catalog=tmp_path / "own.yaml", keep_archives=True, **places)
+        assert only(first).status == "fetched"
+        again = fetch(["mine"], catalog=tmp_path / "own.yaml", locked=True, **places)
+        assert only(again).status == "already there"
+    finally:
+        server.close()
+    kept = [file for file in tmp_path.rglob("*") if file.is_file() and file.name != "own.yaml"]
+    assert not [file for file in kept if b"SECRET" in file.read_bytes()]
+    assert "?token=…&id=7" in places["lock"].read_text()

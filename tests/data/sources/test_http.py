@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gzip
 import random
 import threading
 from collections.abc import Iterator
 from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +13,7 @@ import pytest
 
 from facecheck.core.errors import FacecheckError, SourceError
 from facecheck.data.sources.catalog import Source
-from facecheck.data.sources.platforms import Interrupted, Retry, Transfer, platform_of
+from facecheck.data.sources.platforms import Interrupted, Retry, Transfer, http, platform_of
 from facecheck.data.sources.platforms.http import from_address
 from tests.data.sources.stub_server import Fault, StubServer
 
@@ -241,3 +243,113 @@ def test_several_addresses_share_one_progress(server: StubServer, tmp_path: Path
     assert [item.path.name for item in got] == ["1-data.zip", "2-data.zip"]
     assert told == sorted(told)
     assert told[-1] == len(BYTES) + 1000
+
+
+class Odd:
+    """A server's answers one after the other, each with its status, headers and body."""
+
+    def __init__(self, *answers: tuple[int, dict[str, str], bytes]) -> None:
+        self.answers = list(answers)
+        self.given = 0
+
+    def __call__(self, request: BaseHTTPRequestHandler) -> None:
+        status, headers, body = self.answers[min(self.given, len(self.answers) - 1)]
+        self.given += 1
+        request.send_response(status)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
+        request.close_connection = True
+
+
+def part_of(content: bytes, start: int, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    span = f"bytes {start}-{len(content) - 1}/{len(content)}"
+    known = {name.replace("_", "-"): value for name, value in headers.items()}
+    body = content[start:]
+    return 206, {"Content-Range": span, "Content-Length": str(len(body)), **known}, body
+
+
+OLDER, NEWER = BYTES, bytes(reversed(BYTES))
+CUT = {"Content-Length": str(len(OLDER)), "ETag": '"a"', "Last-Modified": formatdate(0)}
+
+
+@pytest.mark.parametrize(
+    "spliced",
+    [
+        part_of(NEWER, 1000, ETag='"b"'),
+        part_of(NEWER, 1000, ETag='W/"b"'),
+        part_of(NEWER, 1000, ETag='"a"', Last_Modified=formatdate(99)),
+        part_of(NEWER + b"more", 1000, ETag='"a"'),
+    ],
+    ids=["etag", "weak-etag", "date", "length"],
+)
+def test_a_part_of_another_file_is_never_joined_on(
+    server: StubServer,
+    tmp_path: Path,
+    waits: Waits,
+    spliced: tuple[int, dict[str, str], bytes],
+) -> None:
+    whole = {"Content-Length": str(len(NEWER)), "ETag": '"b"'}
+    server.routes["/a.zip"] = Odd((200, CUT, OLDER[:1000]), spliced, (200, whole, NEWER))
+    assert get(server, tmp_path, waits) == NEWER
+    assert server.ranges() == [None, "bytes=1000-", None]
+
+
+def test_ten_bytes_a_round_are_no_progress(
+    server: StubServer, tmp_path: Path, waits: Waits
+) -> None:
+    rounds = [
+        (206, {"Content-Range": f"bytes {at}-{at + 9}/{len(OLDER)}", "ETag": '"a"'}, b"x" * 10)
+        for at in range(1000, 2000, 10)
+    ]
+    server.routes["/a.zip"] = Odd((200, CUT, OLDER[:1000]), *rounds)
+    with pytest.raises(SourceError, match="times in a row"):
+        get(server, tmp_path, waits)
+    assert len(server.seen) < 10
+
+
+def test_a_body_without_a_length_ends_before_the_disk_is_full(
+    server: StubServer, tmp_path: Path, waits: Waits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.routes["/a.zip"] = Odd((200, {}, OLDER))
+    monkeypatch.setattr(http, "_CHECK_EVERY", 50_000)
+    usage = SimpleNamespace(total=1_000_000, used=950_000, free=50_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: usage)
+    with pytest.raises(SourceError, match="does not say how long it is.*nothing was kept"):
+        get(server, tmp_path, waits)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_body_without_a_length_ends_at_what_the_catalogue_expects(
+    server: StubServer, tmp_path: Path, waits: Waits
+) -> None:
+    server.routes["/a.zip"] = Odd((200, {}, OLDER))
+    transfer = Transfer(cancel=waits, retry=QUICK, limit=100_000)
+    with pytest.raises(SourceError, match="over 100,000 bytes came"):
+        from_address(f"{server.url}/a.zip", tmp_path / "a.zip", transfer)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_packed_body_that_is_a_bomb_is_refused(
+    server: StubServer, tmp_path: Path, waits: Waits
+) -> None:
+    bomb = gzip.compress(bytes(30_000_000))
+    headers = {"Content-Encoding": "gzip", "Content-Length": str(len(bomb))}
+    server.routes["/a.zip"] = Odd((200, headers, bomb))
+    with pytest.raises(SourceError, match="bytes came, and the server does not say how many"):
+        get(server, tmp_path, waits)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_no_note_and_no_error_holds_the_tokens_of_an_address(
+    server: StubServer, tmp_path: Path, waits: Waits
+) -> None:
+    server.serve("/a.zip", BYTES, Fault(drop_after=1000), *[Fault(403)] * 9)
+    address = f"{server.url.replace('//', '//me:PASSWORD@')}/a.zip?token=SECRET&id=7#FRAGMENT"
+    transfer = Transfer(cancel=waits, retry=QUICK)
+    with pytest.raises(SourceError) as caught:
+        from_address(address, tmp_path / "a.zip", transfer)
+    kept = str(caught.value) + (tmp_path / "a.zip.json").read_text()
+    assert "id=7" in kept
+    assert not [word for word in ("PASSWORD", "SECRET", "FRAGMENT") if word in kept]

@@ -17,7 +17,9 @@ from typing import Any
 
 import pytest
 
-from facecheck.core.errors import ImageError, UsageError
+from facecheck.core.errors import ImageError, SourceError, UsageError
+from facecheck.data.sources import listing
+from facecheck.data.sources.archive import unpack
 from facecheck.scanner.inputs import archives
 from facecheck.scanner.inputs.items import Item, find_inputs
 from facecheck.scanner.options import InputOptions
@@ -249,7 +251,7 @@ def test_damaged_and_encrypted_members_say_so_and_others_are_read() -> None:
 def test_bombs_are_refused_by_what_they_claim_and_by_what_they_are(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(archives, "_HARMLESS", 10_000)
+    monkeypatch.setattr(archives, "HARMLESS", 10_000)
     monkeypatch.setattr(archives, "MAX_MEMBER", 1_000_000)
     zeros = {"bomb.jpg": bytes(2_000_000), "ratio.jpg": bytes(900_000), "good.jpg": bytes(9_000)}
     for name in ("bomb.zip", "bomb.tar", "bomb.tar.gz"):
@@ -272,7 +274,6 @@ def test_an_archive_that_vanishes_or_changes_is_told() -> None:
     write_tar("b.tar", {"2.jpg": b"2"})
     write_tar("c.tar.gz", {"3.jpg": b"3"}, "w:gz")
     items = list(find_inputs(["a.zip", "b.tar", "c.tar.gz"]))
-    archives._directory.cache_clear()  # as in another process
     Path("a.zip").unlink()
     Path("b.tar").unlink()
     Path("c.tar.gz").write_bytes(b"")
@@ -287,3 +288,122 @@ def test_a_changed_archive_is_read_anew() -> None:
     assert read("a.zip") == [("a.zip::1.jpg", b"old")]
     write_zip("a.zip", {"1.jpg": b"new", "2.jpg": b"too"})
     assert read("a.zip") == [("a.zip::1.jpg", b"new"), ("a.zip::2.jpg", b"too")]
+
+
+def _long_name(size: int) -> bytes:
+    """Return a tar whose first member's name has ``size`` bytes, zeros mostly."""
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, size
+    return header.tobuf() + bytes(-size % 512 + size) + tarfile.TarInfo("1.jpg").tobuf()
+
+
+def _attributes(text: bytes, kind: bytes = tarfile.XHDTYPE) -> bytes:
+    """Return a tar header with these attributes, and one member behind it."""
+    header = tarfile.TarInfo("pax")
+    header.type, header.size = kind, len(text)
+    return header.tobuf() + text + bytes(-len(text) % 512) + tarfile.TarInfo("1.jpg").tobuf()
+
+
+def _endless_sparse() -> bytes:
+    """Return a sparse member whose map goes on in one block after the other."""
+    header = bytearray(tarfile.TarInfo("1.jpg").tobuf(tarfile.GNU_FORMAT))
+    header[156:157], header[482] = tarfile.GNUTYPE_SPARSE, 1
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    block = bytearray(b"00000000001\x00" * 42 + bytes(8))
+    block[504] = 1
+    return bytes(header) + bytes(block) * 200_000
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (_long_name(300_000_000), "a header of 300,000,000 bytes"),
+        (_attributes(b"9" * 2_000_000), "a header of 2,000,000 bytes"),
+        # Records of two bytes, the name of each to the end of the text: 10 GB, were they kept.
+        (_attributes(b"2 " * 200_000 + b"="), "extended header is damaged"),
+        (
+            b"".join(
+                _attributes(b"1000010 %03d=%s\n" % (n, b"x" * 999_997), tarfile.XGLTYPE)[:-512]
+                for n in range(3)
+            ),
+            "global headers of over",
+        ),
+        (_endless_sparse(), "sparse"),
+    ],
+    ids=["long-name", "attributes", "two-byte-records", "global", "sparse"],
+)
+def test_headers_of_a_tar_are_bounded_in_scan_and_fetch(content: bytes, said: str) -> None:
+    import gzip
+    import tracemalloc
+
+    Path("a.tgz").write_bytes(gzip.compress(content, 1))
+    del content
+    tracemalloc.start()
+    try:
+        (item, *_) = find_inputs(["a.tgz"])
+        assert said in reason(item)
+        with pytest.raises(SourceError):
+            unpack(Path("a.tgz"), Path("out"))
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000
+    finally:
+        tracemalloc.stop()
+    assert not Path("out").exists()
+
+
+def test_attributes_that_are_well_formed_are_read() -> None:
+    name = "ä" * 200 + "/1.jpg"
+    with tarfile.open("a.tar", "w", format=tarfile.PAX_FORMAT) as bundle:
+        member = tarfile.TarInfo(name)
+        member.size, member.pax_headers = 3, {"comment": "two\nlines = 1"}
+        bundle.addfile(member, io.BytesIO(b"abc"))
+    assert read("a.tar") == [(f"a.tar::{name}", b"abc")]
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".tar.bz2", ".tar.xz"])
+def test_a_packed_tar_in_several_streams_with_something_behind_it_is_whole(suffix: str) -> None:
+    import bz2
+    import gzip
+    import lzma
+
+    pack = {".tar.gz": gzip.compress, ".tar.bz2": bz2.compress, ".tar.xz": lzma.compress}[suffix]
+    write_tar("a.tar", {"1.jpg": b"1" * 5000, "2.jpg": b"2" * 5000})
+    content = Path("a.tar").read_bytes()
+    padding = bytes(512) if suffix == ".tar.gz" else b"something else"
+    Path(f"b{suffix}").write_bytes(pack(content[:4000]) + pack(content[4000:]) + padding)
+    assert [content for _, content in read(f"b{suffix}")] == [b"1" * 5000, b"2" * 5000]
+
+
+def test_members_that_unpack_to_too_much_end_the_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "HARMLESS", 100_000)
+    write_tar("a.tgz", {"1.jpg": bytes(50_000_000), "2.jpg": b"2"}, "w:gz")
+    assert "maybe a bomb" in reason(list(find_inputs(["a.tgz"]))[-1])
+
+
+def test_a_zip_of_another_compression_says_so_in_scan_and_fetch() -> None:
+    write_zip("a.zip", {"1.jpg": b"1" * 100})
+    data = bytearray(Path("a.zip").read_bytes())
+    for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        start = data.rindex(mark)
+        data[start + at : start + at + 2] = (9).to_bytes(2, "little")
+    Path("a.zip").write_bytes(data)
+    said = "this compression (Deflate64) is not supported: pack it again"
+    assert said in reason(next(iter(find_inputs(["a.zip"]))))
+    with pytest.raises(SourceError, match="Deflate64"):
+        unpack(Path("a.zip"), Path("out"))
+    assert not Path("out").exists()
+
+
+def test_a_zip_behind_other_bytes_is_a_zip_in_scan_and_fetch() -> None:
+    write_zip("a.zip", {"1.jpg": b"1", "2.jpg": b"2" * 9000})
+    Path("b.zip").write_bytes(b"#!/bin/sh\n" * 100 + Path("a.zip").read_bytes())
+    assert [content for _, content in read("b.zip")] == [b"1", b"2" * 9000]
+    assert unpack(Path("b.zip"), Path("out")).files == 2
+
+
+def test_reading_a_member_of_a_zip_needs_no_table_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_zip("a.zip", {f"{n}.jpg": b"%d" % n for n in range(100)})
+    items = list(find_inputs(["a.zip"]))
+    assert max(len(pickle.dumps(item)) for item in items) < 1000
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    assert [item.load() for item in items] == [b"%d" % n for n in range(100)]

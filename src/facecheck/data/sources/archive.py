@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import lzma
 import re
+import shutil
 import stat
 import struct
 import tarfile
@@ -19,11 +20,18 @@ from typing import IO
 
 from facecheck.core.errors import SourceError, reason
 from facecheck.core.files import numbered, path_text, require_space
+from facecheck.data.sources.listing import (
+    MAX_FILES,
+    MAX_RATIO,
+    TarContent,
+    kind_of,
+    open_zip,
+    tar_members,
+    unpacked,
+    why_not_unpacked,
+)
 
-MAX_FILES = 2_000_000
 MAX_BYTES = 500 * 2**30
-#: Unpacked bytes for each byte of the archive. Images hardly shrink; a bomb grows a thousandfold.
-MAX_RATIO = 200
 #: Bytes of one name that every common file system takes, less room for a mark of ours.
 MAX_NAME = 240
 MAX_DEPTH = 64
@@ -69,7 +77,13 @@ class Unpacked:
 def is_archive(path: Path) -> bool:
     """Return whether ``path`` is a zip or tar archive, by its content."""
     try:
-        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+        if not path.is_file():
+            return False
+        with path.open("rb") as stream:
+            kind = kind_of(stream)
+            if kind == "tar":  # or a single packed file
+                next(tar_members(unpacked(stream)), None)
+            return kind is not None
     except (*DAMAGE, OSError):
         return False
 
@@ -101,7 +115,7 @@ def unpack(archive: Path, folder: Path, *, tick: Callable[[], None] = nothing) -
     total = 0
     limit = min(MAX_BYTES, MAX_RATIO * max(archive.stat().st_size, 2**20))
     try:
-        with _members(archive, folder) as members:
+        with _removed_on_error(folder), _members(archive, folder) as members:
             for name, stream in members:
                 tick()
                 target = folder / names.safe(name)
@@ -132,6 +146,16 @@ def unpack(archive: Path, folder: Path, *, tick: Callable[[], None] = nothing) -
             f"{path_text(archive)}: cannot be unpacked to {path_text(folder)}: {reason(error)}"
         ) from None
     return Unpacked(len(names.taken), total, tuple(names.renamed))
+
+
+@contextmanager
+def _removed_on_error(folder: Path) -> Iterator[None]:
+    """Remove what was unpacked when the archive is refused: a bomb must not lie on the disk."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 class SafeNames:
@@ -205,16 +229,19 @@ def _shown(name: str) -> str:
 @contextmanager
 def _members(archive: Path, folder: Path) -> Iterator[Iterator[tuple[str, IO[bytes]]]]:
     """Yield the (name, content) of each regular file; folders are implied, the rest is refused."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as bundle:
-            size = sum(member.file_size for member in bundle.infolist())
-            # A size that no disk holds is a lie or a bomb; the limit on bytes written tells which.
-            require_space(folder, min(size, MAX_RATIO * archive.stat().st_size), "unpacking it")
-            yield _zip_members(bundle, archive)
-    elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive, errorlevel=2) as bundle:
-            yield _tar_members(bundle, archive)
-    else:
+    with archive.open("rb") as stream:
+        kind = kind_of(stream)
+        if kind == "zip":
+            with open_zip(stream) as bundle:
+                size = sum(member.file_size for member in bundle.infolist())
+                # A size that no disk holds is a lie or a bomb; the limit on bytes written says
+                # which.
+                require_space(folder, min(size, MAX_RATIO * archive.stat().st_size), "unpacking it")
+                yield _zip_members(bundle, archive)
+            return
+        if kind == "tar":
+            yield _tar_members(unpacked(stream), archive)
+            return
         name = other_format(archive)
         raise SourceError(
             f"{path_text(archive)}: a {name} archive, which facecheck does not read: unpack it "
@@ -233,6 +260,8 @@ def _zip_members(bundle: zipfile.ZipFile, archive: Path) -> Iterator[tuple[str, 
             raise SourceError(
                 f"{path_text(archive)}: {member.filename!r} is a link or device: nothing was kept"
             )
+        if why := why_not_unpacked(member):
+            raise SourceError(f"{path_text(archive)}: {member.filename!r}: {why}: nothing was kept")
         yield zip_name(member), bundle.open(member)
 
 
@@ -246,14 +275,13 @@ def zip_name(member: zipfile.ZipInfo) -> str:
         return member.filename
 
 
-def _tar_members(bundle: tarfile.TarFile, archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    for member in bundle:
+def _tar_members(stream: IO[bytes], archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    for member in tar_members(stream):
         if member.isdir():
             continue
-        stream = bundle.extractfile(member) if member.isreg() else None
-        if stream is None:
+        if not member.isreg() or member.issparse():
             raise SourceError(
-                f"{path_text(archive)}: {_shown(member.name)!r} is a link or device: nothing was "
-                "kept"
+                f"{path_text(archive)}: {_shown(member.name)!r} is a link, sparse file or device: "
+                "nothing was kept"
             )
-        yield member.name, stream
+        yield member.name, TarContent(stream, member)

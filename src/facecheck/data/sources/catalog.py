@@ -17,8 +17,9 @@ from facecheck.core.errors import ConfigError, UsageError, did_you_mean, reason
 from facecheck.core.files import path_text
 from facecheck.core.labels import KINDS
 from facecheck.core.manifest import COLUMNS
+from facecheck.core.text import without_secrets
 from facecheck.core.yaml_files import parse_yaml
-from facecheck.data.sources.rules import FIELDS, Rule, template_fields
+from facecheck.data.sources.rules import FIELDS, Rule, repeats_what_varies, template_fields
 
 #: For each platform, what a handle looks like, as an expression and as an example.
 HANDLES: Mapping[str, tuple[str, str]] = {
@@ -30,7 +31,11 @@ HANDLES: Mapping[str, tuple[str, str]] = {
     ),
     "http": (r"https?://\S+", "an http:// or https:// address"),
     "github": (r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", "owner/repository@ and a commit's 40 digits"),
-    "cloud": (r"\w+://\S+", "an address such as s3://bucket/folder, gs://, az:// or hf://"),
+    # Not file://, nor a chain that ends there (zip://a::file:///b): what it names is a stranger's.
+    "cloud": (
+        r"(s3a?|gs|gcs|az|abfss?|adl|hf|oss|oci|memory)://(?!.*::)\S+",
+        "an address such as s3://bucket/folder, gs://, az:// or hf://",
+    ),
     "local": (r".+", "a folder or archive"),
     "manual": (r".*", "nothing"),
 }
@@ -85,6 +90,13 @@ class Source:
     expect: Mapping[str, int] = field(default_factory=dict)
     nested: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def public_handles(self) -> tuple[str, ...]:
+        """The handles without passwords and tokens, for files that others get."""
+        if self.platform == "local":  # paths
+            return self.handles
+        return tuple(map(without_secrets, self.handles))
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -166,7 +178,7 @@ def _check_source(source: Source, where: str) -> None:
         raise ConfigError(f"{where}: handle is missing: {example}")
     for handle in source.handles:
         if not re.fullmatch(shape, handle):
-            raise ConfigError(f"{where}: handle {handle!r} is not {example}")
+            raise ConfigError(f"{where}: handle {without_secrets(handle)!r} is not {example}")
     if not source.kinds:
         raise ConfigError(f"{where}: no rule gives a kind: the kinds are {', '.join(KINDS)}")
     if source.platform == "manual" and not source.instructions:
@@ -194,6 +206,11 @@ def _rule(entry: Any, where: str) -> Rule:
         known = {*FIELDS, *re.compile(rule.name).groupindex}
     except re.error as error:
         raise ConfigError(f"{where}: name {rule.name!r} is not a pattern: {error}") from None
+    if repeats_what_varies(rule.name):
+        raise ConfigError(
+            f"{where}: name {rule.name!r} repeats what can itself match in several ways, which may "
+            "take for ever: write the repeated part out"
+        )
     for template in (rule.group, *rule.columns.values()):
         for name in template_fields(template) - known:
             near = did_you_mean(name, known)

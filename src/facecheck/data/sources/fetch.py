@@ -17,8 +17,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -362,6 +363,19 @@ def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
     downloads = _downloads(task, staging, settings)
     origin = _origin(task, downloads)
     notes = _check_lock(task, origin, settings)
+    with staging.removed_on_error():
+        return _unpacked(task, downloads, origin, notes, staging, settings)
+
+
+def _unpacked(
+    task: _Task,
+    downloads: Sequence[Download],
+    origin: Origin,
+    notes: tuple[str, ...],
+    staging: _Staging,
+    settings: _Settings,
+) -> Fetched:
+    """Unpack what was downloaded, lay it out, and rename it into place."""
     staging.clear()
     # Images hardly shrink in archives: about as much again is written.
     require_space(settings.root, sum(item.bytes for item in origin.archives), "unpacking it")
@@ -372,7 +386,8 @@ def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
     )
     if task.source.expect and (missing := missing_parts(task.source.rules, placed)):
         raise SourceError(
-            f"{task.label}: no {' and no '.join(missing)} in {', '.join(task.source.handles)}: "
+            f"{task.label}: no {' and no '.join(missing)} in "
+            f"{', '.join(task.source.public_handles)}: "
             f"{task.source.instructions}"
         )
     if placed.renamed:
@@ -406,7 +421,7 @@ def _already(task: _Task, marker: Marker, status: str, settings: _Settings) -> F
     """Return what an earlier fetch left, unless it is of something else."""
     there, asked = marker.origin, task.source
     same_sort = (there.platform == "local") == (asked.platform == "local")
-    elsewhere = (there.platform, there.handles) != (asked.platform, asked.handles)
+    elsewhere = (there.platform, there.handles) != (asked.platform, asked.public_handles)
     # Without a name of its own it is known by its content, wherever that lies now.
     if same_sort and elsewhere and asked.name == task.key:
         raise SourceError(
@@ -456,6 +471,8 @@ def _downloads(task: _Task, staging: _Staging, settings: _Settings) -> list[Down
         lambda done, total: settings.report(task.label, done, total),
         settings.cancel,
         settings.retry,
+        # The catalogue's size is about right: four times as much is another file.
+        None if source.bytes is None else 4 * source.bytes,
     )
     return platform_of(source).download(source, staging.downloads(source), transfer)
 
@@ -483,14 +500,14 @@ def _origin(task: _Task, downloads: Sequence[Download]) -> Origin:
         archives = (_sum_of(source, archives),)
     versions = {download.version for download in downloads}
     version = versions.pop() if len(versions) == 1 else ""
-    return Origin(source.platform, source.handles, version, archives)
+    return Origin(source.platform, source.public_handles, version, archives)
 
 
 def _sum_of(source: Source, archives: Sequence[Archive]) -> Archive:
     """Return what stands for all files of a remote folder."""
     lines = sorted(f"{item.sha256} {item.name}\n" for item in archives)
     digest = hashlib.sha256("".join(lines).encode("utf-8", "backslashreplace")).hexdigest()
-    return Archive(source.handles[0], sum(item.bytes for item in archives), digest)
+    return Archive(source.public_handles[0], sum(item.bytes for item in archives), digest)
 
 
 def _check_pinned(task: _Task, settings: _Settings) -> None:
@@ -503,7 +520,7 @@ def _check_pinned(task: _Task, settings: _Settings) -> None:
             f"{task.label} is not in {path_text(settings.lock)}: fetch it once without --locked, "
             "and the lock will hold what came"
         )
-    asked = (task.source.platform, task.source.handles)
+    asked = (task.source.platform, task.source.public_handles)
     if task.source.platform != "local" and asked != (pinned.platform, pinned.handles):
         raise SourceError(
             f"{task.label} is locked to {pinned.platform} {' '.join(pinned.handles)}, and the "
@@ -581,6 +598,19 @@ class _Staging:
         """Empty what an interrupted run left half unpacked: copies of ours, all of them."""
         shutil.rmtree(self._folder, ignore_errors=True)
         self.unpacked.mkdir(parents=True)
+
+    @contextmanager
+    def removed_on_error(self) -> Iterator[None]:
+        """Leave nothing of an archive that is refused: a bomb would stay on the disk.
+
+        What a plan says is ready stays.
+        """
+        try:
+            yield
+        except SourceError:
+            if not self._plan.exists():
+                shutil.rmtree(self._folder, ignore_errors=True)
+            raise
 
     def plan(self, marker: Marker) -> None:
         """Write down that all of ``ready`` is ready, unless something is in its way."""

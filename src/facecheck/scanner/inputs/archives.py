@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import stat
-import tarfile
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from typing import IO, cast
 
 from facecheck.core.errors import ImageError, reason
 from facecheck.core.files import open_regular
 from facecheck.core.image import image_errors
-from facecheck.data.sources.archive import DAMAGE, MAX_RATIO, zip_name
+from facecheck.data.sources.archive import DAMAGE, zip_name
+from facecheck.data.sources.listing import (
+    HARMLESS,
+    MAX_RATIO,
+    kind_of,
+    open_zip,
+    read_zip_member,
+    tar_members,
+    unpacked,
+    why_not_unpacked,
+)
 from facecheck.scanner.inputs import remote
 
 #: A member, or a file of an object store, is held in memory as a whole by each worker: 256 MB.
 MAX_MEMBER = 2**28
-#: Below this nobody asks how well a member was packed.
-_HARMLESS = 2**26
 #: What is kept of a compressed tar behind the point it is unpacked to, for workers that come late.
 _BEHIND = 2**26
 _BLOCK = 2**20
@@ -57,12 +65,10 @@ def members(place: str, stamp: int) -> Iterator[Member]:
         ImageError: it cannot be opened, is damaged, or is cut short: after the members before that.
     """
     with _reasons(), _opened(place) as stream:
-        start = stream.read(2)
-        stream.seek(0)
-        if start == b"PK":  # not zipfile.is_zipfile: it takes a tar for the zip at the end of it
-            yield from _zip_members(place, stamp)
-        else:
-            yield from _tar_members(place, stamp, stream)
+        kind = kind_of(stream)
+        if kind is None:
+            raise ImageError("the archive is damaged from its beginning, or neither zip nor tar")
+        yield from (_zip_members if kind == "zip" else _tar_members)(place, stamp, stream)
 
 
 @contextmanager
@@ -78,76 +84,64 @@ def _opened(place: str) -> IO[bytes]:
     return remote.open_file(place) if remote.is_address(place) else open_regular(place)
 
 
-def _zip_members(place: str, stamp: int) -> Iterator[Member]:
-    for number, info in enumerate(_directory(place, stamp, os.getpid()).infolist()):
+def _zip_members(place: str, stamp: int, stream: IO[bytes]) -> Iterator[Member]:
+    # The table of members is this process's alone: what is read elsewhere knows its own entry.
+    del stamp
+    for info in open_zip(stream).filelist:
         if not info.is_dir():
-            read = partial(_read_zip, place, stamp, number, info.filename)
-            yield Member(zip_name(info), info.file_size, read)
-
-
-# One for all threads of a process, which zipfile allows; a forked child shares the position in
-# the file with its parent, so it opens its own.
-@lru_cache(maxsize=4)
-def _directory(place: str, stamp: int, process: int) -> zipfile.ZipFile:  # noqa: ARG001
-    return zipfile.ZipFile(_opened(place))
+            yield Member(zip_name(info), info.file_size, partial(_read_zip, place, _bare(info)))
 
 
 _opening = threading.Lock()
 
 
-def _read_zip(place: str, stamp: int, number: int, name: str) -> bytes:
+def _bare(info: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """Return a member without what only its directory needs, to be sent to other processes."""
+    info.extra = info.comment = b""
+    return info
+
+
+def _read_zip(place: str, entry: zipfile.ZipInfo) -> bytes:
     with _reasons():
-        with _opening:
-            bundle = _directory(place, stamp, os.getpid())
-        entries = bundle.infolist()
-        if number >= len(entries) or entries[number].filename != name:
-            raise ImageError("the archive has changed since it was listed")
-        entry = entries[number]
         if stat.S_IFMT(entry.external_attr >> 16) not in {0, stat.S_IFREG}:
             raise ImageError("a link or device in the archive, not a file")
-        limit = min(MAX_MEMBER, max(_HARMLESS, MAX_RATIO * entry.compress_size))
+        if why := why_not_unpacked(entry):
+            raise ImageError(why)
+        limit = min(MAX_MEMBER, max(HARMLESS, MAX_RATIO * entry.compress_size))
         _check_size(entry.file_size, limit)
-        with bundle.open(entry) as stream:
+        with read_zip_member(*_around(place, entry)) as stream:
             content = stream.read(limit + 1)
         _check_size(len(content), limit)
         return content
 
 
+def _around(place: str, entry: zipfile.ZipInfo) -> tuple[IO[bytes], zipfile.ZipInfo]:
+    """Return a stream that holds a member, and the member as it lies there; one request of a store.
+
+    The header in front of the bytes has 30 of its own, a name and attributes.
+    """
+    if not remote.is_address(place):
+        return open_regular(place), entry
+    there = copy.copy(entry)
+    there.header_offset = 0
+    size = 30 + 2 * 2**16 + entry.compress_size
+    return BytesIO(remote.read_range(place, entry.header_offset, size)), there
+
+
 def _tar_members(place: str, stamp: int, stream: IO[bytes]) -> Iterator[Member]:
-    plain = _unpacked(stream)
-    with tarfile.open(fileobj=plain, mode="r:") as bundle:
-        while (member := bundle.next()) is not None:
-            bundle.members.clear()  # type: ignore[attr-defined]  # kept else, a kilobyte each
-            if member.isdir():
-                continue
-            if not member.isreg() or member.issparse():
-                read: Callable[[], bytes] = partial(
-                    _refuse, "a link, sparse file or device in the archive"
-                )
-            elif plain is not stream:
-                read = partial(_read_packed, place, stamp, member.offset_data, member.size)
-            else:
-                read = partial(_read_plain, place, member.offset_data, member.size)
-            yield Member(member.name, member.size, read)
-        # tarfile takes a damaged header for the end: a true end is of zeros, or nothing more.
-        plain.seek(bundle.offset)
-        if any(plain.read(tarfile.BLOCKSIZE)):
-            raise ImageError("the archive is damaged: what follows its last member is no tar")
-
-
-def _unpacked(stream: IO[bytes]) -> IO[bytes]:
-    """Return what a compressed stream unpacks to, or the stream itself."""
-    import bz2
-    import gzip
-    import lzma
-
-    start = stream.read(6)
-    stream.seek(0)
-    if start.startswith(b"\x1f\x8b"):
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
-    if start.startswith(b"BZh"):
-        return cast("IO[bytes]", bz2.BZ2File(stream))
-    return cast("IO[bytes]", lzma.LZMAFile(stream)) if start == b"\xfd7zXZ\0" else stream
+    plain = unpacked(stream)
+    for member in tar_members(plain):
+        if member.isdir():
+            continue
+        if not member.isreg() or member.issparse():
+            read: Callable[[], bytes] = partial(
+                _refuse, "a link, sparse file or device in the archive"
+            )
+        elif plain is not stream:
+            read = partial(_read_packed, place, stamp, member.offset_data, member.size)
+        else:
+            read = partial(_read_plain, place, member.offset_data, member.size)
+        yield Member(member.name, member.size, read)
 
 
 def _read_plain(place: str, offset: int, size: int) -> bytes:
@@ -186,7 +180,7 @@ class _Window:
         self._begin()
 
     def _begin(self) -> None:
-        self._stream = cast("BufferedIOBase", _unpacked(_opened(self._place)))
+        self._stream = cast("BufferedIOBase", unpacked(_opened(self._place)))
         self._start, self._held = 0, bytearray()
 
     def read(self, offset: int, size: int) -> bytes:

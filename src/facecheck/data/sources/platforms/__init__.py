@@ -58,11 +58,14 @@ class Transfer:
         progress: called with bytes so far and in all, from the thread that downloads.
         cancel: set to make it stop soon.
         retry: how it deals with failures that may pass.
+        limit: bytes that one file may have where its server does not say how many; None: as many
+            as an archive may unpack to.
     """
 
     progress: Progress = silent
     cancel: threading.Event = field(default_factory=threading.Event)
     retry: Retry = Retry()
+    limit: int | None = None
 
     def check_cancelled(self) -> None:
         """Raise :class:`Interrupted` if asked to stop."""

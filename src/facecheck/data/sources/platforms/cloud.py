@@ -9,6 +9,7 @@ from typing import Any
 from facecheck.core.errors import FacecheckError, SourceError, reason
 from facecheck.core.files import require_space
 from facecheck.core.install import extra_hint
+from facecheck.core.text import without_secrets
 from facecheck.data.sources.catalog import Source
 from facecheck.data.sources.platforms import Download, Interrupted, Transfer, one_by_one
 
@@ -18,7 +19,7 @@ _VERSIONS = ("ETag", "etag", "md5Hash", "content_md5", "commit_hash", "LastModif
 
 def where(source: Source) -> str:
     """Return the addresses."""
-    return ", ".join(source.handles)
+    return ", ".join(map(without_secrets, source.handles))
 
 
 def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]:
@@ -36,7 +37,7 @@ def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]
             if not files:
                 raise SourceError(f"{handle}: nothing is there: check the address")
             total = sum(info["size"] or 0 for _, info in files) or None
-            require_space(folder, total or 0, f"downloading {handle}")
+            require_space(folder, total or 0, f"downloading {without_secrets(handle)}")
             return _all(filesystem, path, files, folder, part, total)
         except ImportError as error:
             raise SourceError(_missing_extra(handle, error)) from None

@@ -9,6 +9,7 @@ import email.utils
 import json
 import os
 import re
+import shutil
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facecheck.core.errors import SourceError
-from facecheck.core.files import require_space, sha256_file, write_json
+from facecheck.core.files import path_text, require_space, sha256_file, write_json
+from facecheck.core.text import without_secrets
+from facecheck.data.sources.archive import MAX_BYTES
 from facecheck.data.sources.catalog import Source
+from facecheck.data.sources.listing import MAX_RATIO
 from facecheck.data.sources.platforms import Download, RefusedError, Transfer, one_by_one
 
 if TYPE_CHECKING:
@@ -31,6 +35,12 @@ Ask = Callable[[Mapping[str, str]], "requests.Response"]
 TIMEOUT = (15, 60)
 _BLOCK = 2**18
 _MAY_PASS = frozenset((408, 425, 429))
+#: Bytes that a round must bring to count as progress; a thousandth of the file where that is less.
+_PROGRESS = 2**20
+#: A body whose server does not say how long it is leaves this share of the disk free.
+_KEPT_FREE = 0.1
+#: How often it is checked, in bytes.
+_CHECK_EVERY = 2**24
 _HINTS = {
     401: "it needs a login: put one for this host into ~/.netrc",
     403: "access is refused: see whether its terms must be accepted first",
@@ -41,7 +51,7 @@ _HINTS = {
 
 def where(source: Source) -> str:
     """Return the addresses."""
-    return ", ".join(source.handles)
+    return ", ".join(map(without_secrets, source.handles))
 
 
 def download(source: Source, folder: Path, transfer: Transfer) -> list[Download]:
@@ -82,7 +92,7 @@ def from_address(
         def ask(headers: Mapping[str, str]) -> requests.Response:
             return session.get(address, headers=dict(headers), stream=True, timeout=TIMEOUT)
 
-        return Download(target, save(ask, target, transfer, address, sha256))
+        return Download(target, save(ask, target, transfer, without_secrets(address), sha256))
 
 
 def file_name(address: str, addresses: tuple[str, ...]) -> str:
@@ -100,12 +110,14 @@ class _State:
         what: the address it comes from; nothing is known of a file from another.
         validator: the server's strong ETag or date, which shows whether it still holds the
             same file; empty when it gave none, and the file is then started over.
+        date: its date, where it gave one next to the ETag.
         total: bytes of the whole file; None when the server did not say.
     """
 
     what: str
     validator: str = ""
     total: int | None = None
+    date: str = ""
 
 
 class _Again(Exception):  # noqa: N818 - a reason to try again
@@ -133,7 +145,8 @@ def save(ask: Ask, target: Path, transfer: Transfer, what: str, sha256: str | No
         ask: makes the request with the headers given (Range among them).
         target: the file to make; when it is there already, nothing is asked.
         transfer: progress, cancellation and patience.
-        what: the address, for messages and to tell parts of different files apart.
+        what: the address without its secrets, for messages and notes, and to distinguish parts of
+            different files.
         sha256: the file's digest where its makers publish one.
 
     Raises:
@@ -156,7 +169,9 @@ def save(ask: Ask, target: Path, transfer: Transfer, what: str, sha256: str | No
         except _Again as again:
             if again.discard:
                 part.unlink(missing_ok=True)
-            gained = _size(part) > best
+            # Ten bytes a round would keep us here for ever.
+            total = _read_state(notes, what).total
+            gained = _size(part) - best >= min(_PROGRESS, (total or _PROGRESS * 1000) // 1000)
             best = max(best, _size(part))
             failures = 1 if gained else failures + 1
             if failures >= transfer.retry.attempts:
@@ -201,7 +216,7 @@ def _attempt(ask: Ask, part: Path, notes: Path, transfer: Transfer, what: str) -
     transfer.check_cancelled()
     try:
         with ask(headers) as response:
-            start, state = _judge(response, have, known)
+            start, state = _beginning(response, have, known)
             if state.total is not None:
                 require_space(part.parent, state.total - start, f"downloading {what}")
             if start == 0:  # before the notes: they must never speak of an older file's bytes
@@ -219,7 +234,7 @@ def _attempt(ask: Ask, part: Path, notes: Path, transfer: Transfer, what: str) -
     return replace(state, total=_size(part))
 
 
-def _judge(response: requests.Response, have: int, known: _State) -> tuple[int, _State]:
+def _beginning(response: requests.Response, have: int, known: _State) -> tuple[int, _State]:
     """Return where the body belongs and what it is part of, or raise for what is no body."""
     status, what = response.status_code, known.what
     if status in _MAY_PASS or status >= 500:
@@ -231,17 +246,29 @@ def _judge(response: requests.Response, have: int, known: _State) -> tuple[int, 
         raise RefusedError(f"{what}: HTTP {status} {response.reason}: {hint}", status)
     encoded = response.headers.get("Content-Encoding", "identity") != "identity"
     validator = "" if encoded else _validator(response)
+    date = response.headers.get("Last-Modified", "")
     if status == 200:
         length = response.headers.get("Content-Length", "")
         total = int(length) if length.isdigit() and not encoded else None
-        return 0, _State(what, validator, total)
+        return 0, _State(what, validator, total, date)
     span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
     if span is None or int(span[1]) != have or encoded:
         raise _Again("the server answered with another range than asked for", discard=True)
     total = None if span[2] == "*" else int(span[2])
-    if known.total is not None and total not in {None, known.total}:
-        raise _Again("the file has another length than before", discard=True)
-    return have, _State(what, validator or known.validator, total or known.total)
+    # A server that ignores If-Range sends a part of whatever it holds now.
+    for is_now, was, what_differs in (
+        (total, known.total, "length"),
+        (response.headers.get("ETag", ""), _etag(known.validator), "ETag"),
+        (date, known.date, "date"),
+    ):
+        if is_now and was and is_now != was:
+            raise _Again(f"the file has another {what_differs} than before", discard=True)
+    return have, replace(known, total=total or known.total)
+
+
+def _etag(validator: str) -> str:
+    """Return a validator if it is an ETag, and not a date."""
+    return validator if validator.startswith('"') else ""
 
 
 def _write(
@@ -252,11 +279,59 @@ def _write(
         out.seek(start)
         out.truncate()
         transfer.progress(done, state.total)
+        limit = _Limit(response, part, state, transfer)
         for block in _blocks(response):
             transfer.check_cancelled()
+            limit.check(done + len(block))
             out.write(block)
             done += len(block)
             transfer.progress(done, state.total)
+
+
+class _Limit:
+    """How many bytes a body may have: as many as were promised, or else as many as are sensible.
+
+    Without a promise the catalogue's size, the ratio of a packed body and the disk are the limits.
+    """
+
+    def __init__(
+        self, response: requests.Response, part: Path, state: _State, transfer: Transfer
+    ) -> None:
+        self._part, self._what, self._total = part, state.what, state.total
+        packed = response.headers.get("Content-Length", "")
+        limits = [transfer.limit or MAX_BYTES, MAX_BYTES]
+        if response.headers.get("Content-Encoding", "identity") != "identity" and packed.isdigit():
+            limits.append(max(MAX_RATIO * int(packed), 2**20))
+        self._most = min(limits)
+        self._next_check = _CHECK_EVERY
+
+    def check(self, size: int) -> None:
+        """Raise when ``size`` bytes are too many; what came is removed then.
+
+        Raises:
+            _Again: it is more than was promised.
+            SourceError: it is more than is sensible, or fills the disk.
+        """
+        if self._total is not None:
+            if size > self._total:
+                raise _Again("more bytes came than were promised", discard=True)
+            return
+        if size > self._most:
+            self._refuse(f"over {self._most:,} bytes came, and the server does not say how many")
+        if size >= self._next_check:
+            self._next_check = size + _CHECK_EVERY
+            disk = shutil.disk_usage(self._part.parent)
+            if disk.free < _KEPT_FREE * disk.total:
+                self._refuse(
+                    f"the server does not say how long it is, and after {size:,} bytes "
+                    f"{path_text(self._part.parent)} is nearly full"
+                )
+
+    def _refuse(self, why: str) -> None:
+        self._part.unlink(missing_ok=True)
+        raise SourceError(
+            f"{self._what}: {why}: nothing was kept; get it by hand, and pass it with --from"
+        )
 
 
 def _blocks(response: requests.Response) -> Iterator[bytes]:
