@@ -366,7 +366,9 @@ def test_a_packed_tar_in_several_streams_with_something_behind_it_is_whole(suffi
     import gzip
     import lzma
 
-    pack = {".tar.gz": gzip.compress, ".tar.bz2": bz2.compress, ".tar.xz": lzma.compress}[suffix]
+    pack: Any = {".tar.gz": gzip.compress, ".tar.bz2": bz2.compress, ".tar.xz": lzma.compress}[
+        suffix
+    ]
     write_tar("a.tar", {"1.jpg": b"1" * 5000, "2.jpg": b"2" * 5000})
     content = Path("a.tar").read_bytes()
     padding = bytes(512) if suffix == ".tar.gz" else b"something else"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from facecheck.core.errors import SourceError, reason
 from facecheck.core.files import numbered, path_text, require_space
@@ -284,4 +284,4 @@ def _tar_members(stream: IO[bytes], archive: Path) -> Iterator[tuple[str, IO[byt
                 f"{path_text(archive)}: {_shown(member.name)!r} is a link, sparse file or device: "
                 "nothing was kept"
             )
-        yield member.name, TarContent(stream, member)
+        yield member.name, cast("IO[bytes]", TarContent(stream, member))

@@ -16,7 +16,7 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, cast
 
 #: Unpacked bytes for each byte of the archive. Images hardly shrink; a bomb grows a thousandfold.
 MAX_RATIO = 200
@@ -68,7 +68,7 @@ def kind_of(stream: IO[bytes]) -> Literal["zip", "tar"] | None:
 def _is_tar_header(block: bytes) -> bool:
     try:
         tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.EOFHeaderError:  # zeros: a tar without members
+    except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # zeros: a tar without members
         return len(block) == _TAR_BLOCK
     except tarfile.HeaderError:
         return False
@@ -121,7 +121,7 @@ def read_zip_member(stream: IO[bytes], member: zipfile.ZipInfo) -> IO[bytes]:
     if stream.read(name).decode("utf-8" if is_utf8 else "cp437") != member.orig_filename:
         raise zipfile.BadZipFile("the archive has changed since it was listed")
     stream.seek(extra, os.SEEK_CUR)
-    return zipfile.ZipExtFile(stream, "r", member, None, True)  # type: ignore[arg-type]
+    return cast("IO[bytes]", zipfile.ZipExtFile(stream, "r", member, None, True))
 
 
 def unpacked(stream: IO[bytes]) -> IO[bytes]:
@@ -297,7 +297,7 @@ class _Info(tarfile.TarInfo):
 
     def _proc_sparse(self, bundle: Any) -> tarfile.TarInfo:
         """Skip the map of a sparse file, which has no end: nobody reads such a file here."""
-        _, is_extended, size = self._sparse_structs
+        _, is_extended, size = self._sparse_structs  # type: ignore[attr-defined]
         while is_extended:
             block = bundle.fileobj.read(_TAR_BLOCK)
             is_extended = len(block) == _TAR_BLOCK and bool(block[504])
