@@ -55,9 +55,7 @@ def make(folder: Path, files: list[Path]) -> dict[str, int]:
     for name, specs in cases.items():
         (folder / name).mkdir()
         for number, (size, side) in enumerate(specs):
-            photograph(files, number, size, side).save(
-                folder / name / f"{number}.jpg", quality=88
-            )
+            photograph(files, number, size, side).save(folder / name / f"{number}.jpg", quality=88)
         counts[name] = len(specs)
     crops = folder / "256 px faces"
     crops.mkdir()

@@ -59,6 +59,7 @@ class Picture:
             # Decoded to no less than twice this side: the search for faces will want it finer next,
             # and of 12 megapixels half the scale takes 41 ms where a quarter takes 34.
             side = ceil(min(scale, 1) * min(self.width, self.height))
+            self._finest = self.whole  # not to hold both: 50 megapixels take 200 MB
             self._finest = decode(self._source, short_side=side, frame=self.frame).image
         return self._finest
 

@@ -24,7 +24,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facecheck.scanner.faces.boxes import SMALLEST, Box, Face, distinct, is_close_up, numbered
+from facecheck.scanner.faces.boxes import (
+    SMALLEST,
+    Box,
+    Face,
+    distinct,
+    face_square,
+    is_close_up,
+    numbered,
+)
 from facecheck.scanner.faces.detector import CONFIDENCE, FAINT, SIDES, Detection, detect
 from facecheck.scanner.picture import Picture
 
@@ -55,6 +63,8 @@ UPRIGHT = 0.91
 #: What a face in a turned picture must at least have, and how much more than any as the picture is.
 TURNED = 0.8
 SURER = 0.03
+#: Side in pixels of the close view of one face.
+_CLOSE = 120
 #: Sides in pixels to which a picture is scaled to see whether it resembles a face: drawn ones are
 #: noticed at one or another.
 _FAINT_SIDES = (48, 64, 80, 96, 112, 128, 160)
@@ -93,9 +103,10 @@ def find_faces(picture: Picture, model: Path | bytes) -> Found:
         FacecheckError: OpenCV is not installed.
     """
     faces, scale = _of_the_whole(picture, model)
-    surest = _surest(faces)
-    if surest < UPRIGHT and (turned := _turned(picture, model, max(TURNED, surest + SURER))):
-        return turned
+    if turns := _turns_to_try(picture, model, faces):
+        turned = _turned(picture, model, turns)
+        if turned is not None:
+            return turned
     faces = _of_tiles(picture, model, faces, scale)
     if faces:
         return Found(numbered(faces))
@@ -183,11 +194,47 @@ def _surest(faces: Iterable[Face]) -> float:
     return max((face.confidence for face in faces), default=0.0)
 
 
-def _turned(picture: Picture, model: Path | bytes, least: float) -> Found | None:
-    """Return the faces in the turn that shows the surest one, if that has ``least`` confidence."""
-    found = {turn: _of_the_whole(picture.turned(turn), model)[0] for turn in TURNS}
+def _turns_to_try(picture: Picture, model: Path | bytes, faces: Sequence[Face]) -> tuple[int, ...]:
+    """Return the turns in which faces may be upright, if they are not in the picture as it is.
+
+    Without a face that is any. With faces of which not one is surely upright, the surest is
+    searched in each turn, which costs little: it tells one turn, or no turn.
+    """
+    if not faces:
+        return TURNS
+    surest = max(faces, key=lambda face: face.confidence)
+    if surest.confidence >= UPRIGHT:
+        return ()
+    small = _close_view(picture, surest)
+    seen = {turn: _surest_of(small.rotate(turn), model) for turn in (0, *TURNS)}
+    best = max(TURNS, key=seen.__getitem__)
+    return (best,) if seen[best] >= max(TURNED, seen[0] + SURER) else ()
+
+
+def _close_view(picture: Picture, face: Face) -> Image.Image:
+    """Return a small picture of a face and what surrounds it."""
+    square = face_square(face.box, picture.width, picture.height)
+    image = picture.at(_CLOSE / square.width)
+    across, down = image.width / picture.width, image.height / picture.height
+    part = (
+        square.left * across,
+        square.top * down,
+        (square.left + square.width) * across,
+        (square.top + square.height) * down,
+    )
+    return image.resize((_CLOSE, _CLOSE), Image.Resampling.BILINEAR, box=part, reducing_gap=2.0)
+
+
+def _surest_of(image: Image.Image, model: Path | bytes) -> float:
+    seen = _detected(image, SIDES[0], model)
+    return max((one.confidence for one in seen), default=0.0)
+
+
+def _turned(picture: Picture, model: Path | bytes, turns: Sequence[int]) -> Found | None:
+    """Return the faces in the turn that shows the surest one, if it is sure enough."""
+    found = {turn: _of_the_whole(picture.turned(turn), model)[0] for turn in turns}
     turn = max(found, key=lambda turn: _surest(found[turn]))
-    if _surest(found[turn]) < least:
+    if _surest(found[turn]) < TURNED:
         return None
     turned, back = picture.turned(turn), (360 - turn) % 360
     faces = [
