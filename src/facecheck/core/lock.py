@@ -21,7 +21,9 @@ _TAKEN = {errno.EWOULDBLOCK, errno.EAGAIN}
 
 
 @contextmanager
-def only_one(output: Path, command: str, *, wait: float = 2.0) -> Iterator[None]:
+def only_one(
+    output: Path, command: str, *, inside: bool = True, wait: float = 2.0
+) -> Iterator[None]:
     """Keep other processes out of ``output`` while the block runs.
 
     The lock is a file next to it, ``<name>.lock``, or ``.facecheck.lock`` in it if it is a folder.
@@ -33,15 +35,15 @@ def only_one(output: Path, command: str, *, wait: float = 2.0) -> Iterator[None]
     Args:
         output: the file or folder that is about to be written. Its parent is made if needed.
         command: what is about to write it, such as ``index``.
+        inside: whether the lock of a folder lies in it; not where the folder may be new.
         wait: how long to wait for another process that has it, in seconds.
 
     Raises:
         FacecheckError: another process still has it.
         OSError: the lock file cannot be made.
     """
-    path = (
-        output / ".facecheck.lock" if output.is_dir() else output.with_name(f"{output.name}.lock")
-    )
+    within = inside and output.is_dir()
+    path = output / ".facecheck.lock" if within else output.with_name(f"{output.name}.lock")
     new = [folder for folder in path.parents if not folder.exists()]
     handle = _locked(path, output, time.monotonic() + wait)
     try:

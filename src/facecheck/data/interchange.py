@@ -122,7 +122,7 @@ def convert(
         FacecheckError: files cannot be linked, no image is found, or another process writes the
             target.
     """
-    with only_one(target, "convert"):
+    with only_one(target, "convert", inside=False):
         return _convert(origin, target, options, progress)
 
 
@@ -169,7 +169,10 @@ def _to_tree(
     origin: Path, table: Manifest, target: Path, layout: str, link: str, progress: Progress
 ) -> ConvertResult:
     if target.exists():
-        raise UsageError(f"{path_text(target)} exists: name a folder that is not there yet")
+        with temporary_folder(
+            target
+        ):  # a kill may have come when the tree was whole, and this left
+            raise UsageError(f"{path_text(target)} exists: name a folder that is not there yet")
     used = table.where(pl.col("excluded") == "")
     if (used.frame["split"] != "").any():
         used = used.where(pl.col("split") != "")

@@ -87,8 +87,8 @@ def report_folder(out: Path, *, overwrite: bool) -> Iterator[Path]:
             it is a report and ``overwrite`` was not asked for.
     """
     _put_back(out)
-    _refuse_what_is_there(out, overwrite=overwrite)
     with temporary_folder(out.absolute()) as made:
+        _refuse_what_is_there(out, overwrite=overwrite)
         folder = made / "new"
         folder.mkdir()
         yield folder

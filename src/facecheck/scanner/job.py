@@ -20,6 +20,7 @@ from typing import Any
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import path_text, sha256_file, write_json
 from facecheck.core.image import DECODE_POLICY
+from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.selection import is_archive_name
 from facecheck.core.text import printable
@@ -338,7 +339,8 @@ def _resumed_placing(
             f"to {printable(str(begun.get('to')))} when the scan was interrupted: run that command "
             "again to finish, or pass --overwrite to scan what is left"
         )
-    remove_drafts(out, sharded=options.shard is not None)
+    with only_one(out, "scan"):
+        remove_drafts(out, sharded=options.shard is not None)
     tally = Counter({tuple(map(str, values)): int(count) for *values, count in meta["tally"]})
     return ScanResult(
         out=out,

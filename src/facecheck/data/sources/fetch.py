@@ -358,6 +358,7 @@ def _fetch_one(task: _Task, settings: _Settings) -> Fetched:
     else:
         status = "already there"
     if earlier is not None:
+        staging.remove()
         return _already(task, earlier, status, settings)
     _check_pinned(task, settings)
     downloads = _downloads(task, staging, settings)
@@ -641,6 +642,10 @@ class _Staging:
             for folder in (self._hidden / "downloads").glob(f"{self._key}-????????"):
                 shutil.rmtree(folder, ignore_errors=True)
         write_marker(self.marker, marker)
-        self._plan.unlink()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self.remove()
         return True
+
+    def remove(self) -> None:
+        """Remove the plan and what it was made from: with the marker there, all is in place."""
+        self._plan.unlink(missing_ok=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
