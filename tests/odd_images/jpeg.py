@@ -38,6 +38,7 @@ def jpeg_damages() -> Iterator[Odd]:
             if kind != "-progressive":
                 ended = whole[: int(len(whole) * share)] + b"\xff\xd9"
                 yield Odd(f"ended{share}{kind}.jpg", ended, None, says="truncated")
+    yield from _that_end_in_255(image)
     whole = encoded(image, "JPEG", quality=95, subsampling=0)
     wanted = rgb_of(Image.open(io.BytesIO(whole)))
 
@@ -91,3 +92,12 @@ def jpeg_damages() -> Iterator[Odd]:
     deep = whole[: frame + 4] + b"\x0c" + whole[frame + 5 :]
     yield Odd("deep.jpg", deep, None, says="more than 8 bits")
     yield Odd("behind-bytes.jpg", b"\n\n" + whole, None, says="behind 2 other bytes")
+
+
+def _that_end_in_255(image: Image.Image) -> Iterator[Odd]:
+    """Yield JPEGs without an end whose packed pixels end in 255 and the zero that goes with it."""
+    ways = (encoded(image, "JPEG", quality=each, progressive=True) for each in range(50, 101))
+    whole = next(each for each in ways if each.endswith(b"\xff\0\xff\xd9"))
+    wanted = rgb_of(Image.open(io.BytesIO(whole)))
+    for name, behind in {"no": b"", "half": b"\xff", "zeros-for": bytes(500)}.items():
+        yield Odd(f"{name}-eoi-255.jpg", whole[:-2] + behind, wanted, says="no end marker")

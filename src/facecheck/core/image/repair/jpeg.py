@@ -64,9 +64,17 @@ def rewritten(content: bytes, *, keep_metadata: bool) -> tuple[bytes, str]:
     note = "a damaged segment" if end else "no end marker"
     body = content[scan : end or len(content)]
     if not end:
-        # A download's last part may be zeros; of pixels, zero stands only behind 255.
-        body = body.rstrip(b"\0").removesuffix(b"\xff")
+        body = _without_filling(body)
     return _START + b"".join(head) + body + END, note
+
+
+def _without_filling(body: bytes) -> bytes:
+    """Return packed pixels without what a download leaves behind them: zeros, half a marker."""
+    packed = body.rstrip(b"\0")
+    if not packed.endswith(b"\xff"):
+        return packed
+    # A zero behind 255 belongs to the pixels; without it, 255 is the first half of a marker.
+    return packed + b"\0" if len(packed) < len(body) else packed[:-1]
 
 
 def has_end(content: bytes) -> bool:
