@@ -132,6 +132,7 @@ def _heat(results: Path, checkpoint: Path | None, options: ReportOptions) -> Hea
     from facecheck.core.files import sha256_file
     from facecheck.core.manifest import read_meta
     from facecheck.report.heat_pictures import heat_pictures
+    from facecheck.scanner.inputs.reach import reach_of
 
     found = find_checkpoint(checkpoint)
     wanted = read_meta(results).get("checkpoint_sha256")
@@ -140,7 +141,8 @@ def _heat(results: Path, checkpoint: Path | None, options: ReportOptions) -> Hea
             f"{path_text(results)} was not made with {path_text(found)}: name its model with "
             "--checkpoint"
         )
-    return partial(heat_pictures, checkpoint=found, device=options.device)
+    reach = reach_of(results, options.root, addresses=options.addresses)
+    return partial(heat_pictures, checkpoint=found, device=options.device, reach=reach)
 
 
 def _scan(
@@ -148,10 +150,12 @@ def _scan(
 ) -> Reported:
     from facecheck.report.scan_report import scan_report
     from facecheck.report.terminal.pages import render_scan_report
+    from facecheck.scanner.inputs.reach import reach_of
 
     draw = _heat(results, checkpoint, options)
     counter = bars.counter("thumbnails")
-    result = scan_report(results, out, options, draw_heat=draw, progress=counter)
+    reach = reach_of(results, options.root, addresses=options.addresses)
+    result = scan_report(results, out, options, draw_heat=draw, reach=reach, progress=counter)
     return result, render_scan_report
 
 

@@ -160,6 +160,7 @@ def place(
     Example: facecheck place results.csv --copy-to sorted --verdict artificial
     """
     from facecheck.report.terminal.scanning import render_place
+    from facecheck.scanner.inputs.reach import reach_of
     from facecheck.scanner.results.place import place as job
 
     if options.folder is None:
@@ -172,6 +173,7 @@ def place(
             confirmed=_agreed(options, when=""),
             verdicts=options.verdict,
             roots=options.root,
+            reach=reach_of(results, options.root, addresses=options.addresses),
             progress=progress,
         )
     finish(result, render_place, display, failed=result.failed)

@@ -17,6 +17,7 @@ from facecheck.report.thumbs import box_of
 from facecheck.scanner.classifier import Classifier, load_classifier
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.inputs.named import load_named
+from facecheck.scanner.inputs.reach import EVERYWHERE, Reach
 from facecheck.scanner.options import FaceOptions
 from facecheck.scanner.prepare import Crop
 from facecheck.scanner.results.rows import PATH, Row
@@ -47,6 +48,7 @@ def heat_pictures(
     checkpoint: Path,
     face_detector: Path | None = None,
     device: str = "auto",
+    reach: Reach = EVERYWHERE,
 ) -> Iterator[Image.Image | None]:
     """Yield for each row of a scan what was classified, with the heat over it.
 
@@ -57,6 +59,7 @@ def heat_pictures(
         checkpoint: the one it was scanned with.
         face_detector: the scan's; None takes the cached one, or downloads it.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
+        reach: which files the rows may name.
 
     Raises:
         CheckpointError: the checkpoint or the face detector cannot be used.
@@ -66,12 +69,21 @@ def heat_pictures(
     faces = FaceOptions("auto" if searched else "off", face_detector)
     classifier = load_classifier(checkpoint, faces, device=device)
     for row in rows:
-        crop = _crop_of(row, classifier) if row["status"] == Status.OK else None
+        may_be_read = row["status"] == Status.OK and _is_in_reach(row, reach)
+        crop = _crop_of(row, classifier) if may_be_read else None
         if crop is None:
             yield None
         else:
             heat = heat_maps(classifier.predictor, crop.inputs[:1])
             yield Image.fromarray(overlay(crop.inputs[0, 0], heat[0, 0]))
+
+
+def _is_in_reach(row: Row, reach: Reach) -> bool:
+    try:
+        reach.check(str(row[PATH]))
+    except ImageError:
+        return False
+    return True
 
 
 def _item(row: Row) -> Item:

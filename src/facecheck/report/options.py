@@ -12,6 +12,7 @@ from facecheck.core.common_options import (
     WorkersOption,
 )
 from facecheck.core.options import option
+from facecheck.scanner.options import ReachOptions
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class CurationReportOptions(OverwriteOption, WorkersOption):
 
 
 @dataclass(frozen=True)
-class ScanReportOptions(OverwriteOption, WorkersOption):
+class ScanReportOptions(OverwriteOption, WorkersOption, ReachOptions):
     """How the results of a scan are shown."""
 
     thumbnails: int = option(100_000, "For scans: thumbnails for at most this many rows.", least=0)

@@ -24,6 +24,7 @@ from facecheck.report.page import number_text, report_folder, write_page
 from facecheck.report.plots import plot_scores
 from facecheck.report.thumbs import numbered, write_thumbnails
 from facecheck.scanner.inputs.items import INSIDE
+from facecheck.scanner.inputs.reach import EVERYWHERE, Reach
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import PATH, Row, read_rows
 
@@ -83,6 +84,7 @@ def scan_report(
     options: ScanReportOptions = ScanReportOptions(),
     *,
     draw_heat: HeatMaps | None = None,
+    reach: Reach = EVERYWHERE,
     progress: Progress = silent,
 ) -> ScanReport:
     """Write a page of the results of a scan to the folder ``out``.
@@ -97,6 +99,8 @@ def scan_report(
         out: the folder.
         options: how many thumbnails and heat maps; a thumbnail takes about 3 kB.
         draw_heat: draws them; None draws none.
+        reach: which files the results may name; the others are not opened, and shown without a
+            thumbnail.
         progress: called with thumbnails done, and how many there will be.
 
     Raises:
@@ -113,6 +117,7 @@ def scan_report(
             write_thumbnails(
                 islice(rows, wanted),
                 folder / "thumbs",
+                reach=reach,
                 workers=options.workers,
                 progress=lambda done, _: progress(done, wanted),
             )

@@ -12,6 +12,7 @@ from facecheck.core.labels import Status
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.scanner.faces.boxes import Box, face_square
 from facecheck.scanner.inputs.named import load_named
+from facecheck.scanner.inputs.reach import EVERYWHERE, Reach
 from facecheck.scanner.picture import Picture
 from facecheck.scanner.results.rows import PATH, Row
 
@@ -30,7 +31,12 @@ def numbered(number: int) -> str:
 
 
 def write_thumbnails(
-    rows: Iterable[Row], folder: Path, *, workers: int | None = None, progress: Progress = silent
+    rows: Iterable[Row],
+    folder: Path,
+    *,
+    reach: Reach = EVERYWHERE,
+    workers: int | None = None,
+    progress: Progress = silent,
 ) -> Iterator[bool]:
     """Write a thumbnail of each row to ``folder``; yield for each whether it could be made.
 
@@ -40,6 +46,7 @@ def write_thumbnails(
     Args:
         rows: of a scan; relative names are of the current folder, as for the scan.
         folder: files are at :func:`numbered` in it.
+        reach: which files the rows may name.
         workers: decoding threads; None: one per core.
         progress: told rows done.
     """
@@ -49,6 +56,7 @@ def write_thumbnails(
         if row["status"] == Status.ERROR:
             return False
         try:
+            reach.check(str(row[PATH]))
             thumbnail = classified_picture(row, SIDE)
         except ImageError:
             return False

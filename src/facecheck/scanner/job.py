@@ -29,6 +29,7 @@ from facecheck.core.version import VERSION
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
 from facecheck.scanner.classifier import Classifier, load_classifier
 from facecheck.scanner.inputs.items import STDIN, Inputs, Item, find_inputs, shard
+from facecheck.scanner.inputs.reach import ROOTS, Roots
 from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import ScanOptions
@@ -124,6 +125,7 @@ def scan(
         return resumed
     found = find_inputs(inputs, options)
     some = watch(found, stop or Event()) if options.watch else _shard(_some(found, inputs), options)
+    roots = Roots(inputs, lists=options.manifest is not None)
     classifier, device = _classifier(checkpoint, options)
     size = max(CHUNK, options.batch_size)
     total_of = (
@@ -137,11 +139,11 @@ def scan(
         _classify(classifier, checkpoint, device, options, started) as classify,
         _counted(total_of) as total,
     ):
-        for chunk, rows in classify(_chunks(some, sink, options, size)):
+        for chunk, rows in classify(_chunks(roots.noting(some), sink, options, size)):
             sink.write(chunk, rows)
             done += len(chunk.items)
             progress(sink.resumed + done, total())
-        sink.finish(_placing(inputs, options))
+        sink.finish({ROOTS: roots.names(), **_placing(inputs, options)})
     return ScanResult(
         out=out,
         checkpoint=checkpoint,

@@ -164,18 +164,27 @@ class PlacingOptions(Options):
 
 
 @dataclass(frozen=True)
-class PlaceOptions(PlacingOptions):
+class ReachOptions(Options):
+    """Which files results may name, besides those in the folders that were scanned."""
+
+    root: tuple[Path, ...] = option(
+        (),
+        "Folder of files that the results name, besides those that were scanned. Repeatable.",
+        metavar="DIR",
+        words="none",
+        trust=Trust.NAMED,
+    )
+    addresses: bool = option(
+        False, "Also get files from the addresses that the results name.", trust=Trust.NAMED
+    )
+
+
+@dataclass(frozen=True)
+class PlaceOptions(PlacingOptions, ReachOptions):
     """Which files of finished results are copied or moved, and what their names begin with."""
 
     verdict: tuple[str, ...] = option(
         (), "Copy or move only files with this verdict. Repeatable.", words="all"
-    )
-    root: tuple[Path, ...] = option(
-        (),
-        "Folder that the scanned paths are relative to. Repeatable.",
-        metavar="DIR",
-        words="none",
-        trust=Trust.NAMED,
     )
 
 

@@ -141,3 +141,28 @@ def test_what_are_no_results_is_told(tmp_path: Path) -> None:
         path.write_bytes(b'"\0')
         with pytest.raises(FacecheckError, match="not results"):
             list(read_rows(path, COLUMNS))
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e400"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_numbers_that_are_none_are_refused_in_one_line(
+    tmp_path: Path, number: str, suffix: str
+) -> None:
+    path = tmp_path / f"r{suffix}"
+    json_number = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(number, number)
+    path.write_text(
+        f"path,score\na.png,{number}\n"
+        if suffix == ".csv"
+        else f'{{"path": "a.png", "score": {json_number}}}\n'
+    )
+    with pytest.raises(FacecheckError, match="not results of scan .score is -?(nan|inf)"):
+        list(read_rows(path, {"path": str, "score": float}))
+
+
+def test_json_without_an_end_of_brackets_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_text("[" * 100_000)
+    with pytest.raises(FacecheckError, match="not results of scan"):
+        list(read_rows(path, {"path": str}))
+    with pytest.raises(FacecheckError, match="cannot be read"):
+        read_columns(path)

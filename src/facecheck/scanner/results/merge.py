@@ -25,7 +25,7 @@ from facecheck.scanner.results.rows import Columns, Row, format_of, read_rows, w
 from facecheck.scanner.results.sink import PLACING, meta_path, write_meta
 
 # What may differ between the parts of one scan.
-_OWN = ("shard", "format", "items", "rows", "bytes", "sha256", "tally", PLACING)
+_OWN = ("shard", "format", "items", "rows", "bytes", "sha256", "tally", PLACING, "roots")
 _KINDS: Mapping[str, type] = {"str": str, "int": int, "float": float}
 
 
@@ -84,7 +84,11 @@ def merge(
             count = write_rows(made, rows, columns, file_format, raw_paths=meta["raw_paths"])
             facts = {key: value for key, value in meta.items() if key not in _OWN}
             counts = {"items": total, "rows": count, "tally": _tally(metas.values())}
-            write_meta(out, made, {**facts, "shard": None, "format": file_format, **counts})
+            write_meta(
+                out,
+                made,
+                {**facts, "shard": None, "format": file_format, **counts, **_roots(metas.values())},
+            )
     except OSError as error:
         raise FacecheckError(
             f"{path_text(out)}: cannot be written ({reason(error)}): check the folder"
@@ -97,6 +101,12 @@ def _tally(metas: Iterable[Mapping[str, Any]]) -> list[list[Any]]:
     for *values, count in chain.from_iterable(meta.get("tally", []) for meta in metas):
         total[tuple(values)] += count
     return [[*values, count] for values, count in sorted(total.items())]
+
+
+def _roots(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the folders that all parts were scanned from; on each machine they may be others."""
+    found = dict.fromkeys(root for meta in metas for root in meta.get("roots", []))
+    return {"roots": list(found)} if found else {}
 
 
 def _read_meta(part: Path) -> dict[str, Any]:

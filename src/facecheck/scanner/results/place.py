@@ -23,6 +23,7 @@ from facecheck.core.moving import Origin, Plan, put, same
 from facecheck.core.parallel import Progress, silent
 from facecheck.scanner.inputs.items import INSIDE
 from facecheck.scanner.inputs.named import load_named
+from facecheck.scanner.inputs.reach import EVERYWHERE, Reach
 from facecheck.scanner.results.rows import PATH, Row, read_columns, read_rows
 
 #: The verdicts, which are the names of folders: nothing else in a results file becomes one.
@@ -79,6 +80,7 @@ def place(
     confirmed: bool = False,
     verdicts: Collection[str] = (),
     roots: Sequence[Path] = (),
+    reach: Reach = EVERYWHERE,
     progress: Progress = silent,
 ) -> PlaceResult:
     """Put every file that has a verdict at ``to/<verdict>/<its name>``.
@@ -95,6 +97,8 @@ def place(
         confirmed: the user agreed to ``move``.
         verdicts: place only these; empty: all.
         roots: the folders that were scanned.
+        reach: which files the results may name; others, and what is no image, are left where they
+            are.
         progress: called with files done.
 
     Raises:
@@ -124,7 +128,7 @@ def place(
             with Plan(results, what) as plan:
                 for done, (name, verdict) in enumerate(_files(results), 1):
                     if verdict in wanted:
-                        file = _File(name, to / verdict, roots)
+                        file = _File(name, to / verdict, roots, reach)
                         tally.note(verdict, *_place_one(file, plan, move=move))
                     else:
                         tally.note("", _LEFT)
@@ -171,6 +175,7 @@ class _File:
     name: str
     folder: Path
     roots: Sequence[Path]
+    reach: Reach
 
     @property
     def path(self) -> Path:
@@ -183,7 +188,18 @@ class _File:
         return (INSIDE in self.name or "://" in self.name) and not os.path.lexists(self.path)
 
     def origin(self) -> Origin:
-        return (lambda: load_named(self.name)) if self.is_inside else self.path
+        return self._content if self.is_inside else self.path
+
+    def _content(self) -> Path | bytes:
+        content = load_named(self.name)
+        self.reach.check_content(content)
+        return content
+
+    def check(self) -> None:
+        """Raise :class:`ImageError` for what the results may not name, and for what is no image."""
+        self.reach.check(self.name)
+        if not self.is_inside and os.path.lexists(self.path):
+            self.reach.check_content(self.path)
 
     def target(self) -> Path:
         """Return its path in the verdict's folder, and never outside."""
@@ -201,6 +217,7 @@ class _File:
 def _place_one(file: _File, plan: Plan, *, move: bool) -> tuple[str, str]:
     """Copy or move one file to its target; return what came of it, and why it failed."""
     try:
+        file.check()
         planned = plan.known(file.name)
         fresh = planned is None
         if planned is None:

@@ -126,8 +126,9 @@ def read_rows(path: Path, columns: Columns, file_format: str | None = None) -> I
     """
     reader = {CSV: _read_csv, JSONL: _read_jsonl, PARQUET: _read_parquet}
     try:
-        yield from reader[file_format or format_of(path)](path, columns)
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        for row in reader[file_format or format_of(path)](path, columns):
+            yield _finite(row)
+    except (KeyError, ValueError, TypeError, RecursionError, csv.Error) as error:
         raise FacecheckError(
             f"{path_text(path)}: not results of scan ({reason(error)}): scan again"
         ) from None
@@ -135,6 +136,14 @@ def read_rows(path: Path, columns: Columns, file_format: str | None = None) -> I
         raise FacecheckError(
             f"{path_text(path)}: cannot be read ({reason(error)}): check the path"
         ) from None
+
+
+def _finite(row: Row) -> Row:
+    """Return a row whose numbers are numbers: no scan writes ``nan`` or ``inf``."""
+    for name, value in row.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{name} is {value}")
+    return row
 
 
 def read_columns(path: Path) -> Columns:
@@ -151,7 +160,7 @@ def read_columns(path: Path) -> Columns:
             if file_format == CSV:
                 return dict.fromkeys(next(csv.reader(stream), ()), str)
             return dict.fromkeys(json.loads(stream.readline() or "{}"), str)
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise FacecheckError(
             f"{path_text(path)}: cannot be read ({reason(error)}): check the path"
         ) from None
@@ -173,7 +182,7 @@ def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
         for line in stream:
             row = json.loads(line)
             _check_columns(list(row), columns)
-            yield tidy(row, columns)
+            yield tidy(_finite(row), columns)
 
 
 def _check_columns(found: list[str], columns: Columns) -> None:
