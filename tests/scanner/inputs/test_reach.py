@@ -81,7 +81,12 @@ def test_a_report_opens_nothing_out_of_reach(
     from facecheck.scanner.results.rows import read_rows
 
     opened: list[str] = []
-    monkeypatch.setattr(thumbs, "load_named", lambda name: opened.append(name) or Path("gone"))
+
+    def note(name: str) -> Path:
+        opened.append(name)
+        return Path("gone")
+
+    monkeypatch.setattr(thumbs, "load_named", note)
     rows = list(read_rows(strange, COLUMNS))
     assert not any(thumbs.write_thumbnails(rows, Path("thumbs"), reach=reach_of(strange)))
     assert sorted(opened) == ["pics/1.png", "pics/notes.png"]
