@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import shutil
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -67,3 +68,31 @@ def test_a_file_system_without_locks_gives_a_warning_of_one_line(
     )
     warning = f"facecheck: warning: {root}: its file system has no locks (No locks available)"
     assert [line[: len(warning)] for line in capsys.readouterr().err.splitlines()] == [warning]
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "said"),
+    [
+        ("{facecheck} sources >&-", 1, "stdout is closed"),
+        ("{facecheck} sources --json > /dev/full", 1, "cannot be written to stdout"),
+        ("{facecheck} scan . --out - >&-", 2, "stdout is closed"),
+        ("{facecheck} scan nothing >&- 2>&-", 2, ""),
+        ("{facecheck} scan $'x\\e]0;PWN\\a'", 2, "x\\x1b]0;PWN\\x07"),
+    ],
+)
+def test_a_stdout_that_takes_nothing_is_one_line(
+    tmp_path: Path, drawn: Path, shell: str, code: int, said: str
+) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("bash is not there")
+    (tmp_path / "1.png").write_bytes(next(drawn.rglob("*.png")).read_bytes())
+    line = shell.format(facecheck=f"{sys.executable} -m facecheck")
+    done = subprocess.run(
+        [bash, "-c", line], cwd=tmp_path, stdout=None, stderr=subprocess.PIPE, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+    assert b"\x1b" not in done.stderr
+    assert done.stderr.count(b"\n") <= 1

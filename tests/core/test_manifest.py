@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import string
 import tempfile
@@ -17,6 +18,7 @@ from facecheck.core.manifest import (
     Manifest,
     Record,
     read_manifest,
+    read_table,
     write_manifest,
     write_table,
 )
@@ -157,3 +159,31 @@ def test_a_table_in_csv_keeps_numbers_too_small_for_six_decimals(tmp_path: Path)
     assert [line.split(",")[1:] for line in lines[1:]] == [
         ["0.250000", ""], ["0.333333", "0.500000"], ["0.000000", ""],
     ]  # fmt: skip
+
+
+CELLS = [
+    "=cmd",
+    "'=cmd",
+    "''+1+1",
+    "-rf",
+    "@x",
+    "\tx",
+    "'quoted",
+    "-5",
+    "+1.5e-3",
+    "plain",
+    "é",
+    "-",
+]
+
+
+def test_every_text_of_a_csv_is_safe_in_a_spreadsheet_and_read_back_as_it_was(
+    tmp_path: Path,
+) -> None:
+    frame = pl.DataFrame({"path": ["a.png"] * len(CELLS), "source": CELLS, "note": CELLS[::-1]})
+    write_table(frame, tmp_path / "t.csv")
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as stream:
+        cells = [cell for row in csv.reader(stream) for cell in row]
+    formulas = [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert set(formulas) == {"-5", "+1.5e-3"}  # numbers are what they are
+    assert read_table(tmp_path / "t.csv").equals(frame)

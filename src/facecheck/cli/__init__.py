@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import warnings
@@ -146,6 +147,8 @@ def _show_warning(
 
 def main() -> None:
     """Run the command line; what the user can fix is one line on stderr."""
+    if sys.stderr is None:  # closed: there is nobody to say anything to
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     warnings.showwarning = partial(_show_warning, warnings.showwarning)
     # Pillow warns of odd tags; what counts is said of the file, in its row.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from facecheck.core.errors import FacecheckError, reason
 from facecheck.core.jsonable import jsonable
 from facecheck.core.options import Options, option
 from facecheck.core.parallel import Progress, silent
@@ -35,7 +37,36 @@ class Display(Options):
 def finish(
     result: Any, render: Callable[[Any], RenderableType], display: Display, *, failed: object = None
 ) -> None:
-    """Print a result on stdout, as JSON, as a table, or not at all; exit with 3 if any failed."""
+    """Print a result on stdout, as JSON, as a table, or not at all; exit with 3 if any failed.
+
+    Raises:
+        FacecheckError: stdout is closed, or its disk is full.
+    """
+    with stdout_errors():
+        _print(result, render, display)
+    if failed:
+        raise typer.Exit(3)
+
+
+@contextmanager
+def stdout_errors() -> Iterator[None]:
+    """Say in one line that stdout cannot be written; a reader that went away is no error."""
+    if sys.stdout is None:  # what Python makes of a descriptor that is closed
+        raise FacecheckError("stdout is closed: all is done, but its result cannot be shown")
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What the stream still holds would fail again, aloud, when Python ends.
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+        raise FacecheckError(
+            f"the result cannot be written to stdout ({reason(error)}): check where it leads"
+        ) from None
+
+
+def _print(result: Any, render: Callable[[Any], RenderableType], display: Display) -> None:
     if display.as_json:
         text = json.dumps(jsonable(result), indent=2, ensure_ascii=False)
         sys.stdout.write(printable_json(text) + "\n")
@@ -45,8 +76,6 @@ def finish(
         # Piped tables keep their columns: a narrow default would fold them.
         width = None if sys.stdout.isatty() else 160
         Console(highlight=False, width=width).print(Printable(render(result)))
-    if failed:
-        raise typer.Exit(3)
 
 
 def stderr_console() -> Console:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
 from facecheck.core.files import write_text
+from facecheck.core.jsonable import parse_json
 
 Value = TypeVar("Value")
 
@@ -55,7 +56,7 @@ class Journal(Generic[Value]):
         """Return the first line's JSON value, unparsed; None if there is no such line."""
         for line, end in _whole_lines(self.path, 0):
             try:
-                return Entry(json.loads(line), end)
+                return Entry(parse_json(line), end)
             except (ValueError, RecursionError):
                 break
         return None
@@ -65,7 +66,7 @@ class Journal(Generic[Value]):
         self.dropped = 0
         for line, end in _whole_lines(self.path, start):
             try:
-                value = self._parse(json.loads(line))
+                value = self._parse(parse_json(line))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 self.dropped += 1
             else:

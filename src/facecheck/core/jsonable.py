@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -22,3 +23,16 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [jsonable(item) for item in value]
     return path_text(value) if isinstance(value, Path) else value
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return what JSON holds.
+
+    Raises:
+        ValueError: it is none, or nested more deeply than Python's own stack, for which
+            :func:`json.loads` raises another error.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

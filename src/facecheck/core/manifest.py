@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,11 +26,15 @@ from facecheck.core.errors import (
     reason,
 )
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
+from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
 from facecheck.core.version import VERSION
 from facecheck.core.workspace import require_manifest
 
 SPLITS = ("train", "val", "test")
+# What a spreadsheet runs, with marks that text has of its own; and what is only a number.
+_FORMULA = r"'*[=+\-@\t\r\n]"
+_NUMBER = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 
 
 @dataclass(frozen=True)
@@ -301,7 +304,7 @@ def meta_path(path: Path) -> Path:
 def read_meta(path: Path) -> dict[str, Any]:
     """Return the ``.meta.json`` of the manifest at ``path``, or ``{}`` if it has none."""
     try:
-        meta = json.loads(meta_path(path).read_text(encoding="utf-8"))
+        meta = parse_json(meta_path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return meta if isinstance(meta, dict) else {}
@@ -370,9 +373,19 @@ def _write_frame(frame: pl.DataFrame, path: Path) -> None:
     if path.suffix.lower() == ".csv":
         small = [column.name for column in frame if _needs_all_digits(column)]
         frame = frame.with_columns(pl.col(small).cast(pl.String))
+        frame = frame.with_columns(_escaped(pl.col(pl.String)))
         frame.write_csv(path, float_precision=6, float_scientific=False)
     else:
         frame.write_parquet(path)
+
+
+def _escaped(text: pl.Expr) -> pl.Expr:
+    """Return text that no spreadsheet runs as a formula: a ``'`` in front marks it as text.
+
+    What begins with such marks and a formula gets one more, so that reading removes the right one.
+    """
+    is_formula = text.str.contains(f"^{_FORMULA}") & ~text.str.contains(_NUMBER)
+    return pl.when(is_formula).then("'" + text).otherwise(text).name.keep()
 
 
 def _needs_all_digits(column: pl.Series) -> bool:
@@ -399,7 +412,9 @@ def read_table(path: Path) -> pl.DataFrame:
     check_table_suffix(path)
     try:
         if path.suffix.lower() == ".csv":
-            return pl.read_csv(path, infer_schema=False)
+            return pl.read_csv(path, infer_schema=False).with_columns(
+                pl.all().str.replace(f"^'({_FORMULA})", "$1")
+            )
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError, FacecheckError) as error:
         raise ManifestError(f"{path_text(path)}: not a readable table: {reason(error)}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from facecheck.core.files import (
     write_json,
     write_text,
 )
+from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS, Kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import input_meta, read_manifest
@@ -215,7 +215,7 @@ def metadata_shares(
 def _saved_guesses(manifest: Path, report: Path) -> list[dict[str, Any]] | None:
     """Return the guesses of a saved report, or None where it is not of this manifest."""
     try:
-        saved = json.loads(report.read_text(encoding="utf-8"))
+        saved = parse_json(report.read_text(encoding="utf-8"))
         current = saved["input"]["sha256"] == sha256_file(manifest)
         guesses: list[dict[str, Any]] = saved["guesses"]
         return guesses if current and all("by_source" in guess for guess in guesses) else None

@@ -38,6 +38,7 @@ from facecheck.core.files import (
     write_text,
 )
 from facecheck.core.image import is_image_name
+from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS, check_kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
@@ -355,7 +356,7 @@ def _read_metadata(folder: Path) -> _Found:
     try:
         if lines.is_file():
             text = lines.read_text(encoding="utf-8")
-            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+            rows = [parse_json(line) for line in text.split("\n") if line.strip()]
         elif table.is_file():
             with table.open(encoding="utf-8", newline="") as stream:
                 rows = list(csv.DictReader(stream))
@@ -381,7 +382,7 @@ def _read_labels(folder: Path) -> _Found:
     found = walk_files(data) if data.is_dir() else ()
     files = {file.relative_to(data).with_suffix("").as_posix(): file for file in found}
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_text(encoding="utf-8"))
         for name, target in stored["labels"].items():
             more = target.get("attributes", {}) if isinstance(target, dict) else {}
             label = target["label"] if isinstance(target, dict) else target

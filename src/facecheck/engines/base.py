@@ -89,8 +89,32 @@ class ExportedPredictor(Predictor):
 
     def begin_crops(self, pixels: Pixels) -> Finish:
         """Run the crops at once; an engine that computes in the background has its own."""
-        found = self._run(pixels)
+        found = self._answer(pixels)
         return lambda: found
+
+    def _answer(self, pixels: Pixels) -> tuple[Floats, Floats | None]:
+        """Return what the graph answers, which a stranger may have made.
+
+        Raises:
+            CheckpointError: it fails, or answers something of another shape.
+        """
+        name = path_text(self._path)
+        try:
+            logits, features = self._run(pixels)
+        # Engines raise classes of their own, which have no common parent but Exception.
+        except Exception as error:
+            raise CheckpointError(f"{name}: fails while it runs ({reason(error)})") from None
+        wanted = (len(pixels), len(self.header.kinds))
+        if logits.shape != wanted:
+            raise CheckpointError(
+                f"{name}: answers numbers of shape {logits.shape}, not {wanted}: export it again"
+            )
+        if features is not None and (features.ndim != 2 or len(features) != len(pixels)):
+            raise CheckpointError(
+                f"{name}: gives features of shape {features.shape}, not ({len(pixels)}, width): "
+                "export it again"
+            )
+        return logits, features
 
     def _run(self, pixels: Pixels) -> tuple[Floats, Floats | None]:
         """Return logits and features of crops."""

@@ -6,6 +6,7 @@ The header is in the file's metadata.
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ from facecheck.model.predict import Finish, Pixels
 if TYPE_CHECKING:
     import torch
 
+#: Seconds that a run of a few crops on one core may take; the slowest real ones take a few.
+LONGEST_RUN = 120.0
+
 
 class OnnxPredictor(ExportedPredictor):
     """An ONNX export on ONNX Runtime."""
@@ -55,11 +59,23 @@ class OnnxPredictor(ExportedPredictor):
 
     def begin_crops(self, pixels: Pixels) -> Finish:
         """Begin with crops on all cores, a few crops a core."""
-        return self._cores.begin(self._run, pixels)
+        return self._cores.begin(self._answer, pixels)
 
     def _run(self, pixels: Pixels) -> tuple[Floats, Floats | None]:
         wanted = [LOGITS, FEATURES] if self.gives_features else [LOGITS]
-        logits, *features = self._session.run(wanted, {PIXELS: pixels})
+        options = onnxruntime.RunOptions()
+        # A loop in a stranger's graph need not end; ONNX Runtime looks up this flag between steps.
+        timer = threading.Timer(LONGEST_RUN, setattr, (options, "terminate", True))
+        timer.daemon = True
+        timer.start()
+        try:
+            logits, *features = self._session.run(wanted, {PIXELS: pixels}, options)
+        except Exception as error:
+            if options.terminate:
+                raise TimeoutError(f"took longer than {LONGEST_RUN:g} s") from error
+            raise
+        finally:
+            timer.cancel()
         return logits.astype(np.float64), features[0].astype(np.float64) if features else None
 
 

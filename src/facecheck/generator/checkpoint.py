@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from facecheck.core.errors import CheckpointError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text
+from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
 from facecheck.core.version import VERSION
 from facecheck.core.workspace import RUNS
@@ -124,7 +125,7 @@ def find_generator(path: Path | None, runs: Path = RUNS) -> Path:
 
 def _header(text: str, name: str) -> Header:
     try:
-        stored = json.loads(text)
+        stored = parse_json(text)
         unknown = stored.keys() - {item.name for item in fields(Header)}
         if unknown:
             raise CheckpointError(

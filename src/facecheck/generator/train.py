@@ -19,6 +19,7 @@ from torch.nn import functional
 from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_text
 from facecheck.core.journal import write_json_lines
+from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, silent
@@ -78,7 +79,7 @@ def read_run(run: Path) -> tuple[Path, GeneratorSettings]:
         UsageError: it is no run folder of ``generate train``.
     """
     try:
-        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        facts = parse_json((run / "run.json").read_text(encoding="utf-8"))
         stored = facts["settings"]
         settings = GeneratorSettings(**{**stored, "sources": tuple(stored["sources"])})
         return Path(facts["manifest"]["path"]), settings

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from facecheck.core.errors import CheckpointError, FacecheckError, reason
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.image import DECODE_POLICY
+from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS, Kind
 from facecheck.core.version import VERSION
 from facecheck.model.ood import OODDetector
@@ -157,7 +158,7 @@ def parse_header(text: str, name: str) -> Header:
         CheckpointError: it is damaged, or says something this version cannot use.
     """
     try:
-        stored = json.loads(text)
+        stored = parse_json(text)
         unknown = stored.keys() - {item.name for item in fields(Header)}
         if unknown:
             raise CheckpointError(f"unknown field {sorted(unknown)[0]!r}: update facecheck")
@@ -202,6 +203,29 @@ def _guard(stored: Mapping[str, Any] | None) -> OODDetector | None:
     return OODDetector(**{**stored, "centres": centres, "limit": float(stored["limit"])})
 
 
+def _check_shapes(header: Header, path: Path) -> None:
+    """Raise unless the file holds the network's tensors, before any memory is taken for them.
+
+    Raises:
+        CheckpointError: it does not: a header of a few bytes may name a network of gigabytes.
+    """
+    import torch
+
+    from facecheck.model.backbones import build
+
+    with torch.device("meta"):
+        model = build(header.arch, len(header.kinds), pretrained=False).model
+    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+    with safe_open(path, framework="np") as file:
+        found = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    differing = [name for name in {**wanted, **found} if wanted.get(name) != found.get(name)]
+    if differing:
+        raise CheckpointError(
+            f"{len(differing):,} tensors differ, such as {differing[0]}: the file has "
+            f"{found.get(differing[0])}, the network {wanted.get(differing[0])}"
+        )
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Load a checkpoint, ready to be used.
 
@@ -212,6 +236,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     header = read_header(path)
     try:
+        _check_shapes(header, path)
         model = build(header.arch, len(header.kinds), pretrained=False).model
         with safe_open(path, framework="pt") as file:
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

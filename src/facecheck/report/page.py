@@ -27,6 +27,7 @@ from markupsafe import Markup
 
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text, temporary_folder, temporary_name, write_text
+from facecheck.core.jsonable import parse_json
 from facecheck.core.text import percent
 from facecheck.core.version import VERSION
 from facecheck.report.palette import KIND_COLOURS, VERDICT_COLOURS
@@ -130,7 +131,7 @@ def _refuse_what_is_there(out: Path, *, overwrite: bool) -> None:
 def _own_names(out: Path) -> set[str]:
     """Return the names that the report at ``out`` has put there; none if it is no report."""
     try:
-        marker = json.loads((out / MARKER).read_bytes())
+        marker = parse_json((out / MARKER).read_bytes())
         return {MARKER, *map(str, marker["names"])}
     except (OSError, ValueError, KeyError, TypeError):
         return set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from PIL import Image
 
 from facecheck.core.errors import FacecheckError
 from facecheck.core.files import name_text, path_text, sha256_file, write_json
+from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS, Status, Verdict
 from facecheck.core.parallel import Progress, silent
 from facecheck.report.options import ScanReportOptions
@@ -229,7 +229,7 @@ def _facts(results: Path) -> dict[str, str]:
     """Return what the results were made from, in words, as far as it is known."""
     facts = {"Results": path_text(results.name)}
     try:
-        meta = json.loads(results.with_name(f"{results.name}.meta.json").read_bytes())
+        meta = parse_json(results.with_name(f"{results.name}.meta.json").read_bytes())
         known = dict(_facts_of(meta))
     except (OSError, ValueError, TypeError, AttributeError):
         return facts | {"Scan": "not known: no .meta.json next to the results"}

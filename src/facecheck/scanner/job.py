@@ -264,6 +264,8 @@ def _facts(
 
 def _sink(out: Path, facts: Mapping[str, object], options: ScanOptions) -> FileSink | StreamSink:
     if out == STDOUT:
+        if sys.stdout is None:  # what Python makes of a descriptor that is closed
+            raise UsageError("--out -: stdout is closed: name a file")
         return StreamSink(sys.stdout.buffer, COLUMNS, options)
     if options.watch:
         return ArrivalSink(out, COLUMNS, facts, options)

@@ -21,6 +21,7 @@ from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import path_text, sha256_file, write_text
 from facecheck.core.install import extra_hint
 from facecheck.core.journal import write_json_lines
+from facecheck.core.jsonable import parse_json
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.version import VERSION
@@ -86,7 +87,7 @@ def read_run(run: Path) -> tuple[Path, Recipe]:
         ConfigError: its recipe cannot be read.
     """
     try:
-        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        facts = parse_json((run / "run.json").read_text(encoding="utf-8"))
         return Path(facts["manifest"]["path"]), load_recipe(run / "recipe.yaml")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
@@ -98,7 +99,7 @@ def read_run(run: Path) -> tuple[Path, Recipe]:
 def _precision_of(run: Path, device: torch.device) -> Name | None:
     """Return what a run computes in; None where nobody knows, or on another kind of device."""
     try:
-        facts = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        facts = parse_json((run / "run.json").read_text(encoding="utf-8"))
         name: Name = facts["precision"]["name"]
         return name if torch.device(facts["device"]).type == device.type else None
     except (OSError, ValueError, KeyError, TypeError, RuntimeError):

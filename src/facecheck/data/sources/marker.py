@@ -7,7 +7,6 @@ in the project and is meant to be committed: it pins the archives, so that other
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from facecheck.core.errors import SourceError
 from facecheck.core.files import path_text, write_json
+from facecheck.core.jsonable import parse_json
 from facecheck.data.sources.rules import Rule
 
 #: The hidden folder under the raw folder for markers and downloads.
@@ -105,7 +105,7 @@ def read_marker(path: Path) -> Marker | None:
     if not path.is_file():
         return None
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_text(encoding="utf-8"))
         return Marker(
             **{
                 **stored,
@@ -132,7 +132,9 @@ def rules_by_folder(root: Path) -> dict[str, Sequence[Rule]]:
     Raises:
         SourceError: a marker cannot be read.
     """
-    markers = map(read_marker, sorted((root / HIDDEN).glob("*.json")))
+    paths = sorted((root / HIDDEN).glob("*.json"))
+    # What a kill left half written is hidden.
+    markers = (read_marker(path) for path in paths if not path.name.startswith("."))
     return {
         folder: marker.rules
         for marker in markers
@@ -159,7 +161,7 @@ def read_lock(path: Path) -> dict[str, Origin]:
     if not path.is_file():
         return {}
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        stored = parse_json(path.read_text(encoding="utf-8"))
         if stored["format"] != _LOCK_FORMAT:
             raise SourceError(
                 f"{path_text(path)}: format {stored['format']} is unknown to this version: use the "

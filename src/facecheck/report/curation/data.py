@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import polars as pl
 
 from facecheck.core.errors import FacecheckError
 from facecheck.core.files import path_text, sha256_file
+from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
 from facecheck.core.manifest import SPLITS, read_manifest, read_table
 from facecheck.data.duplicates.dedup import CONFLICT, DUPLICATE
@@ -231,7 +231,7 @@ def _audit(manifest: Path) -> tuple[dict[str, Any] | None, bool]:
     if path is None:
         return None, False
     try:
-        stored = json.loads(path.read_bytes())
+        stored = parse_json(path.read_bytes())
         found = {name: stored[name] for name in ("images", "warn_above", "guesses", "warnings")}
         return found, stored["input"]["sha256"] != sha256_file(manifest)
     except (OSError, ValueError, KeyError, TypeError):

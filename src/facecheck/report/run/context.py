@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure as Canvas
 
 from facecheck.core.errors import ConfigError
 from facecheck.core.files import path_text
+from facecheck.core.jsonable import parse_json
 from facecheck.core.manifest import write_table
 from facecheck.evaluation.evaluate import EvaluateResult
 from facecheck.model.metrics import Floats, softmax
@@ -65,7 +65,7 @@ class ReportContext:
 def run_facts(run: Path | None) -> Mapping[str, Any]:
     """Return what a run's ``run.json`` says; empty where there is none."""
     try:
-        facts = json.loads(((run or Path()) / "run.json").read_text(encoding="utf-8"))
+        facts = parse_json(((run or Path()) / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return facts if run is not None and isinstance(facts, dict) else {}

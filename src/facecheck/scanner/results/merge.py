@@ -8,7 +8,6 @@ that the parts are complete, disjoint, and saw the same files.
 from __future__ import annotations
 
 import heapq
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite, sha256_file
+from facecheck.core.jsonable import parse_json
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
 from facecheck.scanner.results.journal import journal_path, read_lines
@@ -118,7 +118,7 @@ def _read_meta(part: Path) -> dict[str, Any]:
                 "can be joined row by row"
             )
     try:
-        meta = dict(json.loads(meta_path(part).read_text(encoding="utf-8")))
+        meta = dict(parse_json(meta_path(part).read_text(encoding="utf-8")))
         shard = meta["shard"] and tuple(map(int, meta["shard"]))
         items = int(meta["items"])
     except (ValueError, TypeError, KeyError):

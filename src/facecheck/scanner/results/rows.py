@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import path_text, safe_cell
+from facecheck.core.jsonable import parse_json
 
 if TYPE_CHECKING:
     import polars as pl
@@ -128,7 +129,7 @@ def read_rows(path: Path, columns: Columns, file_format: str | None = None) -> I
     try:
         for row in reader[file_format or format_of(path)](path, columns):
             yield _finite(row)
-    except (KeyError, ValueError, TypeError, RecursionError, csv.Error) as error:
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise FacecheckError(
             f"{path_text(path)}: not results of scan ({reason(error)}): scan again"
         ) from None
@@ -159,8 +160,8 @@ def read_columns(path: Path) -> Columns:
         with path.open(encoding="utf-8", newline="") as stream:
             if file_format == CSV:
                 return dict.fromkeys(next(csv.reader(stream), ()), str)
-            return dict.fromkeys(json.loads(stream.readline() or "{}"), str)
-    except (OSError, ValueError, RecursionError, csv.Error) as error:
+            return dict.fromkeys(parse_json(stream.readline() or "{}"), str)
+    except (OSError, ValueError, csv.Error) as error:
         raise FacecheckError(
             f"{path_text(path)}: cannot be read ({reason(error)}): check the path"
         ) from None
@@ -180,7 +181,7 @@ def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
 def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
     with path.open(encoding="utf-8", newline="\n") as stream:
         for line in stream:
-            row = json.loads(line)
+            row = parse_json(line)
             _check_columns(list(row), columns)
             yield tidy(_finite(row), columns)
 

@@ -6,7 +6,6 @@ of their items, :class:`ArrivalSink` for those of a watch, :class:`StreamSink` f
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any, BinaryIO, Self
 
 from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import path_text, refuse_to_overwrite, sha256_file, write_json
+from facecheck.core.jsonable import parse_json
 from facecheck.core.lock import only_one
 from facecheck.scanner.chunking import Chunk, arrival_of
 from facecheck.scanner.options import ResultOptions
@@ -339,7 +339,7 @@ def write_meta(out: Path, made: Path, facts: Mapping[str, object]) -> None:
 def read_meta(out: Path) -> dict[str, Any]:
     """Return what the ``.meta.json`` of results says, empty where there is none."""
     try:
-        meta = json.loads(meta_path(out).read_text(encoding="utf-8"))
+        meta = parse_json(meta_path(out).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return meta if isinstance(meta, dict) else {}

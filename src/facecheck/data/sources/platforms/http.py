@@ -6,7 +6,6 @@ Passwords, where a server asks for one, come from ``~/.netrc``.
 from __future__ import annotations
 
 import email.utils
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from facecheck.core.errors import SourceError
 from facecheck.core.files import path_text, require_space, sha256_file, write_json
+from facecheck.core.jsonable import parse_json
 from facecheck.core.text import without_secrets
 from facecheck.data.sources.archive import MAX_BYTES
 from facecheck.data.sources.catalog import Source
@@ -367,7 +367,7 @@ def _retry_after(response: requests.Response) -> float | None:
 def _read_state(notes: Path, what: str) -> _State:
     """Return what was noted of this very file, or a state that knows nothing of it."""
     try:
-        stored = _State(**json.loads(notes.read_text(encoding="utf-8")))
+        stored = _State(**parse_json(notes.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return _State(what)
     return stored if stored.what == what else _State(what)
