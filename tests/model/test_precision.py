@@ -80,7 +80,7 @@ def test_what_is_asked_for_is_taken_or_refused(monkeypatch: pytest.MonkeyPatch) 
         raise RuntimeError("not implemented for 'BFloat16'\nand more")
 
     monkeypatch.setattr(precision, "_small_step", refuse)
-    with pytest.raises(UsageError, match=r"^precision bf16: .*BFloat16' and more\).*--precision auto$"):
+    with pytest.raises(UsageError, match=r"^precision bf16: .*BFloat16' and more\).*auto$"):
         choose_precision(CPU, "bf16")
 
 
