@@ -88,7 +88,8 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "aligned", "why",
         ],
         ("split", "i.csv"): [
-            "manifest", "column", "counts", "by_source", "excluded", "kept", "groups", "proof",
+            "manifest", "column", "counts", "by_source", "left_out", "replaced", "kept", "groups",
+            "near", "proof",
         ],
         ("train", "--manifest", "i.csv", *QUICK): [
             "run", "best", "last", "kinds", "weights", "device", "train_images", "val_images",
@@ -388,3 +389,59 @@ def test_a_path_with_markup_is_shown_as_it_is(command: Run, drawn: Path, tmp_pat
     shutil.copytree(drawn / "photo", tmp_path / "photo")
     (tmp_path / "photo" / "drawn-photo").rename(tmp_path / "photo" / "[red]s[b]")
     assert "[red]s[b]" in command("index", "photo", "--out", "[b]m.csv").out
+
+
+def test_split_says_what_it_replaced_left_out_and_did_not_check(
+    command: Run, drawn: Path, tmp_path: Path
+) -> None:
+    command("index", drawn, "--out", "m.csv", "--quiet")
+    first = command("split", "m.csv").out
+    assert "near duplicates: not checked: run `facecheck dedup m.csv` first" in first
+    assert "had another split before" not in first
+    again = command("split", "m.csv", "--seed", "1").out
+    assert "records had another split before, which was replaced: --extend keeps" in again
+    table = (tmp_path / "m.csv").read_text().splitlines()
+    position = table[0].split(",").index("excluded")
+    cells = table[1].split(",")
+    cells[position] = "blurred"
+    (tmp_path / "m.csv").write_text("\n".join([table[0], ",".join(cells), *table[2:], ""]))
+    command("dedup", "m.csv", "--quiet")
+    third = command("split", "m.csv").out
+    assert "1 records (1 blurred) left out" in third
+    assert "not checked" not in third
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("convert", "m.csv", "m.xlsx"), "m.xlsx: a table's name must end in .csv or .parquet"),
+        (("convert", "m.csv", "m.cvs"), "did you mean '.csv'"),
+        (("scan", "in", "--copy-to", "in"), "--copy-to in lies in in, which is scanned"),
+        (("scan", "in", "--copy-to", "in/sorted"), "name a folder outside"),
+        (("scan", ".", "--move-to", "sorted", "--yes"), "--move-to sorted lies in ."),
+    ],
+)
+def test_what_would_not_do_what_was_meant_is_refused(
+    command: Run, drawn: Path, tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    shutil.copytree(drawn, tmp_path / "in")
+    assert command("index", "in", "--out", "m.csv").code == 0
+    refused = command(*arguments)
+    assert refused.code == 2
+    assert message in one_line(refused)
+    assert not (tmp_path / "m.xlsx").exists()
+
+
+@pytest.mark.slow
+def test_only_says_how_many_rows_were_not_written(
+    command: Run, drawn: Path, trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Among them a folder to copy to that is excluded from the scan, which is right."""
+    shutil.copytree(drawn / "photo", tmp_path / "in")
+    model = ("--checkpoint", trained[1], "--faces", "off")
+    done = command("scan", "in", *model, "--only", "artificial", "--threshold", "0")
+    assert "12 files, 12 rows in results.csv; " in done.out
+    more = ("--copy-to", "in/sorted", "--exclude", "sorted", "--overwrite")
+    done = command("scan", "in", *model, "--only", "real", "--threshold", "0", *more)
+    assert done.code == 0, done.err
+    assert "12 files, 0 rows in results.csv (12 of other verdicts not written)" in done.out

@@ -239,3 +239,20 @@ def test_the_command(command, manifest: Path) -> None:  # type: ignore[no-untype
     next((manifest.parent / "tree" / "train" / "data").iterdir()).unlink()
     assert command("convert", "tree", "b.csv", "--quiet").code == 3
     assert pl.read_csv(manifest.parent / "b.csv").height == 36
+
+
+@pytest.mark.parametrize("letter", ["n", "é"])
+def test_names_as_long_as_they_may_be_are_shortened(
+    drawn: Path, tmp_path: Path, letter: str
+) -> None:
+    folder = tmp_path / "in" / "photo" / "some-source"
+    folder.mkdir(parents=True)
+    faces = sorted((drawn / "photo" / "drawn-photo").iterdir())
+    fill = letter * (250 // len(letter.encode()))
+    for face, end in zip(faces, "abc", strict=False):
+        shutil.copy(face, folder / f"{fill}{end}.png")
+    index([tmp_path / "in"], tmp_path / "m.csv")
+    assert convert(tmp_path / "m.csv", tmp_path / "tree").records == 3
+    back = convert(tmp_path / "tree", tmp_path / "back.csv")
+    assert (back.records, back.errors) == (3, ())
+    assert set(read_manifest(tmp_path / "back.csv").frame["source"]) == {"some-source"}

@@ -216,7 +216,7 @@ def test_folds_are_equal_and_leave_test_alone(tmp_path: Path) -> None:
     assert result.column == "fold"
     assert list(result.counts) == ["0", "1", "2", "3", "4"]
     assert max(result.counts.values()) - min(result.counts.values()) <= len(SIZES)
-    assert result.excluded == len(test)
+    assert result.left_out == {"in test": len(test)}
     assert {name for name, part in parts_of(path, "fold").items() if not part} == test
     assert {name for name, part in parts_of(path).items() if part == "test"} == test
 
@@ -241,11 +241,36 @@ def test_running_again_and_excluded_records(tmp_path: Path) -> None:
     rows = records({("photo", "a"): 20})
     rows[3] = Record(rows[3].path, "a", "photo", excluded="duplicate", split="test")
     path = written(rows, tmp_path)
-    assert split(path).excluded == 1
+    first = split(path)
+    assert (first.left_out, first.replaced) == ({"duplicate": 1}, 1)
     once = path.read_bytes()
     assert list(read_manifest(path).records())[3].split == ""
     split(path)
     assert path.read_bytes() == once
+
+
+def test_a_split_that_came_with_the_data_is_not_replaced_silently(tmp_path: Path) -> None:
+    rows = [
+        Record(row.path, row.source, row.kind, pixel_hash=row.pixel_hash, split="train")
+        for row in records({("photo", "a"): 100})
+    ]
+    path = written(rows, tmp_path)
+    assert split(path, SplitOptions(out=tmp_path / "n.csv")).replaced == 0
+    result = split(path)
+    assert (result.replaced, result.counts["train"]) == (20, 80)
+    assert split(path).replaced == 0
+
+
+def test_the_proof_says_what_it_did_not_check(tmp_path: Path) -> None:
+    rows = records({("photo", "a"): 20})
+    rows[3] = Record(rows[3].path, "a", "photo")
+    rows[4] = Record(rows[4].path, "a", "photo", excluded="conflict")
+    path = written(rows, tmp_path)
+    result = split(path)
+    assert (result.near, result.proof.unhashed) == ("not checked", 1)
+    assert result.left_out == {"conflict": 1}
+    (tmp_path / "m.duplicates.csv").write_text("dropped,keeper\n")
+    assert split(path).near == str(tmp_path / "m.duplicates.csv")
 
 
 def test_every_split_gets_something_of_a_small_source(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from facecheck.model.checkpoint import load_checkpoint
 from facecheck.model.precision import Precision
 from facecheck.training.distributed import Ranks
 from facecheck.training.loss import losses
-from facecheck.training.options import TrainOptions
+from facecheck.training.lr_find import lr_find
+from facecheck.training.options import LrFindOptions, TrainOptions
 from facecheck.training.recipe import Recipe
 from facecheck.training.state import Epoch
 from facecheck.training.step import make_setup
@@ -536,3 +537,19 @@ def test_transfer_from_imagenet_beats_random_weights_on_real_faces(
         result = train(manifest, recipe, TrainOptions(runs=tmp_path / "r", device="cpu", workers=0))
         losses[pretrained] = min(epoch.val_loss or math.inf for epoch in result.epochs)
     assert losses[True] < 0.5 * losses[False]
+
+
+@pytest.mark.slow
+def test_one_image_at_a_time_needs_more_than_one_value_a_channel(
+    trained: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Batch norm ended in a traceback, and an empty run folder stayed."""
+    one = SMALL.changed({"batch_size": 1, "epochs": 1})
+    runs = TrainOptions(runs=tmp_path / "runs", device="cpu", workers=0)
+    with pytest.raises(TrainingError, match="32 pixels at a time.*pass --batch-size 2 or more"):
+        train(trained[0], one, runs)
+    assert not (tmp_path / "runs").exists()
+    with pytest.raises(TrainingError, match="pass --batch-size 2 or more"):
+        lr_find(trained[0], one, LrFindOptions(device="cpu"))
+    result = train(trained[0], one.changed({"image_size": 64}), runs)
+    assert len(result.epochs) == 1

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,7 +36,7 @@ from facecheck.cli import (
 )
 from facecheck.cli.flags import is_given
 from facecheck.cli.settings import name_variables, read_defaults, refuse_unknown_variables
-from facecheck.core.errors import FacecheckError, FacecheckWarning
+from facecheck.core.errors import FacecheckError, FacecheckWarning, system_failure
 from facecheck.core.install import full_install_hint
 from facecheck.core.text import printable
 from facecheck.core.version import VERSION
@@ -149,11 +150,17 @@ def main() -> None:
     """Run the command line; what the user can fix is one line on stderr."""
     if sys.stderr is None:  # closed: there is nobody to say anything to
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        # What a stream cannot hold, such as é where it is ASCII, is escaped rather than fatal.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = partial(_show_warning, warnings.showwarning)
     # Pillow warns of odd tags; what counts is said of the file, in its row.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         code = app(prog_name="facecheck", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # now, while a full disk can still be said
     except _WRONG_USAGE as error:
         sys.exit(_refuse(error))
     except typer.Abort:
@@ -168,7 +175,23 @@ def main() -> None:
             raise
         sys.stderr.write(f"facecheck: {hint}\n")
         sys.exit(1)
+    except OSError as error:
+        if error.errno is None:  # not the system's word: a bug
+            raise
+        sys.stderr.write(f"facecheck: {system_failure(error)}\n")
+        _leave_stdout()
+        sys.exit(1)
     sys.exit(code or 0)
+
+
+def _leave_stdout() -> None:
+    """Let Python's last flush of a standard output that takes nothing any more go nowhere."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nothing:  # noqa: PTH123
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _refuse(error: Any) -> int:

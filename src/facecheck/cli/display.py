@@ -68,7 +68,8 @@ def stdout_errors() -> Iterator[None]:
 
 def _print(result: Any, render: Callable[[Any], RenderableType], display: Display) -> None:
     if display.as_json:
-        text = json.dumps(jsonable(result), indent=2, ensure_ascii=False)
+        # Where stdout cannot hold é, it is \u00e9: JSON either way.
+        text = json.dumps(jsonable(result), indent=2, ensure_ascii=not _takes("é█"))
         sys.stdout.write(printable_json(text) + "\n")
     elif not display.quiet:
         from rich.console import Console
@@ -76,6 +77,15 @@ def _print(result: Any, render: Callable[[Any], RenderableType], display: Displa
         # Piped tables keep their columns: a narrow default would fold them.
         width = None if sys.stdout.isatty() else 160
         Console(highlight=False, width=width).print(Printable(render(result)))
+
+
+def _takes(text: str) -> bool:
+    """Return whether standard output can hold some characters."""
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def stderr_console() -> Console:
@@ -92,11 +102,14 @@ class Printable:
         self._inner = inner
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        # Bars drawn in blocks are drawn in hashes where there are no blocks.
+        drawn = {} if _takes("█░…") else str.maketrans({"█": "#", "░": "-", "…": "..."})
         for segment in console.render(self._inner, options):
             if segment.control:  # Rich's own, such as the colours of a terminal
                 yield segment
             else:
-                yield segment._replace(text=printable(segment.text, keep="\n"))
+                text = segment.text.translate(drawn)
+                yield segment._replace(text=printable(text, keep="\n"))
 
 
 class Bars:

@@ -16,7 +16,10 @@ prints it alone; anything else that is raised is a bug and shows its traceback.
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 from collections.abc import Iterable
+from pathlib import Path
 
 from facecheck.core.text import printable, without_secrets
 
@@ -76,6 +79,33 @@ def reason(error: BaseException) -> str:
     told = error.strerror if isinstance(error, OSError) else None
     line = " ".join(str(told or error).split()) or type(error).__name__
     return printable(line if len(line) <= 300 else f"{line[:299]}…")
+
+
+#: What to do about a failure of the operating system, by its number.
+_HINTS = {
+    errno.EACCES: "write elsewhere, or change the permissions",
+    errno.EPERM: "write elsewhere, or change the permissions",
+    errno.EROFS: "write elsewhere",
+    errno.ENOSPC: "make room, and run the same command again",
+    errno.EDQUOT: "make room, and run the same command again",
+    errno.EFBIG: "write elsewhere, or raise the limit (ulimit -f)",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "check the path, and whether its disk is still there",
+    errno.EIO: "check the disk",
+    errno.ESTALE: "check the network drive",
+}
+
+
+def system_failure(error: OSError) -> str:
+    """Return what the operating system refused, where, and what to do, in one line."""
+    where = error.filename2 or error.filename
+    name = "" if where is None else os.fsdecode(where) if isinstance(where, bytes) else str(where)
+    path = Path(name)
+    if path.name.startswith(".facecheck"):  # of ours for a moment: what counts is its folder
+        name = str(path.parent)
+    hint = _HINTS.get(error.errno or 0, "")
+    return printable(f"{name}{': ' if name else ''}{reason(error)}{': ' if hint else ''}{hint}")
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:

@@ -24,8 +24,8 @@ AnyPath = TypeVar("AnyPath", bound=PurePath)
 
 # How the names begin that files and folders have until they are whole.
 _TEMPORARY = ".facecheck-"
-# In bytes, on every common file system.
-_LONGEST_NAME = 255
+#: In bytes, on every common file system.
+LONGEST_NAME = 255
 # A cell that begins with one of these is run as a formula by spreadsheets, and "-" is read as an
 # option by shells.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -186,10 +186,18 @@ def numbered(path: AnyPath) -> Iterator[AnyPath]:
     """
     yield path
     for number in count(2):
-        stem, ending = path.stem, f"~{number}{path.suffix}"
-        while len(os.fsencode(stem + ending)) > _LONGEST_NAME:
-            stem = stem[:-1]
-        yield path.with_name(stem + ending)
+        yield path.with_name(marked_name(path.name, f"~{number}"))
+
+
+def marked_name(name: str, mark: str) -> str:
+    """Return a file name with ``mark`` before its ending, no longer than names may be.
+
+    Its stem is shortened where that is needed.
+    """
+    stem, ending = Path(name).stem, f"{mark}{Path(name).suffix}"
+    while stem and len(os.fsencode(stem + ending)) > LONGEST_NAME:
+        stem = stem[:-1]
+    return stem + ending
 
 
 def open_regular(path: Path | str) -> BinaryIO:

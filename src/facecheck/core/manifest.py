@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import polars as pl
 
+from facecheck.core.csv_files import csv_form
 from facecheck.core.errors import (
     FacecheckError,
     ManifestError,
@@ -370,13 +372,21 @@ def write_table(frame: pl.DataFrame, path: Path) -> None:
 
 
 def _write_frame(frame: pl.DataFrame, path: Path) -> None:
-    if path.suffix.lower() == ".csv":
-        small = [column.name for column in frame if _needs_all_digits(column)]
-        frame = frame.with_columns(pl.col(small).cast(pl.String))
-        frame = frame.with_columns(_escaped(pl.col(pl.String)))
-        frame.write_csv(path, float_precision=6, float_scientific=False)
-    else:
-        frame.write_parquet(path)
+    try:
+        if path.suffix.lower() == ".csv":
+            small = [column.name for column in frame if _needs_all_digits(column)]
+            frame = frame.with_columns(pl.col(small).cast(pl.String))
+            frame = frame.with_columns(_escaped(pl.col(pl.String)))
+            frame.write_csv(path, float_precision=6, float_scientific=False)
+        else:
+            frame.write_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        # Polars gives the system's number in words alone.
+        number = re.search(r"\(os error (\d+)\)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(path)) from None
 
 
 def _escaped(text: pl.Expr) -> pl.Expr:
@@ -404,6 +414,8 @@ def check_table_suffix(path: Path) -> None:
 def read_table(path: Path) -> pl.DataFrame:
     """Read any table, ``.csv`` (all text) or ``.parquet``, by the suffix of ``path``.
 
+    CSV may be as a spreadsheet saves it, see :func:`~facecheck.core.csv_files.csv_form`.
+
     Raises:
         UsageError: it is not there, or the suffix is neither.
         ManifestError: it cannot be read.
@@ -412,9 +424,11 @@ def read_table(path: Path) -> pl.DataFrame:
     check_table_suffix(path)
     try:
         if path.suffix.lower() == ".csv":
-            return pl.read_csv(path, infer_schema=False).with_columns(
-                pl.all().str.replace(f"^'({_FORMULA})", "$1")
-            )
+            form = csv_form(path)
+            wide = form.encoding == "utf-16"  # which Polars does not read
+            source = path.read_bytes().decode(form.encoding).encode() if wide else path
+            table = pl.read_csv(source, separator=form.separator, infer_schema=False)
+            return table.with_columns(pl.all().str.replace(f"^'({_FORMULA})", "$1"))
         return pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError, FacecheckError) as error:
+    except (pl.exceptions.PolarsError, OSError, UnicodeError, FacecheckError) as error:
         raise ManifestError(f"{path_text(path)}: not a readable table: {reason(error)}") from None

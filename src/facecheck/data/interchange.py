@@ -29,8 +29,16 @@ from urllib.parse import quote, unquote
 
 import polars as pl
 
-from facecheck.core.errors import FacecheckError, ManifestError, UsageError, reason
+from facecheck.core.errors import (
+    FacecheckError,
+    ManifestError,
+    UsageError,
+    did_you_mean,
+    reason,
+)
 from facecheck.core.files import (
+    LONGEST_NAME,
+    marked_name,
     path_text,
     refuse_to_overwrite,
     temporary_folder,
@@ -140,7 +148,20 @@ def _convert(
         refuse_to_overwrite(target, overwrite=options.overwrite)
         write_manifest(table, target, {**read_meta(origin), **_made_by(origin)})
         return _result(origin, target, "table", table.frame, 0, ())
+    if options.layout is None:
+        _refuse_table_name(target)
     return _to_tree(origin, table, target, options.layout or "imagefolder", options.link, progress)
+
+
+def _refuse_table_name(target: Path) -> None:
+    """Raise :class:`UsageError` for a folder that is called like a file, such as ``m.xlsx``."""
+    ending = target.suffix
+    if re.fullmatch(r"\.[A-Za-z]+", ending):
+        near = did_you_mean(ending.lower(), (".csv", ".parquet"))
+        raise UsageError(
+            f"{path_text(target)}: a table's name must end in .csv or .parquet{near}; for a folder "
+            "of this name pass --layout"
+        )
 
 
 def _made_by(origin: Path) -> dict[str, Any]:
@@ -199,12 +220,11 @@ def _names(frame: pl.DataFrame) -> list[str]:
 
     Names alike but for case or Unicode form are one name to some file systems, and names alike
     but for their endings are one sample to FiftyOne: all that clash get a part of their path's
-    hash, so that names do not depend on the order of the records.
+    hash, so that names do not depend on the order of the records; and so do those that the source
+    in front makes longer than names may be, which are shortened.
     """
-    names = [
-        _quoted(source) + _SEPARATOR + Path(path).name
-        for source, path in frame.select("source", "path").iter_rows()
-    ]
+    pairs = list(frame.select("source", "path").iter_rows())
+    names = [_quoted(source) + _SEPARATOR + Path(path).name for source, path in pairs]
     plain = [
         (split, unicodedata.normalize("NFC", Path(name).stem).casefold())
         for split, name in zip(frame["split"], names, strict=True)
@@ -212,8 +232,8 @@ def _names(frame: pl.DataFrame) -> list[str]:
     count = Counter(plain)
     return [
         name
-        if count[key] == 1
-        else f"{Path(name).stem}~{hashlib.sha256(path.encode()).hexdigest()[:8]}{Path(name).suffix}"
+        if count[key] == 1 and len(os.fsencode(name)) <= LONGEST_NAME
+        else marked_name(name, f"~{hashlib.sha256(path.encode()).hexdigest()[:8]}")
         for name, key, path in zip(names, plain, frame["path"], strict=True)
     ]
 

@@ -31,6 +31,10 @@ SPLIT_NAMES = {
 }
 
 
+#: What the search for near duplicates rests on where there was none.
+NOT_CHECKED = "not checked"
+
+
 @dataclass(frozen=True)
 class Leak:
     """A record that belongs with another one in a different part.
@@ -59,12 +63,15 @@ class Proof:
         column: the column that was checked, ``split`` or ``fold``.
         records: records that have a part and are not excluded.
         checked: for each reason, how many sets of two or more records were compared.
+        unhashed: records that have neither sha256 nor pixel hash: whether one of them is the same
+            file or picture as another could not be checked.
         leaks: every record found on the wrong side, each once, with its surest reason.
     """
 
     column: str
     records: int
     checked: Mapping[str, int]
+    unhashed: int
     leaks: tuple[Leak, ...]
 
     @property
@@ -159,7 +166,9 @@ def prove(
         .unique("path", keep="first", maintain_order=True)
         .sort("path")
     )
-    return Proof(column, used.height, checked, tuple(Leak(*row) for row in leaks.iter_rows()))
+    unhashed = used.filter((pl.col("sha256") == "") & (pl.col("pixel_hash") == "")).height
+    rows = tuple(Leak(*row) for row in leaks.iter_rows())
+    return Proof(column, used.height, checked, unhashed, rows)
 
 
 def check(path: Path, *, workers: int | None = None, progress: Progress = silent) -> CheckResult:
@@ -203,7 +212,7 @@ def check(path: Path, *, workers: int | None = None, progress: Progress = silent
         }
     )
     source, pairs = duplicates_of(path)
-    near, rejected = path_text(source) if source else "not checked", 0
+    near, rejected = path_text(source) if source else NOT_CHECKED, 0
     if not (frame["sha256"] != "").any() and not (frame["pixel_hash"] != "").any():
         hashes, seen, rejected = look(_tops(frame["path"].to_list()), workers, progress)
         frame = _with_hashes(frame, hashes)

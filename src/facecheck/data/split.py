@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from facecheck.core.files import path_text, refuse_to_overwrite
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import SPLITS, made_from, read_manifest, write_manifest
 from facecheck.data.duplicates.groups import KEYS, components, duplicates_of
-from facecheck.data.leaks import Proof, prove
+from facecheck.data.leaks import NOT_CHECKED, Proof, prove
 from facecheck.data.options import SplitOptions
 
 #: What the parts of a ratio are called, by how many there are. More than three are folds: the
@@ -35,9 +36,12 @@ class SplitResult:
         column: the column that was filled, ``split`` or ``fold``.
         counts: records by part, in the order of the ratio.
         by_source: records by part for each (kind, source).
-        excluded: records left without a part: those excluded and, for folds, those in test.
+        left_out: records left without a part, by reason: why they are excluded, and for folds
+            ``in test``.
+        replaced: records that had another part before, which this one has taken the place of.
         kept: records whose part was there before and was kept (``--extend``).
         groups: sets of records that had to stay together, single records counted.
+        near: the duplicates table that the proof rests on, or ``not checked``.
         proof: that no group and no confirmed duplicate crosses, checked after the fact.
     """
 
@@ -45,9 +49,11 @@ class SplitResult:
     column: str
     counts: Mapping[str, int]
     by_source: Mapping[tuple[str, str], Mapping[str, int]]
-    excluded: int
+    left_out: Mapping[str, int]
+    replaced: int
     kept: int
     groups: int
+    near: str
     proof: Proof
 
 
@@ -96,7 +102,7 @@ def _split(manifest: Path, target: Path, options: SplitOptions) -> SplitResult:
     keys = _check_columns(frame, options.strata, options.group_column)
     _check_sources(frame, options.hold_out_source)
     frame = _before(frame, column, extend=options.extend)
-    pairs = duplicates_of(manifest)[1]
+    duplicates, pairs = duplicates_of(manifest)
     taking_part = frame.filter(pl.col("excluded") == "")
     taking_part = taking_part.with_columns(component=components(taking_part, pairs, keys))
     if column == FOLD:
@@ -128,11 +134,29 @@ def _split(manifest: Path, target: Path, options: SplitOptions) -> SplitResult:
         column=column,
         counts={name: assigned.filter(pl.col("part") == name).height for name in parts},
         by_source=_shares_by_source(result.frame, column, parts),
-        excluded=frame.height - taking_part.height,
+        left_out=_left_out(frame, taking_part),
+        replaced=_replaced(table.frame, column, values) if target == manifest else 0,
         kept=taking_part.filter(pl.col(column) != "").height,
         groups=taking_part["component"].n_unique(),
+        near=path_text(duplicates) if duplicates else NOT_CHECKED,
         proof=prove(result.frame, pairs, column=column, keys=keys),
     )
+
+
+def _left_out(frame: pl.DataFrame, taking_part: pl.DataFrame) -> dict[str, int]:
+    """Return how many records take no part, by reason, the most frequent first."""
+    excluded = frame.filter(pl.col("excluded") != "")["excluded"]
+    counts = Counter(excluded)
+    in_test = frame.height - excluded.len() - taking_part.height
+    return dict(counts.most_common()) | ({"in test": in_test} if in_test else {})
+
+
+def _replaced(before: pl.DataFrame, column: str, now: pl.Series) -> int:
+    """Return how many records had a part and have another one, or none, now."""
+    if column not in before.columns:
+        return 0
+    old = before[column].cast(pl.String).fill_null("")
+    return int(((old != "") & (old != now.fill_null(""))).sum())
 
 
 def _check_columns(

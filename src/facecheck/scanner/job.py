@@ -22,7 +22,7 @@ from facecheck.core.files import path_text, sha256_file, write_json
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
-from facecheck.core.selection import is_archive_name
+from facecheck.core.selection import is_archive_name, select
 from facecheck.core.text import printable
 from facecheck.core.tree import Skipped, skipped_sentences
 from facecheck.core.version import VERSION
@@ -164,8 +164,30 @@ def _refuse_what_is_at_odds(inputs: Sequence[Path | str], out: Path, options: Sc
         raise UsageError("--watch is for folders: no files, lists or addresses")
     if options.folder and out == STDOUT:
         raise UsageError("placing files goes by the results: name a file with --out")
+    _refuse_scanned_target(inputs, options)
     if options.move_to and not options.yes:
         raise UsageError("moving takes files from where they are: agree, or pass --yes")
+
+
+def _refuse_scanned_target(inputs: Sequence[Path | str], options: ScanOptions) -> None:
+    """Raise :class:`UsageError` if files would be placed where the next scan finds them."""
+    if options.folder is None:
+        return
+    target = options.folder.resolve()
+    selection = select(options)
+    for folder in filter(_is_folder, inputs):
+        top = Path(folder).resolve()
+        if not target.is_relative_to(top):
+            continue
+        parts = target.relative_to(top).parts
+        above = ["/".join(parts[:end]) for end in range(1, len(parts) + 1)]
+        hidden = not options.hidden and any(part.startswith(".") for part in parts)
+        if not hidden and all(map(selection.enters, above)):
+            flag = "--move-to" if options.move_to else "--copy-to"
+            raise UsageError(
+                f"{flag} {path_text(options.folder)} lies in {path_text(str(folder))}, which is "
+                "scanned, so the next scan would find the files again: name a folder outside"
+            )
 
 
 def _is_folder(given: Path | str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -71,6 +72,7 @@ def make_setup(
     Raises:
         UsageError: the device cannot compute in the recipe's precision.
         CheckpointError: initial weights cannot be had.
+        TrainingError: the network cannot learn from one image at a time.
     """
     torch.manual_seed(recipe.seed)
     backbone = _build(recipe, kinds)
@@ -85,7 +87,24 @@ def make_setup(
     if recipe.batch_size == "auto":
         size = ranks.share(_largest_batch(network, transform, recipe, precision, device))
         recipe = recipe.changed({"batch_size": size * ranks.world})
+    if recipe.batch_size == 1:
+        _check_single(network, recipe, device)
     return TrainSetup(recipe, network, backbone.weights, transform, precision, device)
+
+
+def _check_single(network: nn.Module, recipe: Recipe, device: torch.device) -> None:
+    """Raise :class:`TrainingError` if batch norm has one value a channel of one image."""
+    trial = copy.deepcopy(network)  # a pass in training changes running means
+    train_mode(trial, frozen=recipe.freeze)
+    image = torch.zeros(1, 3, recipe.image_size, recipe.image_size, device=device)
+    try:
+        with torch.random.fork_rng(), torch.no_grad():
+            trial(image)
+    except ValueError:
+        raise TrainingError(
+            f"{recipe.arch} cannot learn from one image of {recipe.image_size} pixels at a time: "
+            "pass --batch-size 2 or more, or a larger --image-size: batch norm needs more values"
+        ) from None
 
 
 def _build(recipe: Recipe, kinds: tuple[str, ...]) -> Backbone:

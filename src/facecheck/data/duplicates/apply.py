@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any, get_args
 import polars as pl
 
 from facecheck.core.errors import FacecheckError, ImageError, ManifestError, UsageError, reason
-from facecheck.core.files import name_text, path_text, sha256_file
+from facecheck.core.files import marked_name, name_text, path_text, sha256_file
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     Manifest,
@@ -205,7 +206,7 @@ def _places(records: list[Record], to: Path, manifest: Path) -> dict[Path, Path]
     places = {}
     for record, place in zip(records, plain, strict=True):
         met = meeting[str(place).casefold()] > 1
-        name = place.with_stem(f"{place.stem}-{record.sha256[:12]}") if met else place
+        name = place.with_name(marked_name(place.name, f"-{record.sha256[:12]}")) if met else place
         places[Path(record.path)] = name
     return places
 
@@ -230,7 +231,11 @@ def _placing(path: Path, place: Path, how: Way) -> Iterator[None]:
     try:
         yield
     except (OSError, ImageError) as error:
+        linkless = isinstance(error, OSError) and error.errno in {errno.EXDEV, errno.EPERM}
+        if how == "hardlink" and linkless:
+            hint = "name a --to on the same disk, or pass --apply symlink"
+        else:
+            hint = "fix that and run the same command again to resume"
         raise FacecheckError(
-            f"{path_text(place)}: cannot {how} {path_text(path)} there: {reason(error)}: fix that "
-            "and run the same command again to resume"
+            f"{path_text(place)}: cannot {how} {path_text(path)} there: {reason(error)}: {hint}"
         ) from None

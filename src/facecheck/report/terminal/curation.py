@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -145,13 +146,26 @@ def render_split(result: SplitResult) -> RenderableType:
     table.add_section()
     table.add_row("all", "", *_split_cells(result.counts, parts, shares), style="bold")
     kept = f"{result.kept:,} kept their {result.column}; " if result.kept else ""
+    reasons = ", ".join(f"{count:,} {why}" for why, count in result.left_out.items())
+    left_out = f"{sum(result.left_out.values()):,} records{f' ({reasons})' if reasons else ''}"
+    replaced = []
+    if result.replaced:
+        replaced.append(
+            text_line(
+                f"{result.replaced:,} records had another {result.column} before, which was "
+                "replaced: --extend keeps what is there",
+                "yellow",
+            )
+        )
     return Group(
         table,
         text_line(
-            f"{result.groups:,} groups; {kept}{result.excluded:,} records left out; "
+            f"{result.groups:,} groups; {kept}{left_out} left out; "
             f"column {result.column} in {result.manifest}"
         ),
+        *replaced,
         _proof(result.proof),
+        *_unchecked(result.near, result.manifest, result.proof),
     )
 
 
@@ -183,15 +197,31 @@ def _proof(proof: Proof) -> RenderableType:
     )
 
 
+def _unchecked(near: str, manifest: Path, *proofs: Proof) -> list[Text]:
+    """Return a line for each thing that a proof does not cover."""
+    from facecheck.data.leaks import NOT_CHECKED
+
+    lines = []
+    if near == NOT_CHECKED:
+        lines.append(f"near duplicates: not checked: run `facecheck dedup {manifest}` first")
+    unhashed = max((proof.unhashed for proof in proofs), default=0)
+    if unhashed:
+        lines.append(
+            f"same bytes and pixels: not checked for {unhashed:,} records without hashes: "
+            "`facecheck index` fills them"
+        )
+    return [text_line(line, "yellow") for line in lines]
+
+
 def render_check(result: CheckResult) -> RenderableType:
     """Render the proof that an existing split has no leaks, or the leaks."""
-    near = {
-        "files": "near duplicates: every file was opened and compared",
-        "not checked": "near duplicates: not checked: there is no duplicates table "
-        "(`facecheck dedup` makes one)",
-    }.get(result.near, f"near duplicates: as in {result.near}")
     parts: list[RenderableType] = [_proof(proof) for proof in result.proofs]
-    parts.append(text_line(near))
+    unchecked = _unchecked(result.near, result.path, *result.proofs)
+    if result.near == "files":
+        parts.append(text_line("near duplicates: every file was opened and compared"))
+    elif not unchecked or unchecked[0].plain.startswith("same"):
+        parts.append(text_line(f"near duplicates: as in {result.near}"))
+    parts += unchecked
     if result.rejected:
         parts.append(text_line(f"{result.rejected:,} files could not be read", "yellow"))
     return Group(*parts)

@@ -117,12 +117,14 @@ def render_scan(result: ScanResult) -> RenderableType:
         )
         table.add_row(Text(name, style), bar, _right(f"{count:,}"), _right(percent(count / total)))
     kinds = sorted(result.kinds.items(), key=lambda item: (-item[1], item[0]))
+    others = sum(result.statuses.values()) - result.rows
+    unwritten = f" ({others:,} of other verdicts not written)" if others > 0 else ""
     resumed = f", {result.resumed:,} of them from an interrupted run" if result.resumed else ""
     return Group(
         table,
         *([text_line(", ".join(f"{count:,} {kind}" for kind, count in kinds))] if kinds else []),
         text_line(
-            f"{result.files:,} files, {result.rows:,} rows in {result.out}{resumed}; "
+            f"{result.files:,} files, {result.rows:,} rows in {result.out}{unwritten}{resumed}; "
             f"{_model(result.checkpoint)}"
         ),
         *skipped_lines(result.skipped),

@@ -21,7 +21,7 @@ from facecheck.core.image import is_image_name, open_image
 from facecheck.core.selection import Selection, is_archive_name, select
 from facecheck.scanner.inputs import remote
 from facecheck.scanner.inputs.archives import MAX_MEMBER, members
-from facecheck.scanner.inputs.path_list import Once, read_list
+from facecheck.scanner.inputs.path_list import Once, as_there, read_list
 from facecheck.scanner.options import InputOptions
 
 #: An input of this name is a list of paths on standard input.
@@ -326,7 +326,7 @@ def _remote_items(found: remote.RemoteFile, rules: Selection) -> Iterator[Item]:
 
 
 def _listed_items(once: Once, rules: Selection, null: bool) -> Iterator[Item]:
-    for path in map(_local, read_list(once.take(), null=null)):
+    for path in map(as_there, map(_local, read_list(once.take(), null=null))):
         if not rules.takes_named(path):
             continue
         if remote.is_address(path):  # asking the store for its size would take a request each

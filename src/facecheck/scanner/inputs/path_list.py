@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import unicodedata
 from collections.abc import Iterator
 from io import BufferedIOBase
 
@@ -34,13 +36,14 @@ def read_list(stream: BufferedIOBase, *, null: bool = False) -> Iterator[str]:
     r"""Yield the paths in a list, as they come, bytes that are not UTF-8 as surrogates.
 
     They are separated by newlines; by NUL if ``null``, or if one comes in the first block that
-    holds a whole path. Empty ones are skipped.
+    holds a whole path. Empty ones are skipped. A byte order mark is taken off; a list that begins
+    with that of UTF-16, as Windows PowerShell writes it, is read as that.
 
     Raises:
         FacecheckError: it is no such list.
     """
     separator, rest = b"\0" if null else b"", b""
-    while block := stream.read1(2**16):
+    for block in _blocks(stream):
         rest += block
         if not separator and (b"\0" in rest or b"\n" in rest):
             separator = b"\0" if b"\0" in rest else b"\n"
@@ -53,6 +56,38 @@ def read_list(stream: BufferedIOBase, *, null: bool = False) -> Iterator[str]:
             )
     if rest:
         yield _path_of(rest)
+
+
+def _blocks(stream: BufferedIOBase) -> Iterator[bytes]:
+    """Yield a list as UTF-8, or as the bytes it is made of, in blocks."""
+    start = b""
+    while len(start) < len(codecs.BOM_UTF8) and (block := stream.read1(2**16)):
+        start += block
+    if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        yield start.removeprefix(codecs.BOM_UTF8)
+        while block := stream.read1(2**16):
+            yield block
+        return
+    decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+    yield decoder.decode(start).encode()
+    while block := stream.read1(2**16):
+        yield decoder.decode(block).encode()
+
+
+def as_there(path: str) -> str:
+    """Return a path of a list as the file that is there spells it.
+
+    What the list says stands if there is such a file. Else a carriage return, spaces and quotes
+    around it are taken off, as lists made on Windows have them, and the two Unicode forms of its
+    letters are tried: a Mac's archive may name ``é`` in another one than the list.
+    """
+    if os.path.lexists(path):
+        return path
+    bare = path.strip(" \t\r")
+    if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'":
+        bare = bare[1:-1]
+    forms = (unicodedata.normalize(form, bare) for form in ("NFC", "NFD"))
+    return next((each for each in (bare, *forms) if os.path.lexists(each)), bare)
 
 
 def _path_of(line: bytes) -> str:

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facecheck.core.csv_files import csv_form
 from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import path_text, safe_cell
 from facecheck.core.jsonable import parse_json
@@ -157,9 +158,10 @@ def read_columns(path: Path) -> Columns:
     try:
         if file_format == PARQUET:
             return _parquet_columns(path)
-        with path.open(encoding="utf-8", newline="") as stream:
+        form = csv_form(path)
+        with path.open(encoding=form.encoding, newline="") as stream:
             if file_format == CSV:
-                return dict.fromkeys(next(csv.reader(stream), ()), str)
+                return dict.fromkeys(next(csv.reader(stream, delimiter=form.separator), ()), str)
             return dict.fromkeys(parse_json(stream.readline() or "{}"), str)
     except (OSError, ValueError, csv.Error) as error:
         raise FacecheckError(
@@ -168,12 +170,13 @@ def read_columns(path: Path) -> Columns:
 
 
 def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
-    with path.open(encoding="utf-8", newline="") as stream:
-        lines = csv.reader(stream, strict=True)
+    form = csv_form(path)
+    with path.open(encoding=form.encoding, newline="") as stream:
+        lines = csv.reader(stream, strict=True, delimiter=form.separator)
         _check_columns(next(lines, []), columns)
         for cells in lines:
             yield {
-                name: text if kind is str else (kind(text) if text else None)
+                name: text if kind is str else (kind(form.number(text)) if text else None)
                 for (name, kind), text in zip(columns.items(), cells, strict=True)
             }
 
