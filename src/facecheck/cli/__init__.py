@@ -159,8 +159,6 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         code = app(prog_name="facecheck", standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # now, while a full disk can still be said
     except _WRONG_USAGE as error:
         sys.exit(_refuse(error))
     except typer.Abort:
@@ -179,19 +177,8 @@ def main() -> None:
         if error.errno is None:  # not the system's word: a bug
             raise
         sys.stderr.write(f"facecheck: {system_failure(error)}\n")
-        _leave_stdout()
         sys.exit(1)
     sys.exit(code or 0)
-
-
-def _leave_stdout() -> None:
-    """Let Python's last flush of a standard output that takes nothing any more go nowhere."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        with open(os.devnull, "wb") as nothing:  # noqa: PTH123
-            os.dup2(nothing.fileno(), sys.stdout.fileno())
 
 
 def _refuse(error: Any) -> int:
