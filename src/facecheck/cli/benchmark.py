@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from facecheck.cli.arguments import CheckpointArgument, ManifestOption
-from facecheck.cli.display import Display, finish, progress_bar
+from facecheck.cli.display import Display, finish, progress_bar, tell
 from facecheck.cli.flags import takes_options
 from facecheck.core.errors import UsageError
 from facecheck.core.workspace import find_checkpoint, find_manifest
@@ -94,9 +93,9 @@ def _leave_one_out(
     from facecheck.report.terminal.robustness import render_leave_one_out
     from facecheck.report.terminal.training import epoch_line
 
-    def tell(source: str, epoch: Epoch) -> None:
+    def tell_epoch(source: str, epoch: Epoch) -> None:
         if not display.quiet:
-            sys.stderr.write(f"without {source}: {epoch_line(epoch)}\n")
+            tell(f"without {source}: {epoch_line(epoch)}")
 
     sources = LeaveOneOutOptions(
         left_out=left_out,
@@ -106,7 +105,7 @@ def _leave_one_out(
         workers=options.workers,
     )
     with progress_bar("training", quiet=display.quiet) as progress:
-        result = job(manifest, chosen, options.out, sources, progress=progress, on_epoch=tell)
+        result = job(manifest, chosen, options.out, sources, progress=progress, on_epoch=tell_epoch)
     finish(result, render_leave_one_out, display)
 
 

@@ -11,6 +11,7 @@ from facecheck.cli.arguments import ManifestArgument
 from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
 from facecheck.core.options import Trust
+from facecheck.core.text import printable
 from facecheck.core.workspace import find_manifest
 from facecheck.data.options import DedupOptions
 
@@ -51,7 +52,8 @@ def dedup(
     from facecheck.data.duplicates.dedup import dedup as job
 
     if options.apply == "move" and not yes:
-        typer.confirm(f"Move the files that are kept to {options.to}?", abort=True, err=True)
+        question = f"Move the files that are kept to {options.to}?"
+        typer.confirm(printable(question), abort=True, err=True)
     with progress_bar("comparing", quiet=display.quiet) as progress:
         result = job(find_manifest(manifest), options, progress=progress)
     finish(result, render_dedup, display)

@@ -88,6 +88,11 @@ def _takes(text: str) -> bool:
     return True
 
 
+def tell(line: str) -> None:
+    """Write a line to stderr; names of strangers in it cannot command the terminal."""
+    sys.stderr.write(printable(line) + "\n")
+
+
 def stderr_console() -> Console:
     """Return a console for messages; it honours NO_COLOR and whether stderr is a terminal."""
     from rich.console import Console
@@ -144,7 +149,9 @@ class Bars:
             return
         with self._lock:
             if label not in self._tasks:
-                self._tasks[label] = bars.add_task(label, total=total, amount="", rate="")
+                self._tasks[label] = bars.add_task(
+                    printable(label), total=total, amount="", rate=""
+                )
             task = self._tasks[label]
             speed = next((row.speed for row in bars.tasks if row.id == task), None)
             amount = words(done) if total is None else f"{words(done)} of {words(total)}"

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from facecheck.cli.display import Display, finish, progress_bars
+from facecheck.cli.display import Display, finish, progress_bars, tell
 from facecheck.cli.flags import takes_options
 from facecheck.core.errors import UsageError
 from facecheck.data.options import CatalogOptions, FetchOptions
@@ -57,7 +57,7 @@ def fetch(
         )
     finish(result, render_fetch, display)
     for name, reason in result.failed.items():
-        typer.echo(f"facecheck: {name}: {reason}", err=True)
+        tell(f"facecheck: {name}: {reason}")
     if result.failed:
         raise typer.Exit(1)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facecheck.cli.arguments import CheckpointOption
-from facecheck.cli.display import Display, finish, progress_bar
+from facecheck.cli.display import Display, finish, progress_bar, tell
 from facecheck.cli.flags import takes_options
 from facecheck.core.common_options import OverwriteOption
 from facecheck.core.errors import UsageError
@@ -22,6 +22,7 @@ from facecheck.core.files import path_text
 from facecheck.core.labels import Status
 from facecheck.core.options import Trust
 from facecheck.core.parallel import cpu_count
+from facecheck.core.text import printable
 from facecheck.core.tree import skipped_sentences
 from facecheck.core.workspace import find_checkpoint
 from facecheck.scanner.isolate import StartedAhead
@@ -112,10 +113,10 @@ def _warn(result: ScanResult, *, quiet: bool) -> None:
     if quiet:
         return
     if result.dropped:
-        sys.stderr.write(f"facecheck: earlier rows were dropped: {result.dropped}\n")
+        tell(f"facecheck: earlier rows were dropped: {result.dropped}")
     if str(result.out) == "-":  # else the table says so
         for sentence in skipped_sentences(result.skipped):
-            sys.stderr.write(f"facecheck: skipped {sentence}\n")
+            tell(f"facecheck: skipped {sentence}")
 
 
 @takes_options
@@ -182,5 +183,6 @@ def place(
 def _agreed(options: PlacingOptions, *, when: str) -> bool:
     """Ask before files are moved; return True, for there is no way on without agreeing."""
     if options.move_to is not None and not options.yes:
-        typer.confirm(f"Move files to {path_text(options.move_to)}{when}?", abort=True, err=True)
+        question = f"Move files to {path_text(options.move_to)}{when}?"
+        typer.confirm(printable(question), abort=True, err=True)
     return True

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facecheck.cli.arguments import ManifestOption
-from facecheck.cli.display import Display, finish, progress_bar
+from facecheck.cli.display import Display, finish, progress_bar, tell
 from facecheck.cli.flags import takes_options
 from facecheck.core.options import Trust
 from facecheck.core.workspace import find_manifest
@@ -50,15 +49,17 @@ def study(
 
     spec = load_study(name)
 
-    def tell(run: Run) -> None:
+    def tell_run(run: Run) -> None:
         if not display.quiet:
-            sys.stderr.write(
+            tell(
                 f"{run.variant}, seed {run.seed}: test top-1 {percent(run.top1)} of {run.count:,}, "
-                f"{run.seconds:.0f} s\n"
+                f"{run.seconds:.0f} s"
             )
 
     folder = out or Path("studies") / Path(name).stem
     with progress_bar("runs", quiet=display.quiet) as progress:
-        result = job(spec, find_manifest(manifest), folder, options, progress=progress, on_run=tell)
+        result = job(
+            spec, find_manifest(manifest), folder, options, progress=progress, on_run=tell_run
+        )
     study_page(spec, result)
     finish(result, render_study, display)

@@ -400,3 +400,11 @@ def test_two_runs_give_one_order(place: Path) -> None:
     make(*(f"x/{number * 7919 % 100}/{number}.jpg" for number in range(300)))
     found = find_inputs(["x", "x/5"])
     assert list(found) == list(found) == list(find_inputs(["x", "x/5"]))
+
+
+@pytest.mark.parametrize(
+    "glob", ["*a*a*a*a*b", "**/x/**/y/**/*.jpg", "{1..100000}.jpg", "{a,b}" * 12 + ".jpg"]
+)
+def test_a_glob_that_may_take_for_ever_is_refused_at_once(place: Path, glob: str) -> None:
+    with pytest.raises(UsageError, match="stars in one name|use fewer braces"):
+        find_inputs([place], InputOptions(include=(glob,)))

@@ -23,6 +23,7 @@ from facecheck.core.files import numbered, path_text, require_space
 from facecheck.data.sources.listing import (
     MAX_FILES,
     MAX_RATIO,
+    LimitError,
     TarContent,
     kind_of,
     open_zip,
@@ -84,6 +85,8 @@ def is_archive(path: Path) -> bool:
             if kind == "tar":  # or a single packed file
                 next(tar_members(unpacked(stream)), None)
             return kind is not None
+    except LimitError:  # it is one, and unpacking it says what is wrong with it
+        return True
     except (*DAMAGE, OSError):
         return False
 
