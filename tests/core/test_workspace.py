@@ -46,5 +46,18 @@ def test_what_is_not_there_is_told_with_the_next_step(
 
 
 def test_a_run_never_enters_an_older_runs_folder(tmp_path: Path) -> None:
-    names = [new_run_folder("net", tmp_path / "runs").name for _ in range(3)]
-    assert names == ["net", "net-2", "net-3"]
+    runs = tmp_path / "runs"
+    for name in ("net", "net-2", "net-3"):
+        made = new_run_folder("net", runs, lambda folder: (folder / "state.pt").touch())
+        assert made == runs / name
+        assert (made / "state.pt").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "recipe.yaml").touch()
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        new_run_folder("net", tmp_path, fail)
+    assert list(tmp_path.iterdir()) == []

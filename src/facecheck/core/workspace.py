@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 
 from facecheck.core.errors import UsageError
-from facecheck.core.files import path_text
+from facecheck.core.files import path_text, temporary_folder
 
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest.csv")
@@ -77,14 +81,21 @@ def find_checkpoint(path: Path | None, runs: Path = RUNS) -> Path:
     return checkpoint
 
 
-def new_run_folder(name: str, runs: Path = RUNS) -> Path:
-    """Make and return ``runs/name``, or ``runs/name-2``, ``-3``… when the name is taken."""
-    number = 1
-    while True:
-        folder = runs / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+def new_run_folder(name: str, runs: Path, fill: Callable[[Path], None]) -> Path:
+    """Make and return ``runs/name``, or ``runs/name-2``, ``-3``… when the name is taken.
+
+    ``fill`` writes into the folder before it gets its name: a run that is there can be resumed.
+    """
+    with temporary_folder(runs / name) as made:
+        draft = made / "run"
+        draft.mkdir()
+        fill(draft)
+        for number in count(1):
+            folder = runs / (name if number == 1 else f"{name}-{number}")
+            if not os.path.lexists(folder):
+                try:
+                    return draft.rename(folder)
+                except OSError as error:  # another run was faster
+                    if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+                        raise
+    raise AssertionError("numbers have no end")

@@ -144,9 +144,12 @@ def generate_train(
         run = resume
         state.load(run / STATE, identity, target)
     else:
-        run = new_run_folder(options.name or f"generate-{settings.kind}", options.runs)
-        _write_run(run, manifest, settings, header, target)
-        _keep(state, run, header, identity)
+
+        def begin(folder: Path) -> None:
+            _write_run(folder, manifest, settings, header, target)
+            _keep(state, folder, header, identity)
+
+        run = new_run_folder(options.name or f"generate-{settings.kind}", options.runs, begin)
     shown = _shown(header, settings.seed, target)
     saved_at = tick = time.monotonic()
     for batch in _batches(images, settings, state.step):

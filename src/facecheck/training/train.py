@@ -181,10 +181,13 @@ def train(  # noqa: PLR0912
             run = resume
             state.load(run / STATE, identity, target)
         else:
-            run = Path(ranks.share(str(_new_run(ranks, options.name or recipe.arch, options.runs))))
-            if ranks.is_first:
-                _write_run(run, header, manifest, setup, computing, ranks)
-                state.save(run / STATE, identity)
+
+            def begin(folder: Path) -> None:
+                _write_run(folder, header, manifest, setup, computing, ranks)
+                state.save(folder / STATE, identity)
+
+            name = options.name or recipe.arch
+            run = Path(ranks.share(str(_new_run(ranks, name, options.runs, begin))))
         model = computing.forward
         saved_at = time.monotonic()
         while state.epoch <= recipe.epochs and not _out_of_patience(state.log, recipe):
@@ -268,8 +271,8 @@ def _cache_memory(ranks: Ranks) -> int:
     return int(CACHE_SHARE * psutil.virtual_memory().available / ranks.local_world)
 
 
-def _new_run(ranks: Ranks, name: str, runs: Path) -> Path | None:
-    return new_run_folder(name, runs) if ranks.is_first else None
+def _new_run(ranks: Ranks, name: str, runs: Path, begin: Callable[[Path], None]) -> Path | None:
+    return new_run_folder(name, runs, begin) if ranks.is_first else None
 
 
 def _step_seed(*parts: int) -> int:
