@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import pickle
 import shutil
@@ -14,6 +15,7 @@ import torch
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.image import decode
+from facecheck.core.moving import put
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.calibrate import calibrate
 from facecheck.evaluation.evaluate import evaluate
@@ -305,6 +307,44 @@ def test_files_are_placed_by_verdict(
     assert moved.placed is not None
     assert moved.placed.placed == 36
     assert [path.name for path in Path("in").rglob("*.png")] == ["bad.png"]
+
+
+@pytest.mark.slow
+def test_a_scan_whose_disk_was_full_while_it_moved_files_resumes_by_the_same_command(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(drawn / "sketch", "in")
+    unbroken = whole(Path("in"), Path("r.csv"), trained[1], copy_to=Path("copies"))
+    rows = Path("r.csv").read_bytes()
+    written: list[Path] = []
+
+    def full_after_three(origin: Path, target: Path, **how: bool) -> bool:
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        written.append(target)
+        return put(origin, target, **how)
+
+    def move(to: str = "moved", **options: Any) -> ScanResult:
+        return whole(Path("in"), Path("m.csv"), trained[1], move_to=Path(to), yes=True, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("facecheck.scanner.results.place.put", full_after_three)
+        with pytest.raises(FacecheckError, match="No space left.*run the same command again"):
+            move()
+    assert len(list(Path("in").rglob("*.png"))) == 9
+    with pytest.raises(UsageError, match=f"being moved to {tmp_path}/moved when the scan was"):
+        move("elsewhere")
+    resumed = move(overwrite=True)
+    assert resumed.placed is not None
+    assert (resumed.placed.placed, resumed.placed.already) == (9, 3)
+    assert (resumed.files, resumed.resumed, resumed.rows) == (12, 12, 12)
+    assert (resumed.statuses, resumed.verdicts) == (unbroken.statuses, unbroken.verdicts)
+    assert Path("m.csv").read_bytes() == rows
+    (record,) = tmp_path.glob("m.csv.placed-*.jsonl")
+    assert len(record.read_text().splitlines()) == 1 + 12
+    with pytest.raises(FacecheckError, match="no images in in"):  # all were moved
+        move()
 
 
 def test_what_does_not_go_together_is_told(

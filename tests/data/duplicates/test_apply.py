@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import errno
+import json
+import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError
 from facecheck.core.manifest import read_manifest, write_manifest
+from facecheck.core.moving import put
 from facecheck.data.duplicates.apply import WAYS, apply
 from facecheck.data.duplicates.dedup import dedup
 from facecheck.data.index import index
@@ -67,6 +72,45 @@ def test_running_again_places_what_is_missing(how: Way, manifest: Path) -> None:
     again = apply(manifest, clean, how=how)
     assert (again.placed, again.already) == ((0, 6) if how == "move" else (1, 5))
     read_manifest(manifest).require_files(manifest)
+
+
+def test_a_move_that_was_interrupted_is_finished_before_anything_else(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to = manifest.parent / "clean"
+    moving = DedupOptions(apply="move", to=to)
+    calls: list[Path] = []
+
+    def full_after_two(origin: Path, target: Path, **how: bool) -> bool:
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        calls.append(target)
+        return put(origin, target, **how)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("facecheck.data.duplicates.apply.put", full_after_two)
+        with pytest.raises(FacecheckError, match="No space left.*run the same command again"):
+            dedup(manifest, moving)
+    refused = f"moving its files to {to} was interrupted: run that"
+    for other in (DedupOptions(), DedupOptions(level="bytes", apply="move", to=to)):
+        with pytest.raises(FacecheckError, match=refused):
+            dedup(manifest, other)
+    resumed = dedup(manifest, moving)
+    assert resumed.applied is not None
+    assert (resumed.applied.placed, resumed.applied.already) == (4, 2)
+    assert (resumed.records, resumed.dropped) == (7, {"same bytes": 1})
+    for path in (manifest, resumed.applied.manifest):
+        read_manifest(path).require_files(path)
+    (record,) = manifest.parent.glob("m.csv.placed-*.jsonl")
+    origins = dict(map(json.loads, record.read_text().splitlines()[1:]))
+    assert {Path(moved) for moved in origins.values()} == set(to.rglob("*.[pP][nN][gG]"))
+    # By other names other files might be kept: done again, nothing changes.
+    before = manifest.read_bytes()
+    again = dedup(manifest, moving)
+    assert again.applied is not None
+    assert (again.applied.placed, again.applied.already) == (0, 6)
+    assert replace(again, applied=None) == replace(resumed, applied=None)
+    assert manifest.read_bytes() == before
 
 
 @pytest.mark.parametrize("how", WAYS)
