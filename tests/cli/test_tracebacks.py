@@ -62,7 +62,6 @@ def workspace(
     results = folder / "r.csv"
     options = facecheck.ScanOptions(faces="off", workers=1)
     facecheck.scan([drawn / "photo"], results, trained[1], options)
-    shutil.copy(trained[1], closed / "model.safetensors")
     from draw_faces import draw_dataset
 
     more = folder / "more"
@@ -90,7 +89,7 @@ WRITING = (
     "lr-find --manifest {manifest} --arch resnet10t --no-pretrained --image-size 32 --batch-size 8"
     " --steps 20 --device cpu",
     "calibrate {checkpoint} --manifest {manifest} --out c.safetensors",
-    "evaluate model.safetensors --manifest {manifest}",
+    "evaluate {checkpoint} --manifest {manifest} --predictions p.csv",
     "export {checkpoint} --manifest {manifest} --out e.onnx",
     "scan {drawn}/photo --checkpoint {checkpoint} --faces off --workers 1",
     "place {results} --copy-to sorted",

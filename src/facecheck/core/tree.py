@@ -75,7 +75,7 @@ class Skipped:
 
 #: How each count is said, of one and of several, and what would take them.
 _SENTENCES = {
-    "links": ("link to a folder", "links to folders", "pass --follow to enter them"),
+    "links": ("link to a folder", "links to folders", "pass --follow"),
     "unlistable": ("folder that cannot be listed", "folders that cannot be listed", ""),
     "machine_made": (
         "folder of thumbnails or waste",
@@ -83,7 +83,7 @@ _SENTENCES = {
         "name such a folder itself to take it",
     ),
     "hidden": ("hidden file or folder", "hidden files and folders", ""),
-    "archives": ("archive", "archives", "name them, or unpack them"),
+    "archives": ("archive", "archives", "name or unpack it"),
     "ignored": (
         "file whose name does not end like an image's",
         "files whose names do not end like an image's",

@@ -137,3 +137,13 @@ def test_mistakes_are_named(manifest: Path) -> None:
     shutil.rmtree(manifest.parent / "raw" / "photo")
     with pytest.raises(ManifestError, match="not there"):
         apply(manifest, manifest.parent / "clean", how="symlink")
+
+
+def test_another_disk_names_the_next_step(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def elsewhere(*_: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    dedup(manifest)
+    monkeypatch.setattr(Path, "hardlink_to", elsewhere)
+    with pytest.raises(FacecheckError, match="a --to on the same disk, or pass --apply symlink"):
+        apply(manifest, manifest.parent / "clean", how="hardlink")
