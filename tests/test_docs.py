@@ -73,6 +73,15 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
         assert ((ROOT / page).parent / target).exists(), target
 
 
+def test_the_tests_named_for_public_reports_are_there() -> None:
+    page = (ROOT / "docs" / "public-reports.md").read_text()
+    assert re.findall(r"^\| (\d+) \| \D", page, re.MULTILINE)[:43] == [*map(str, range(1, 44))]
+    named = set(re.findall(r"`(tests/[\w/.]+)::(\w+)`", page))
+    assert len(named) > 30
+    for path, test in named:
+        assert f"\ndef {test}(" in (ROOT / path).read_text(), (path, test)
+
+
 def test_contributors_are_led_to_files_that_are_there() -> None:
     named = re.findall(
         r"`((?:src|tests|docs|requirements|\.github)/[^`\s]*)`",
