@@ -58,8 +58,12 @@ def table(rows: list[Tried]) -> str:
         )
     tried, lost = sum(row.tried for row in rows), sum(len(row.lost) for row in rows)
     lines.append(f"| all | {sum(row.points for row in rows)} | {tried} | {tried - lost} | |")
-    for row in rows:
-        lines += [f"- {row.case.name}, before change {at}: {why}" for at, why in row.lost.items()]
+    lost_at = [
+        f"- {row.case.name}, before change {at}: {why}"
+        for row in rows
+        for at, why in row.lost.items()
+    ]
+    lines += ["", *lost_at] if lost_at else []
     return "\n".join(lines)
 
 
