@@ -206,7 +206,6 @@ FULL = replace(
     clip=1.0,
     balance="kind",
     label_smoothing=0.1,
-    precision="fp32",  # timed, two runs might choose differently on a busy machine
 )
 
 
