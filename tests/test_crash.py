@@ -70,6 +70,7 @@ def lost(commands: Commands, folder: Path, case: Case, models: Path, other: Path
     return tried.lost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", cases(model=False))
 def test_a_killed_command_resumes_to_the_same_bytes(
     commands: Commands, folder: Path, case: Case, elsewhere: Path | None

@@ -74,6 +74,7 @@ def test_a_file_system_without_locks_gives_a_warning_of_one_line(
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shell", "code", "said"),
     [

@@ -124,6 +124,7 @@ def test_names_of_any_kind_are_kept_or_rejected(drawn: Path, tmp_path: Path) -> 
     assert result.reasons == {"the file name is not UTF-8: rename it": 1}
 
 
+@pytest.mark.slow
 def test_a_second_index_of_one_manifest_is_refused_and_the_first_is_whole(
     drawn: Path, tmp_path: Path
 ) -> None:

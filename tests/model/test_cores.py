@@ -13,6 +13,7 @@ from facecheck.engines.load import load_predictor
 from facecheck.model.cores import RUN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".safetensors", ".ts", ".onnx"])
 def test_the_number_of_threads_moves_no_digit(
     trained: tuple[Path, Path], tmp_path: Path, suffix: str
@@ -38,6 +39,7 @@ def test_the_number_of_threads_moves_no_digit(
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".safetensors", ".onnx"])
 def test_a_crop_has_its_own_numbers_whatever_surrounds_it(
     trained: tuple[Path, Path], tmp_path: Path, suffix: str

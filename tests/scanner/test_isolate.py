@@ -66,6 +66,7 @@ def test_an_exception_is_raised_here() -> None:
         assert int(isolated(4)[0]) == 8  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_a_killed_parent_leaves_no_process_behind(tmp_path: Path) -> None:
     # A script without the guard that multiprocessing asks for, and a module in the way.
     (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong module')")

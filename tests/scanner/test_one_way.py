@@ -83,6 +83,7 @@ def same_image(row: Row, answer: Answer | ExplainResult) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_checker_answers_as_a_scan(
     scenes: Path, detector: Path, rows: tuple[list[Row], list[Row]]
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_checker_answers_as_a_scan(
     assert verdicts[6:16].count(Verdict.REAL) >= 8
 
 
+@pytest.mark.slow
 def test_each_face_has_one_answer_in_a_scan_of_faces_and_in_explain(
     scenes: Path, detector: Path, rows: tuple[list[Row], list[Row]], tmp_path: Path
 ) -> None:
@@ -140,6 +142,7 @@ def test_a_file_has_the_row_of_its_most_artificial_face(
     assert max(int(row["faces"] or 0) for row in one) == 5
 
 
+@pytest.mark.slow
 def test_every_row_with_a_verdict_has_an_attribution_map(
     detector: Path, rows: tuple[list[Row], list[Row]]
 ) -> None:

@@ -251,6 +251,7 @@ def crowd(count: int, tmp_path: Path, **same: str) -> Path:
     return tmp_path / "crowd.parquet"
 
 
+@pytest.mark.slow
 def test_a_crowd_of_identical_images_is_not_looked_at(tmp_path: Path) -> None:
     manifest = crowd(5_000, tmp_path, phash="0123456789abcdef", pixel_hash="0" * 64)
     result = dedup(manifest)

@@ -282,6 +282,7 @@ def test_names_that_had_to_change_are_listed(drawn: Path, tmp_path: Path, places
     assert (places["root"] / "photo" / "s" / "_aux.png").is_file()
 
 
+@pytest.mark.slow
 def test_two_fetches_to_one_root_do_not_meet(drawn: Path, places: Places) -> None:
     places["root"].mkdir(parents=True)
     with (

@@ -66,6 +66,7 @@ def blurred(size: tuple[int, int], file: Path) -> Image.Image:
     return small.resize(size, Image.Resampling.BICUBIC)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "side"),
     [
@@ -91,6 +92,7 @@ def test_a_face_is_found_in_a_photograph_of_any_size(
     assert found.faces[0].box.shared(truth) > 0.9 * found.faces[0].box.area
 
 
+@pytest.mark.slow
 def test_the_back_row_of_a_group_is_found(detector: Path, portraits: list[Path]) -> None:
     front = [(portraits[n], 150 + 700 * n, 1500, 380) for n in range(5)]
     back = [(portraits[n + 3], 100 + 500 * n, 700, 110) for n in range(7)]
@@ -163,6 +165,7 @@ def drawn_without_a_face(number: int) -> Image.Image:
     return image
 
 
+@pytest.mark.slow
 def test_what_is_no_face_does_not_resemble_one(detector: Path) -> None:
     for number in range(20):
         found = find_faces(Picture(png(drawn_without_a_face(number)), 128), detector)

@@ -315,6 +315,7 @@ def _endless_sparse() -> bytes:
     return bytes(header) + bytes(block) * 200_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -36,6 +36,7 @@ def test_lists_of_windows_are_read(encoding: str, ending: str, quote: str) -> No
     assert listed(text.encode(encoding)) == NAMES
 
 
+@pytest.mark.slow
 def test_a_big_endian_list_is_read_in_blocks_of_any_size() -> None:
     text = codecs.BOM_UTF16_BE + "\r\n".join(NAMES * 20_000).encode("utf-16-be")
     assert listed(text) == NAMES * 20_000

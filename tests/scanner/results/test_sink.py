@@ -240,6 +240,7 @@ def test_rows_must_be_those_of_the_next_chunk(tmp_path: Path) -> None:
             sink.finish()
 
 
+@pytest.mark.slow
 def test_a_second_scan_of_one_output_is_refused(tmp_path: Path) -> None:
     with open_sink(tmp_path / "r.csv") as sink:
         with pytest.raises(FacecheckError, match=f"being written by process {os.getpid()} on"):
