@@ -9,7 +9,8 @@ mkdir -p "$WORK/proof"
 cd "$WORK"
 
 [ -f data/manifest.csv ] || {
-  facecheck fetch --from "$DATA" --pair cufs-photos:cufs-sketches
+  facecheck fetch --from "$DATA" --pair cufs-photos:cufs-sketches \
+    --label generated/ciplab-fakes=composite
   facecheck split --ratio 8:1:1 --seed 0
 }
 

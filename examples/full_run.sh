@@ -8,7 +8,8 @@ mkdir -p "$WORK"
 cd "$WORK"
 step() { printf '\n$ %s\n' "$*"; local start=$SECONDS; "$@"; printf '[%d s]\n' $((SECONDS - start)); }
 
-step facecheck fetch --from "$DATA" --pair cufs-photos:cufs-sketches
+step facecheck fetch --from "$DATA" --pair cufs-photos:cufs-sketches \
+  --label generated/ciplab-fakes=composite
 step facecheck split --ratio 8:1:1
 # Transfer learning, with the ImageNet weights that the lite0 extra brings
 step facecheck train --arch tf_efficientnet_lite0 --image-size 128 --epochs 5 --name lite0

@@ -18,7 +18,7 @@ ALL = [*Kind, *Verdict, *Status]
 
 
 def test_the_words_are_those_of_the_files() -> None:
-    assert KINDS == ("photo", "cartoon", "sketch", "painting", "sculpture", "generated")
+    assert " ".join(KINDS) == "photo cartoon sketch painting sculpture generated composite"
     assert [str(one) for one in Verdict] == ["real", "artificial", "uncertain"]
     assert [str(one) for one in Status] == ["ok", "no_face", "too_small", "error"]
 
@@ -46,3 +46,6 @@ def test_a_column_of_text_is_compared_with_a_word(word: StrEnum) -> None:
 def test_a_kind_that_is_none_names_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"unknown kind 'carton' in m\.csv.*did you mean.*cartoon"):
         check_kind("carton", "m.csv")
+    for other, kind in (("Photoshopped", "composite"), ("GAN", "generated"), ("Real", "photo")):
+        with pytest.raises(UsageError, match=f"did you mean '{kind}'"):
+            check_kind(other, "m.csv")

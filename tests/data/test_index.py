@@ -58,6 +58,21 @@ def test_a_kind_folder_may_be_given_itself(drawn: Path, tmp_path: Path) -> None:
     assert result.by_source == {("photo", "drawn-photo"): 12, ("sketch", "drawn-sketch"): 12}
 
 
+def test_a_source_gets_the_kind_of_its_label(drawn: Path, tmp_path: Path) -> None:
+    label = (("sketch/drawn-sketch", "composite"), ("drawn-cartoon", "painting"))
+    result = index([drawn], tmp_path / "m.csv", IndexOptions(label=label))
+    assert list(result.by_source) == [
+        *(("photo", "drawn-photo"), ("painting", "drawn-cartoon"), ("composite", "drawn-sketch"))
+    ]
+    assert read_meta(tmp_path / "m.csv")["arguments"]["labels"] == dict(label)
+    for name, kind, message in (
+        ("drawn-cartoons", "sketch", "no images: the sources are cartoon/drawn-cartoon, photo/dra"),
+        ("drawn-cartoon", "photoshopped", "did you mean 'composite'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            index([drawn], tmp_path / "n.csv", IndexOptions(label=((name, kind),)))
+
+
 def test_overlapping_folders_list_a_file_once(drawn: Path, tmp_path: Path) -> None:
     assert index([drawn, drawn], tmp_path / "m.csv").records == 36
 

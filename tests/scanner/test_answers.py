@@ -40,6 +40,7 @@ def whole(faces: int | None, *, faint_face: bool = True) -> Prepared:
         (Verdict.ARTIFICIAL, "cartoon", 0, Status.OK),  # a drawing that the detector missed
         (Verdict.ARTIFICIAL, "sculpture", 0, Status.OK),
         (Verdict.ARTIFICIAL, "generated", 0, Status.NO_FACE),  # whose face would have been found
+        (Verdict.ARTIFICIAL, "composite", 0, Status.NO_FACE),
         (Verdict.ARTIFICIAL, "photo", 0, Status.NO_FACE),  # most probable of many, yet not half
         (Verdict.REAL, "photo", 0, Status.NO_FACE),  # a photograph of something else
         (Verdict.UNCERTAIN, "cartoon", 0, Status.NO_FACE),

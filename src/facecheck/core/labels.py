@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from facecheck.core.errors import UsageError, did_you_mean
@@ -10,7 +11,9 @@ from facecheck.core.errors import UsageError, did_you_mean
 class Kind(StrEnum):
     """What an image shows: a photograph of a real human face, or one kind of artificial face.
 
-    The order is that of the kinds in every table, checkpoint and results file.
+    ``generated``: made by a GAN or a diffusion model; ``composite``: edited from photographs, such
+    as a face with another one's eyes. The order is that of the kinds in every table, checkpoint and
+    results file.
     """
 
     PHOTO = "photo"
@@ -19,6 +22,7 @@ class Kind(StrEnum):
     PAINTING = "painting"
     SCULPTURE = "sculpture"
     GENERATED = "generated"
+    COMPOSITE = "composite"
 
 
 class Verdict(StrEnum):
@@ -46,6 +50,26 @@ class Status(StrEnum):
 #: The values of :class:`Kind`, in their order.
 KINDS: tuple[str, ...] = tuple(kind.value for kind in Kind)
 
+#: What people call kinds that have another name here.
+_OTHER_NAMES: Mapping[str, Kind] = {
+    **dict.fromkeys(("real", "photograph", "photos"), Kind.PHOTO),
+    **dict.fromkeys(("anime", "avatar", "comic", "manga"), Kind.CARTOON),
+    **dict.fromkeys(("drawing", "pencil"), Kind.SKETCH),
+    **dict.fromkeys(("art", "artwork", "portrait"), Kind.PAINTING),
+    **dict.fromkeys(("bust", "statue"), Kind.SCULPTURE),
+    **dict.fromkeys(("ai", "diffusion", "gan", "stylegan", "synthetic"), Kind.GENERATED),
+    **dict.fromkeys(
+        ("edited", "manipulated", "morph", "photomontage", "photoshop", "photoshopped", "spliced"),
+        Kind.COMPOSITE,
+    ),
+}
+
+
+def near_kind(name: str) -> str:
+    """Return ``"; did you mean 'composite'?"`` for ``photoshopped`` and the like, or ``""``."""
+    other = _OTHER_NAMES.get(name.lower())
+    return did_you_mean(other or name.lower(), KINDS)
+
 
 def check_kind(kind: str, where: str) -> str:
     """Return ``kind`` if it is one of :data:`KINDS`.
@@ -55,7 +79,6 @@ def check_kind(kind: str, where: str) -> str:
     """
     if kind not in KINDS:
         raise UsageError(
-            f"unknown kind {kind!r} in {where}: the kinds are {', '.join(KINDS)}"
-            + did_you_mean(kind, KINDS)
+            f"unknown kind {kind!r} in {where}: the kinds are {', '.join(KINDS)}" + near_kind(kind)
         )
     return kind

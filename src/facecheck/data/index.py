@@ -14,7 +14,7 @@ import polars as pl
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean
 from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite, unnameable_reason
 from facecheck.core.image import DECODE_POLICY
-from facecheck.core.labels import KINDS, check_kind
+from facecheck.core.labels import KINDS, check_kind, near_kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     Manifest,
@@ -29,6 +29,7 @@ from facecheck.core.tree import Skipped, skipped_sentences, skipped_word
 from facecheck.data.keep_columns import Kept, keep_columns
 from facecheck.data.measure import HASH_SIDE, Measurements, Stamp, stamp
 from facecheck.data.options import IndexOptions
+from facecheck.data.relabel import Relabel
 from facecheck.data.sources.marker import HIDDEN, rules_by_folder
 from facecheck.data.sources.rules import Placement, extra_columns, place
 
@@ -78,8 +79,9 @@ def index(
 
     Folders are laid out ``<kind>/<source>/…``; a folder that is itself named after a kind may be
     given too. With the options ``kind`` and ``source`` any layout will do: all its files get
-    those. Files of one name (without its ending) in paired sources show one person: they share a
-    group, whatever their kinds.
+    those. ``label`` gives a source's images another kind than their folder does. Files of one name
+    (without its ending) in paired sources show one person: they share a group, whatever their
+    kinds.
     Names are compared as people read them: after Unicode normalisation, without case.
     A manifest that is replaced leaves to the new one what was decided of records that have not
     changed: their split, group, exclusion, and columns of the user's own.
@@ -157,6 +159,7 @@ def _index(
             "folders": [path_text(folder) for folder in folders],
             "kind": options.kind,
             "source": options.source,
+            "labels": dict(options.label),
             "pairs": [list(pair) for pair in options.pair],
         },
         "decode_policy": DECODE_POLICY,
@@ -250,6 +253,7 @@ class _Noted(Skipped):
 
 def _list_images(folders: Sequence[Path], options: IndexOptions, skipped: Skipped) -> list[_Listed]:
     selection = replace(select(options), skipped=skipped)
+    relabel = Relabel(options.label)
     found: dict[Path, _Listed] = {}
     for folder in folders:
         if not folder.is_dir():
@@ -257,7 +261,9 @@ def _list_images(folders: Sequence[Path], options: IndexOptions, skipped: Skippe
         root = folder.resolve()
         for name, _ in selection.walk(os.fspath(root)):
             path = Path(name)
-            found[path] = _Listed(path, *_kind_and_source(path, root, options.kind, options.source))
+            kind, source = _kind_and_source(path, root, options.kind, options.source)
+            found[path] = _Listed(path, relabel.kind(kind, source), source)
+    relabel.check()
     return [found[path] for path in sorted(found, key=str)]
 
 
@@ -272,7 +278,7 @@ def _kind_and_source(
         folders = (root.name, *folders)
     if kind is None:
         if not folders or folders[0] not in KINDS:
-            near = did_you_mean(folders[0], KINDS) if folders else ""
+            near = near_kind(folders[0]) if folders else ""
             raise UsageError(
                 f"{path_text(path)}: not under a folder named after a kind ({', '.join(KINDS)})"
                 f"{near}: lay folders out <kind>/<source>/, or pass --kind and --source"

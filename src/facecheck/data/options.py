@@ -34,14 +34,14 @@ def parse_pair(text: str) -> tuple[str, ...]:
 
 
 def parse_label(text: str) -> tuple[str, str]:
-    """Return the class and the kind in ``fake=generated``.
+    """Return the name of a class or source, and the kind, in ``fake=generated``.
 
     Raises:
         UsageError: one of them is missing.
     """
     name, _, kind = text.partition("=")
     if not name or not kind:
-        raise UsageError(f"--label {text!r}: write CLASS=KIND, as in fake=generated")
+        raise UsageError(f"--label {text!r}: write NAME=KIND, as in fake=generated")
     return name, kind
 
 
@@ -87,6 +87,13 @@ class LabelOptions(Options):
         None, "The kind of every image, instead of the folder's name.", metavar="KIND"
     )
     source: str | None = option(None, "The source of every image, instead of the folder's name.")
+    label: tuple[tuple[str, str], ...] = option(
+        (),
+        "The kind of one source's images, whatever their folder says, as in "
+        "generated/ciplab-fakes=composite. Repeatable.",
+        metavar="SOURCE=KIND",
+        parse=parse_label,
+    )
     pair: tuple[tuple[str, ...], ...] = option(
         (),
         "In these sources, files with the same name show the same person and stay in one split. "
@@ -116,7 +123,8 @@ class FetchOptions(CatalogOptions, LabelOptions, FolderOptions, WorkersOption):
     """How ``fetch`` gets sources, and what it makes of them.
 
     Raises:
-        UsageError: one of ``kind`` and ``source`` is missing, or there is no ``origin`` for them.
+        UsageError: one of ``kind`` and ``source`` is missing, or there is no ``origin`` for them
+            or for ``label``.
     """
 
     origin: Path | None = option(
@@ -139,6 +147,11 @@ class FetchOptions(CatalogOptions, LabelOptions, FolderOptions, WorkersOption):
             raise UsageError("--kind and --source go together: pass both or neither")
         if self.kind is not None and self.origin is None:
             raise UsageError("--kind and --source describe a local --from, without a named source")
+        if self.label and (self.origin is None or self.kind is not None):
+            raise UsageError(
+                "--label describes the sources of a local --from that is laid out "
+                "<kind>/<source>/…, without --kind"
+            )
 
 
 @dataclass(frozen=True)

@@ -116,8 +116,8 @@ def to_answer(prepared: Prepared, predictions: Sequence[Prediction | None]) -> A
 
     Where faces were searched for and none was found, only a drawing, painting or sculpture that
     resembles a face is an answer: these need not convince a detector made for photographs. Anything
-    else would be a guess, ``generated`` too: generated faces are found as surely as photographs
-    are. The status is then ``no_face``.
+    else would be a guess, ``generated`` and ``composite`` too: such faces are found as surely as
+    those of photographs are. The status is then ``no_face``.
 
     Args:
         prepared: the image.
@@ -151,7 +151,8 @@ def to_answer(prepared: Prepared, predictions: Sequence[Prediction | None]) -> A
 def _is_drawn_face(prepared: Prepared, whole: FaceAnswer) -> bool:
     made_by_hand = whole.prediction.verdict == Verdict.ARTIFICIAL and whole.prediction.kind not in {
         Kind.PHOTO,
-        Kind.GENERATED,  # which looks like a photograph to a face detector, too
+        Kind.GENERATED,  # which looks like a photograph to a face detector, as does the next
+        Kind.COMPOSITE,
     }
     return made_by_hand and prepared.faint_face
 

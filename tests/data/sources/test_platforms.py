@@ -11,7 +11,7 @@ from typing import TypedDict
 import polars as pl
 import pytest
 
-from facecheck.core.errors import SourceError
+from facecheck.core.errors import SourceError, UsageError
 from facecheck.core.manifest import read_manifest
 from facecheck.data.sources.fetch import Fetched, FetchResult
 from facecheck.data.sources.platforms import Retry, kaggle
@@ -138,6 +138,21 @@ def test_cufs_pairs_share_a_group(server: StubServer, places: Places, pictures: 
     }
 
 
+def test_a_label_moves_a_local_source_to_its_kind(places: Places, drawn: Path) -> None:
+    label = (("sketch/drawn-sketch", "composite"),)
+    for _ in range(2):  # the second finds the first's
+        result = fetch(origin=drawn, label=label, **places)
+        assert only(result).marker.folders == (
+            *("cartoon/drawn-cartoon", "composite/drawn-sketch", "photo/drawn-photo"),
+        )
+        assert result.indexed is not None
+        assert result.indexed.by_source["composite", "drawn-sketch"] == 12
+    with pytest.raises(UsageError, match="--label names source 'other', which has no images"):
+        fetch(origin=drawn, label=(("other", "photo"),), **places)
+    with pytest.raises(UsageError, match="--label describe a local --from, without a named"):
+        fetch(["cufs"], origin=drawn, label=label, **places)
+
+
 @pytest.mark.usefixtures("token")
 def test_ciplab_keeps_the_difficulty(
     server: StubServer, places: Places, pictures: Pictures
@@ -152,7 +167,7 @@ def test_ciplab_keeps_the_difficulty(
     archive = zipped({top + name: data for top in tops for name, data in inner.items()})
     server.play_kaggle({"ciplab/real-and-fake-face-detection": Served(archive)})
     result = fetch(["ciplab-fakes"], **places)
-    assert only(result).kinds == {"photo": 4, "generated": 8}
+    assert only(result).kinds == {"photo": 4, "composite": 8}
     assert result.deduplicated is not None
     assert result.deduplicated.dropped["same bytes"] == 6
     frame = table(places).filter(pl.col("excluded") == "")

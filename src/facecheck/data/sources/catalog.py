@@ -15,7 +15,7 @@ from typing import Any
 
 from facecheck.core.errors import ConfigError, UsageError, did_you_mean, reason
 from facecheck.core.files import path_text
-from facecheck.core.labels import KINDS
+from facecheck.core.labels import KINDS, near_kind
 from facecheck.core.manifest import COLUMNS
 from facecheck.core.text import without_secrets
 from facecheck.core.yaml_files import parse_yaml
@@ -227,8 +227,7 @@ def _rule(entry: Any, where: str) -> Rule:
 def _check_kind(kind: str, where: str) -> None:
     if kind not in KINDS:
         raise ConfigError(
-            f"{where}: unknown kind {kind!r}{did_you_mean(kind, KINDS)}: the kinds are "
-            f"{', '.join(KINDS)}"
+            f"{where}: unknown kind {kind!r}{near_kind(kind)}: the kinds are {', '.join(KINDS)}"
         )
 
 

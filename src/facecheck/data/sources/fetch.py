@@ -263,6 +263,7 @@ class _Task:
     key: str
     source: Source
     selection: Selection
+    labels: tuple[tuple[str, str], ...] = ()
 
     @property
     def label(self) -> str:
@@ -275,8 +276,10 @@ def _tasks(names: Sequence[str], options: FetchOptions) -> list[_Task]:
     origin = options.origin
     if options.kind is not None:
         check_kind(options.kind, "--kind")
-        if names:
-            raise UsageError("--kind and --source describe a local --from, without a named source")
+    if names and (options.kind is not None or options.label):
+        raise UsageError(
+            "--kind, --source and --label describe a local --from, without a named source"
+        )
     if origin is None:
         known = read_catalog(options.catalog)
         return [_Task(entry.name, entry, select(options)) for entry in choose(known, names)]
@@ -299,8 +302,9 @@ def _unnamed(origin: Path, handles: tuple[str, ...], options: FetchOptions) -> _
     entry = Source(source or "", "local", handles, rules=(Rule("**", kind),) if kind else ())
     content = measure(Download(origin), select(options)).sha256
     # The place in the name keeps two fetches of one folder under different kinds apart.
-    digest = hashlib.sha256(f"{content} {kind} {source}".encode()).hexdigest()[:16]
-    return _Task(f"local-{digest}", entry, select(options))
+    where = " ".join([f"{kind} {source}", *map("=".join, sorted(options.label))])
+    digest = hashlib.sha256(f"{content} {where}".encode()).hexdigest()[:16]
+    return _Task(f"local-{digest}", entry, select(options), options.label)
 
 
 def _fetch_all(
@@ -383,6 +387,7 @@ def _unpacked(
     placed = arrange(
         *(task.source, downloads, staging.unpacked, staging.ready),
         selection=task.selection,
+        labels=task.labels,
         tick=settings.check_cancelled,
     )
     if task.source.expect and (missing := missing_parts(task.source.rules, placed)):

@@ -14,6 +14,7 @@ from facecheck.core.errors import SourceError
 from facecheck.core.files import numbered, path_text, sha256_file
 from facecheck.core.labels import KINDS
 from facecheck.core.selection import Selection, everything
+from facecheck.data.relabel import Relabel
 from facecheck.data.sources.archive import (
     DamagedArchiveError,
     Renamed,
@@ -86,6 +87,7 @@ def arrange(
     ready: Path,
     *,
     selection: Selection | None = None,
+    labels: Sequence[tuple[str, str]] = (),
     tick: Callable[[], None] = nothing,
 ) -> Placed:
     """Unpack downloads to the empty folder ``unpacked``, and lay their files out under ``ready``.
@@ -101,16 +103,18 @@ def arrange(
         ready: where the files are laid out.
         selection: chooses among the files by their paths within the source, and counts what is
             skipped; None takes all.
+        labels: kinds of sources that lie in another kind's folder; only without rules.
         tick: called all along; may raise to stop the work.
 
     Raises:
         SourceError: an archive is unsafe or damaged, a download is neither archive nor image, or
             nothing in it fits.
+        UsageError: a label is of a source that is not there.
     """
     renamed: list[Renamed] = []
     selection = selection or everything()
     items = list(_items(source, downloads, unpacked, renamed, selection, tick))
-    targets = _by_rules(source, items) if source.rules else _by_layout(items)
+    targets = _by_rules(source, items) if source.rules else _by_layout(items, labels)
     kinds: Counter[str] = Counter()
     size = 0
     for item, target in targets.placed:
@@ -264,7 +268,8 @@ def _count_notes(source: Source, placed: list[tuple[_Item, PurePosixPath]]) -> l
     ]
 
 
-def _by_layout(items: Sequence[_Item]) -> _Targets:
+def _by_layout(items: Sequence[_Item], labels: Sequence[tuple[str, str]]) -> _Targets:
+    relabel = Relabel(labels)
     tops = {item.inner.parts[0] for item in items}
     # Archives often hold one folder named after themselves.
     strip = len(tops) == 1 and not tops & set(KINDS)
@@ -272,7 +277,10 @@ def _by_layout(items: Sequence[_Item]) -> _Targets:
     for item in items:
         inner = PurePosixPath(*item.inner.parts[1:]) if strip else item.inner
         if len(inner.parts) > 2 and inner.parts[0] in KINDS:
-            placed.append((item, inner))
+            kind, source, *rest = inner.parts
+            placed.append((item, PurePosixPath(relabel.kind(kind, source), source, *rest)))
+    if placed:
+        relabel.check()
     return _Targets(placed)
 
 
