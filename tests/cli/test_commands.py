@@ -113,14 +113,14 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
             "out", "checkpoint", "files", "rows", "resumed", "dropped", "skipped", "statuses",
-            "verdicts", "kinds", "placed",
+            "verdicts", "kinds", "bases", "placed",
         ],
         ("place", "results.csv", "--copy-to", "sorted", "--root", str(drawn)): [
             "to", "how", "verdicts", "placed", "already", "left", "failed",
         ],
         ("explain", str(face), "--checkpoint", str(checkpoint), "--faces", "off"): [
-            "image", "out", "checkpoint", "status", "message", "width", "height", "faces",
-            "explained",
+            "image", "out", "checkpoint", "status", "verdict", "basis", "message", "width",
+            "height", "faces", "explained",
         ],
         ("report", "i.csv"): [
             "manifest", "out", "page", "records", "kinds", "sources", "excluded", "duplicates",

@@ -93,6 +93,7 @@ def scanned() -> ScanResult:
         statuses={"ok": 90, "error": 10},
         verdicts={"real": 60, "artificial": 30},
         kinds={"photo": 60, "generated": 30},
+        bases={"pixels": 90},
     )
 
 

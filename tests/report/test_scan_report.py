@@ -245,6 +245,31 @@ def test_what_is_ticked_is_exported_as_scan_wrote_it(workspace: Path, page: Page
     assert exported(page) == rows[1:3]
 
 
+def test_what_a_verdict_rests_on_is_shown_where_it_is_not_the_pixels(
+    tmp_path: Path, browse: Browse
+) -> None:
+    rows: list[Row] = [
+        {"path": "a.jpg", "status": "ok", "verdict": "real", "basis": "pixels", "score": 0.1},
+        {"path": "b.jpg", "status": "ok", "verdict": "artificial", "basis": "known", "score": 0.2},
+        {"path": "c.jpg", "status": "ok", "verdict": "real", "basis": "known"},
+        {"path": "d.jpg", "status": "error"},
+    ]
+    page = browse(report(tmp_path, rows).page)
+    assert page.locator("#faces .basis").all_inner_texts() == ["known", "known"]
+    page.check("#facet-basis [data-word=known]")
+    assert names(page) == ["b.jpg", "c.jpg"]
+    page.click("#faces .open")
+    assert "known" in page.inner_text("#large-facts")
+    page.keyboard.press("Escape")
+    page.click("#tick-all")
+    assert [row["basis"] for row in exported(page)] == ["known", "known"]
+
+
+def test_without_such_verdicts_there_is_nothing_to_choose(tmp_path: Path, browse: Browse) -> None:
+    row: Row = {"path": "a.jpg", "status": "ok", "verdict": "real", "basis": "pixels", "score": 0.1}
+    assert not browse(report(tmp_path, [row]).page).is_visible("#facet-basis")
+
+
 def test_a_name_that_would_run_is_exported_so_that_it_does_not(
     tmp_path: Path, browse: Browse
 ) -> None:

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from facecheck.core.labels import Status, Verdict
+from facecheck.core.labels import Basis, Status, Verdict
 from facecheck.model.predict import Prediction
-from facecheck.scanner.answers import to_answer
+from facecheck.scanner.answers import Decision, to_answer
 from facecheck.scanner.faces.boxes import Box, Face
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.prepare import FACE_VIEW, WHOLE_VIEW, Crop, Prepared
@@ -135,3 +135,37 @@ def test_each_row_says_why_its_verdict_is_uncertain() -> None:
     assert answer.message == "between; a note"
     rows = rows_of(answer, per_face=True)
     assert [row["message"] for row in rows] == ["between; a note", "a note"]
+
+
+def test_a_decision_gives_the_verdict_and_leaves_the_score_of_the_pixels() -> None:
+    real = predicted(Verdict.REAL, 0.1)
+    pixels = to_answer(whole(1), [replace(real, probabilities={"photo": 0.9, "sketch": 0.1})])
+    assert pixels.decided(None) is pixels
+    answer = pixels.decided(Decision(Verdict.ARTIFICIAL, Basis.KNOWN, reason="known as artificial"))
+    (row,) = rows_of(answer)
+    names = ("status", "verdict", "kind", "basis", "score", "message")
+    assert [row[name] for name in names] == [
+        "ok", "artificial", "sketch", "known", 0.1, "known as artificial"
+    ]  # fmt: skip
+    assert (answer.verdict, answer.kind, answer.basis) == ("artificial", "sketch", "known")
+    assert answer.message == row["message"]
+
+
+@pytest.mark.parametrize("prepared", [whole(0), whole(None)])
+def test_a_decision_holds_where_the_pixels_give_no_verdict(prepared: Prepared) -> None:
+    answer = to_answer(prepared, [predicted(Verdict.REAL, 0.1) if prepared.faces == 0 else None])
+    assert answer.status != Status.OK
+    assert answer.basis is None
+    decided = answer.decided(Decision(Verdict.REAL, Basis.KNOWN, reason="known as real"))
+    (row,) = rows_of(decided)
+    assert (row["status"], row["verdict"], row["kind"], row["basis"]) == (
+        "ok", "real", "photo", "known"
+    )  # fmt: skip
+    assert row.get("score") is None
+    assert str(row["message"]).startswith("known as real; ")
+    assert rows_of(decided, per_face=True) == [row]
+
+
+def test_a_verdict_by_the_pixels_says_so() -> None:
+    (row,) = rows_of(to_answer(whole(1), [predicted(Verdict.REAL, 0.1)]))
+    assert row["basis"] == "pixels"

@@ -33,6 +33,18 @@ class Verdict(StrEnum):
     UNCERTAIN = "uncertain"
 
 
+class Basis(StrEnum):
+    """What a verdict rests on.
+
+    ``pixels``: what the model makes of them; ``known``: an entry for this very file in a table of
+    files that people have decided; ``provenance``: what the file itself says of its origin.
+    """
+
+    PIXELS = "pixels"
+    KNOWN = "known"
+    PROVENANCE = "provenance"
+
+
 class Status(StrEnum):
     """What became of one file; only ``ok`` comes with a verdict.
 

@@ -19,7 +19,7 @@ from matplotlib.patches import Rectangle
 from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
 from facecheck.core.image import decode
-from facecheck.core.labels import Status, Verdict
+from facecheck.core.labels import Basis, Status, Verdict
 from facecheck.model.attribution import heat_maps, hottest, without_hottest
 from facecheck.model.predict import Prediction, Predictor
 from facecheck.report.heat_pictures import COLOURS, overlay
@@ -46,7 +46,7 @@ class ExplainedFace:
     """One face, or a whole image, and what moved its score.
 
     Attributes:
-        verdict: the answer.
+        verdict: the model's answer, whatever the file's verdict rests on.
         view: what it is about, ``face`` or ``whole``.
         face: where it was found; None for a whole image in which none was found, or searched for.
         hottest: the square of most heat, in pixels of the model's crop.
@@ -69,18 +69,22 @@ class ExplainResult:
         out: the picture; None where the image cannot be read.
         checkpoint: the model's file.
         status: ``ok``, ``no_face``, ``too_small`` or ``error``.
+        verdict: the file's, as a scan's row has it; None unless the status is ``ok``.
+        basis: what that rests on; likewise.
         message: why there is an error, or how small the faces are; else empty.
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
         faces: how many were found; None when none were searched for, or the image cannot be read.
         explained: each face that was classified, in the order in which one reads, or the whole
-            image; empty unless the status is ``ok``.
+            image, by its pixels; empty where these give no verdict.
     """
 
     image: str
     out: Path | None
     checkpoint: Path
     status: Status
+    verdict: Verdict | None
+    basis: Basis | None
     message: str
     width: int | None
     height: int | None
@@ -135,6 +139,8 @@ def explain(
         out=target if drawn else None,
         checkpoint=checkpoint,
         status=answer.status,
+        verdict=answer.verdict,
+        basis=answer.basis,
         message=answer.message,
         width=answer.width,
         height=answer.height,

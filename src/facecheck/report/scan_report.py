@@ -17,7 +17,7 @@ from PIL import Image
 from facecheck.core.errors import FacecheckError
 from facecheck.core.files import name_text, path_text, sha256_file, write_json
 from facecheck.core.jsonable import parse_json
-from facecheck.core.labels import KINDS, Status, Verdict
+from facecheck.core.labels import KINDS, Basis, Status, Verdict
 from facecheck.core.parallel import Progress, silent
 from facecheck.report.options import ScanReportOptions
 from facecheck.report.page import number_text, report_folder, write_page
@@ -36,12 +36,14 @@ STATUSES = tuple(status.value for status in Status)
 # Those first that a reader looks for.
 VERDICTS = (Verdict.ARTIFICIAL.value, Verdict.UNCERTAIN.value, Verdict.REAL.value)
 VIEWS = ("face", "whole")
+BASES = tuple(basis.value for basis in Basis)
 _BINS = 40
 # Columns whose values are few; in the page a row has the place of its value, -1 for none.
 _FEW: Mapping[str, Sequence[str]] = {
     "status": STATUSES,
     "verdict": VERDICTS,
     "kind": KINDS,
+    "basis": BASES,
     "view": VIEWS,
 }
 # Numbers that are not whole, which results hold with six decimals; in the page in millionths.
@@ -161,7 +163,10 @@ def _scores(rows: Sequence[Row]) -> tuple[list[float], dict[str, list[int]]]:
     """Return the edges of equal bins from 0 to 1, and by verdict the rows in each."""
     edges = np.linspace(0, 1, _BINS + 1)
     by_verdict = {
-        verdict: [row["score"] for row in rows if row["verdict"] == verdict] for verdict in VERDICTS
+        verdict: [
+            row["score"] for row in rows if row["verdict"] == verdict and row["score"] is not None
+        ]
+        for verdict in VERDICTS
     }
     counts = {
         verdict: np.histogram(np.asarray(scores, float), edges)[0].tolist()

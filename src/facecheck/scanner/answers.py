@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from facecheck.core.labels import Kind, Status, Verdict
+from facecheck.core.labels import Basis, Kind, Status, Verdict
 from facecheck.model.predict import NOT_FINITE, Prediction
 from facecheck.scanner.faces.boxes import Box, Face
 from facecheck.scanner.prepare import Prepared
@@ -23,9 +23,26 @@ class FaceAnswer:
     prediction: Prediction
     face: Face | None
 
-    def message(self, notes: str) -> str:
-        """Return why the verdict is ``uncertain``, before the notes on the image."""
-        return "; ".join(filter(None, (self.prediction.reason, notes)))
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict on a whole file that rests on something else than its pixels.
+
+    It is the verdict on each of the file's faces. Score and probabilities remain those of the
+    pixels, so that a reader sees where the two differ.
+
+    Attributes:
+        verdict: ``real``, ``artificial`` or ``uncertain``.
+        basis: what it rests on, ``known`` or ``provenance``.
+        kind: what the file shows; empty where that is not known, and the most probable kind that
+            the verdict allows stands for it.
+        reason: why, in a phrase, for the message.
+    """
+
+    verdict: Verdict
+    basis: Basis
+    kind: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -33,7 +50,9 @@ class Answer:
     """The answer for one image: the same from ``scan``, ``explain`` and ``Checker``.
 
     Only with status ``ok`` there is a verdict. It is that of the most artificial face, as are
-    kind, score, probabilities, spread and box; :attr:`classified` has every face's own.
+    kind, score, probabilities, spread and box; :attr:`classified` has every face's own. Where
+    there is a decision, its verdict is the file's, and the status is ``ok`` though no face was
+    found or the file cannot be read; there is no score then.
 
     Attributes:
         name: what the image is called in a row of a scan.
@@ -49,7 +68,8 @@ class Answer:
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
         classified: each face that was classified, in the order in which one reads, or the whole
-            image; empty unless the status is ``ok``.
+            image; empty where the pixels give no verdict.
+        decision: the verdict, where it rests on something else than the pixels.
     """
 
     name: str
@@ -62,36 +82,70 @@ class Answer:
     width: int | None = None
     height: int | None = None
     classified: tuple[FaceAnswer, ...] = ()
+    decision: Decision | None = None
+
+    def decided(self, decision: Decision | None) -> Answer:
+        """Return the answer with a verdict that does not rest on the pixels; None leaves it."""
+        if decision is None:
+            return self
+        return replace(self, status=Status.OK, decision=decision)
 
     @property
     def most_artificial(self) -> FaceAnswer | None:
-        """The face of the highest score, of equal ones the first; None without a verdict."""
+        """The face of the highest score, of equal ones the first; None where there is no score."""
         return max(self.classified, key=lambda one: one.prediction.score, default=None)
 
     @property
     def message(self) -> str:
         """What is to be said of the image, and why its verdict is ``uncertain``; else empty."""
-        top = self.most_artificial
-        return top.message(self.notes) if top else self.notes
+        return self.message_of(self.most_artificial)
 
     @property
     def verdict(self) -> Verdict | None:
         """``real``, ``artificial`` or ``uncertain``; None unless the status is ``ok``."""
-        return None if self._prediction is None else self._prediction.verdict
+        return self.verdict_of(self.most_artificial)
+
+    @property
+    def basis(self) -> Basis | None:
+        """What the verdict rests on; None unless the status is ``ok``."""
+        if self.decision:
+            return self.decision.basis
+        return Basis.PIXELS if self.classified else None
 
     @property
     def kind(self) -> str | None:
-        """The most probable kind; None unless the status is ``ok``."""
-        return None if self._prediction is None else self._prediction.kind
+        """The kind that is known, or the most probable one; None where there is neither."""
+        return self.kind_of(self.most_artificial)
+
+    def verdict_of(self, one: FaceAnswer | None) -> Verdict | None:
+        """Return the verdict on one of :attr:`classified`, or with None on the file."""
+        if self.decision:
+            return self.decision.verdict
+        return None if one is None else one.prediction.verdict
+
+    def kind_of(self, one: FaceAnswer | None) -> str | None:
+        """Return the kind of one of :attr:`classified`, or with None that of the file."""
+        if self.decision is None:
+            return None if one is None else one.prediction.kind
+        found = {} if one is None else one.prediction.probabilities
+        return self.decision.kind or _most_probable(found, self.decision.verdict)
+
+    def message_of(self, one: FaceAnswer | None) -> str:
+        """Return why the verdict is as it is, if that needs words, before the notes on the file."""
+        if self.decision:
+            reason = self.decision.reason
+        else:
+            reason = "" if one is None else one.prediction.reason
+        return "; ".join(filter(None, (reason, self.notes)))
 
     @property
     def score(self) -> float | None:
-        """Calibrated probability, 0 to 1, of an artificial face; None unless the status is ok."""
+        """Calibrated probability, 0 to 1, of an artificial face; None without a face's own."""
         return None if self._prediction is None else self._prediction.score
 
     @property
     def probabilities(self) -> Mapping[str, float]:
-        """The probability of each kind, summing to 1; empty unless the status is ``ok``."""
+        """The probability of each kind, summing to 1; empty where there is no score."""
         return {} if self._prediction is None else self._prediction.probabilities
 
     @property
@@ -109,6 +163,14 @@ class Answer:
     def _prediction(self) -> Prediction | None:
         top = self.most_artificial
         return top.prediction if top else None
+
+
+def _most_probable(probabilities: Mapping[str, float], verdict: Verdict) -> str | None:
+    """Return the most probable of the kinds that a verdict allows; None where there is none."""
+    if verdict == Verdict.REAL:
+        return Kind.PHOTO.value
+    allowed = [kind for kind in probabilities if verdict == Verdict.UNCERTAIN or kind != Kind.PHOTO]
+    return max(allowed, key=probabilities.__getitem__, default=None)
 
 
 def to_answer(prepared: Prepared, predictions: Sequence[Prediction | None]) -> Answer:

@@ -68,6 +68,7 @@ class ScanResult:
         statuses: rows by status.
         verdicts: rows by verdict.
         kinds: rows by kind.
+        bases: rows by what their verdict rests on.
         placed: what was copied or moved; None where that was not asked for.
     """
 
@@ -81,6 +82,7 @@ class ScanResult:
     statuses: Mapping[str, int]
     verdicts: Mapping[str, int]
     kinds: Mapping[str, int]
+    bases: Mapping[str, int]
     placed: PlaceResult | None = None
 
 
@@ -155,6 +157,7 @@ def scan(
         statuses=_marginal(sink.tally, 0),
         verdicts=_marginal(sink.tally, 1),
         kinds=_marginal(sink.tally, 2),
+        bases=_marginal(sink.tally, 3),
         placed=_placed(out, inputs, options),
     )
 
@@ -379,6 +382,7 @@ def _resumed_placing(
         statuses=_marginal(tally, 0),
         verdicts=_marginal(tally, 1),
         kinds=_marginal(tally, 2),
+        bases=_marginal(tally, 3),
         placed=_placed(out, inputs, options),
     )
 

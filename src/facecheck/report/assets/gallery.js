@@ -10,6 +10,7 @@
   const $ = (id) => document.getElementById(id);
   const LABELS = { no_face: "no face", too_small: "too small" };
   const OWN = { verdict: "verdict-", kind: "kind-" };
+  const FACETS = ["verdict", "kind", "basis", "status"];
   const BINS = 40;
   /** Rows of tiles that are kept above and below the window. */
   const NEAR = 3;
@@ -28,6 +29,8 @@
   const pathOf = (row) => data.folders[data.folder[row]] + data.name[row];
   const wordOf = (column, row) => data.few[column][data[column][row]] ?? "";
   const labelOf = (word) => LABELS[word] ?? word;
+  /** What a verdict rests on where that is not the pixels, which is the rule. */
+  const otherBasis = (row) => (wordOf("basis", row) === "pixels" ? "" : wordOf("basis", row));
   const numberOf = (column, row) => (data[column] ? data[column][row] : null);
   const scoreOf = (row) => numberOf("score", row);
   const inUnits = (millionths, digits) => (millionths / 1e6).toFixed(digits);
@@ -107,7 +110,7 @@
   }
 
   function refresh() {
-    const facets = ["verdict", "kind", "status"]
+    const facets = FACETS
       .map((column) => [data[column], facet(column)])
       .filter(([, chosen]) => chosen);
     const wanted = $("search").value.trim().toLowerCase();
@@ -278,6 +281,7 @@
     const told = verdict || labelOf(wordOf("status", row));
     const words = [
       name, told, score == null ? "" : `score ${inUnits(score, 3)}`, wordOf("kind", row),
+      otherBasis(row),
     ].filter(Boolean);
     const picture = hasThumbnail(row)
       ? el("img", { src: pictureOf("thumbs", row), alt: "", decoding: "async", onerror: (event) =>
@@ -292,7 +296,8 @@
         el("span", { class: "line" },
           el("span", { class: `mark ${OWN.verdict}${verdict || "none"}` }),
           el("b", {}, score == null ? told : inUnits(score, 3)),
-          el("span", { class: "kind" }, wordOf("kind", row))),
+          el("span", { class: "kind" }, wordOf("kind", row)),
+          otherBasis(row) ? el("span", { class: "basis" }, otherBasis(row)) : ""),
         el("span", { class: "name" }, name)),
       el("input", {
         type: "checkbox", tabindex: -1, "aria-label": `Tick ${name}`, "data-place": place,
@@ -415,6 +420,7 @@
     const facts = [
       ["Status", labelOf(wordOf("status", row))],
       ["Kind", wordOf("kind", row)],
+      ["Basis", wordOf("basis", row)],
       ["Classified", view[wordOf("view", row)]],
       ["Size", whole("width") == null ? null : `${whole("width")} × ${whole("height")} px`],
       ["Faces", whole("faces")],
@@ -495,9 +501,11 @@
   // ---- wiring ----
 
   function buildFacets() {
-    for (const column of ["verdict", "kind", "status"]) {
+    for (const column of FACETS) {
       const totals = new Map();
       for (const code of data[column]) totals.set(code, (totals.get(code) ?? 0) + 1);
+      // Most scans rest on pixels alone: there is nothing to choose.
+      $(`facet-${column}`).hidden = column === "basis" && Math.max(...totals.keys()) < 1;
       const words = [...data.few[column], "none"];
       words.forEach((word, at) => {
         const code = word === "none" ? -1 : at;

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facecheck.core.files import path_text
-from facecheck.core.labels import Status, Verdict
+from facecheck.core.labels import Basis, Status, Verdict
 from facecheck.core.text import percent, printable
 from facecheck.core.workspace import BUILTIN
 from facecheck.report.terminal.tables import make_table, skipped_lines, text_line
@@ -46,6 +46,8 @@ def render_explained(result: ExplainResult) -> RenderableType:
         result.faces, f", {result.faces} faces"
     )
     parts: list[RenderableType] = [text_line(f"{printable(result.image)}{size}{found}", "bold")]
+    if result.verdict is not None and result.basis != Basis.PIXELS:
+        parts.append(_decided(result))
     if result.status == Status.OK:
         for number, face in enumerate(result.explained, 1):
             of_several = f"face {number}: " if len(result.explained) > 1 else ""
@@ -58,6 +60,12 @@ def render_explained(result: ExplainResult) -> RenderableType:
     where = "" if result.out is None else f"{printable(path_text(result.out))}; "
     parts.append(text_line(f"{where}{_model(result.checkpoint)}"))
     return Group(*parts)
+
+
+def _decided(result: ExplainResult) -> Text:
+    """Return the verdict on a file that does not rest on its pixels; the cards are about these."""
+    style = f"bold {_VERDICT_STYLES[result.verdict]}" if result.verdict else ""
+    return text_line(f"{result.verdict} ({result.basis}): {printable(result.message)}", style)
 
 
 def _card(face: ExplainedFace, label: str) -> Panel:

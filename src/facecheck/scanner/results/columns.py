@@ -16,6 +16,7 @@ COLUMNS: Mapping[str, type] = {
     "status": str,
     "verdict": str,
     "kind": str,
+    "basis": str,
     "score": float,
     "spread": float,
     **{f"p_{kind}": float for kind in KINDS},
@@ -43,13 +44,10 @@ def rows_of(answer: Answer, *, per_face: bool = False) -> list[Row]:
     top = answer.most_artificial
     if top is None:
         face = None if answer.status == Status.NO_FACE else answer.largest
-        return [_of_image(answer) | _of_face(face)]
+        return [_of_image(answer) | _of_verdict(answer, None) | _of_face(face)]
     shown = answer.classified if per_face else (top,)
     return [
-        _of_image(answer)
-        | _of_prediction(one)
-        | _of_face(one.face)
-        | {"message": one.message(answer.notes)}
+        _of_image(answer) | _of_verdict(answer, one) | _of_prediction(one) | _of_face(one.face)
         for one in shown
     ]
 
@@ -63,7 +61,15 @@ def _of_image(answer: Answer) -> dict[str, Value]:
         "faces": answer.faces,
         "width": answer.width,
         "height": answer.height,
-        "message": answer.message,
+    }
+
+
+def _of_verdict(answer: Answer, one: FaceAnswer | None) -> dict[str, Value]:
+    return {
+        "verdict": answer.verdict_of(one),
+        "kind": answer.kind_of(one),
+        "basis": answer.basis,
+        "message": answer.message_of(one),
     }
 
 
@@ -71,8 +77,6 @@ def _of_prediction(one: FaceAnswer) -> dict[str, Value]:
     found = one.prediction
     probabilities = {f"p_{kind}": share for kind, share in found.probabilities.items()}
     return {
-        "verdict": found.verdict,
-        "kind": found.kind,
         "score": found.score,
         "spread": found.spread,
         **probabilities,

@@ -36,7 +36,7 @@ from facecheck.scanner.results.rows import (
 )
 
 #: The columns whose values are counted.
-TALLIED = ("status", "verdict", "kind")
+TALLIED = ("status", "verdict", "kind", "basis")
 
 #: The key of ``.meta.json`` that says where files are placed after the scan, and whether all are.
 PLACING = "placing"
