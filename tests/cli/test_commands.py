@@ -103,8 +103,8 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("calibrate", str(checkpoint), "--manifest", str(manifest), "--out", "c.safetensors"): [
             "checkpoint", "out", "manifest", "budget", "images", "temperature", "loss_before",
-            "loss", "ece_before", "ece", "thresholds", "real", "artificial", "guard", "guarded",
-            "errors",
+            "loss", "ece_before", "ece", "thresholds", "artificial_from_by_faces", "real",
+            "artificial", "guard", "guarded", "errors",
         ],
         ("export", str(checkpoint), "--manifest", str(manifest), "--out", "c.onnx"): [
             "path", "format", "precision", "bytes", "images", "calibrated_on",

@@ -20,6 +20,7 @@ from facecheck.evaluation.options import CalibrateOptions, EvaluateOptions
 from facecheck.model.checkpoint import load_checkpoint, read_header, save_checkpoint
 from facecheck.model.metrics import softmax, summarise
 from facecheck.model.ood import OODDetector
+from facecheck.model.several_faces import file_threshold
 from facecheck.scanner.checker import Checker
 from facecheck.scanner.job import scan
 from facecheck.scanner.options import CheckOptions, ScanOptions
@@ -96,6 +97,8 @@ def test_a_checkpoint_is_calibrated_in_place_and_repeatably(
     assert header.guard.limit == result.guard
     assert len(header.guard.centres) == 3
     assert header.calibration["budget"] == 0.2
+    assert ("several_faces" in header.calibration) == (result.real.images >= 20)
+    assert file_threshold(header).table() == result.artificial_from_by_faces
     assert (header.recipe, header.metrics) == (before.recipe, before.metrics)
     weights, old = load_file(path), load_file(best)
     assert all((weights[name] == old[name]).all() for name in old)

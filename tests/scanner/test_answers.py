@@ -8,7 +8,8 @@ import pytest
 
 from facecheck.core.labels import Basis, Status, Verdict
 from facecheck.model.predict import Prediction
-from facecheck.scanner.answers import Decision, to_answer
+from facecheck.model.several_faces import FileThreshold, Tail
+from facecheck.scanner.answers import Answer, Decision, to_answer
 from facecheck.scanner.faces.boxes import Box, Face
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.prepare import FACE_VIEW, WHOLE_VIEW, Crop, Prepared
@@ -103,6 +104,42 @@ def test_an_answer_is_about_the_most_artificial_face() -> None:
     assert rows[1] == row
     with pytest.raises(ValueError, match=r"zip\(\)"):
         to_answer(prepared, predictions[:2])
+
+
+def faces_of(
+    *verdicts: tuple[Verdict, float], threshold: FileThreshold = FileThreshold()
+) -> Answer:
+    faces = [Face(Box(60 * place, 0, 50, 50), 0.9, place + 1) for place in range(len(verdicts))]
+    crops = tuple(Crop(PIXELS, face) for face in faces)
+    shown = replace(whole(len(faces)), view=FACE_VIEW, crops=crops)
+    return to_answer(shown, [predicted(*one) for one in verdicts], threshold)
+
+
+def test_a_file_of_several_faces_is_held_against_a_threshold_of_its_own() -> None:
+    threshold = FileThreshold(0.9, Tail(2.0, 10**6))  # 0.9931 for four
+    real, above = (Verdict.REAL, 0.2), (Verdict.ARTIFICIAL, 0.95)
+    answer = faces_of(real, above, real, real, threshold=threshold)
+    assert (answer.verdict, answer.score) == (Verdict.UNCERTAIN, 0.95)
+    told = "score 0.950 of one of 4 faces is below 0.9931, from which a file of so many is artif"
+    assert answer.message.startswith(told)
+    (row,) = rows_of(answer)
+    assert (row["verdict"], row["message"], row["face"]) == ("uncertain", answer.message, 2)
+    each = rows_of(answer, per_face=True)
+    assert [row["verdict"] for row in each] == ["real", "artificial", "real", "real"]
+    assert each[1]["message"] == ""
+    sure = faces_of(real, (Verdict.ARTIFICIAL, 0.995), real, real, threshold=threshold)
+    assert (sure.verdict, sure.message) == (Verdict.ARTIFICIAL, "")
+    assert faces_of(above, threshold=threshold).verdict == Verdict.ARTIFICIAL
+    assert faces_of(real, above, real, real).verdict == Verdict.ARTIFICIAL  # no tail is known
+
+
+def test_a_file_is_real_only_if_every_face_is() -> None:
+    real, unsure = (Verdict.REAL, 0.3), (Verdict.UNCERTAIN, 0.1)  # unlike what was trained on
+    answer = faces_of(real, unsure, real)
+    assert (answer.verdict, answer.score) == (Verdict.UNCERTAIN, 0.1)
+    assert faces_of(unsure, (Verdict.ARTIFICIAL, 0.8)).verdict == Verdict.ARTIFICIAL
+    unlike = (Verdict.UNCERTAIN, 0.99)
+    assert faces_of(unlike, (Verdict.ARTIFICIAL, 0.8)).score == 0.8
 
 
 def test_without_a_face_or_the_likeness_of_one_there_is_no_answer() -> None:

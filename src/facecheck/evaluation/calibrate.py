@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import Floats, Labels, calibration_error, softmax, summarise
 from facecheck.model.ood import fit_ood_detector
 from facecheck.model.outputs import SplitOutputs, predict_split
+from facecheck.model.several_faces import SEVERAL_FACES, file_threshold, fit_tail
 
 #: Budgets that a scan can choose among, where there are images enough to prove them.
 BUDGETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
@@ -62,6 +64,8 @@ class CalibrateResult:
         ece_before: expected calibration error of the most probable kind at temperature 1, 0 to 1.
         ece: the same at ``temperature``.
         thresholds: a score up to the first is real, from the second on artificial.
+        artificial_from_by_faces: from which score a file is artificial, by the number of its faces;
+            None with too few real images to know.
         real: real images called artificial.
         artificial: artificial images called real.
         guard: the OOD detector's limit: the largest distance from a kind's centre that is not yet
@@ -81,6 +85,7 @@ class CalibrateResult:
     ece_before: float
     ece: float
     thresholds: tuple[float, float]
+    artificial_from_by_faces: Mapping[str, float] | None
     real: ErrorRate
     artificial: ErrorRate
     guard: float | None
@@ -145,6 +150,7 @@ def calibrate(
             "manifest_sha256": sha256_file(manifest),
             "budget": budget,
             "budgets": _by_budget(header, found, budget),
+            **_several_faces(header, found),
             "real": int((~artificial).sum()),
             "artificial": int(artificial.sum()),
         },
@@ -168,14 +174,10 @@ def fitted_header(
         budget: as ``calibrate`` takes it, like ``guard``.
     """
     temperature = fit_temperature(found.logits, found.labels)
-    real = header.kinds.index(Kind.PHOTO)
-    scores = 1 - softmax(found.logits / temperature)[:, real]
+    fitted = replace(header, temperature=temperature)
     return replace(
-        header,
-        temperature=temperature,
-        thresholds=choose_thresholds(
-            scores[found.labels == real], scores[found.labels != real], budget
-        ),
+        fitted,
+        thresholds=choose_thresholds(*_scores(fitted, found), budget),
         guard=None
         if guard == 100 or found.features is None
         else fit_ood_detector(found.features, found.labels, guard),
@@ -184,11 +186,22 @@ def fitted_header(
 
 def _by_budget(header: Header, found: SplitOutputs, budget: float) -> dict[str, Any]:
     """Return the thresholds for each budget that the images can prove, and for ``budget``."""
-    real = header.kinds.index(Kind.PHOTO)
-    scores = 1 - softmax(found.logits / header.temperature)[:, real]
-    sides = scores[found.labels == real], scores[found.labels != real]
+    sides = _scores(header, found)
     provable = [one for one in BUDGETS if min(map(len, sides)) >= 1 / one - 1]
     return {f"{one:g}": choose_thresholds(*sides, one) for one in sorted({*provable, budget})}
+
+
+def _several_faces(header: Header, found: SplitOutputs) -> dict[str, Any]:
+    """Return what thresholds for files of several faces are made from, if that can be known."""
+    tail = fit_tail(_scores(header, found)[0])
+    return {} if tail is None else {SEVERAL_FACES: asdict(tail)}
+
+
+def _scores(header: Header, found: SplitOutputs) -> tuple[Floats, Floats]:
+    """Return the scores of real, and of artificial images."""
+    real = header.kinds.index(Kind.PHOTO)
+    scores = 1 - softmax(found.logits / header.temperature)[:, real]
+    return scores[found.labels == real], scores[found.labels != real]
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
@@ -276,6 +289,7 @@ def _result(
         ece_before=_ece(found.logits, found.labels),
         ece=_ece(scaled, found.labels),
         thresholds=header.thresholds,
+        artificial_from_by_faces=file_threshold(header).table(),
         real=_rate(verdicts[real], Verdict.ARTIFICIAL),
         artificial=_rate(verdicts[~real], Verdict.REAL),
         guard=None if guard is None else guard.limit,

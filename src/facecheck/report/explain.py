@@ -71,7 +71,8 @@ class ExplainResult:
         status: ``ok``, ``no_face``, ``too_small`` or ``error``.
         verdict: the file's, as a scan's row has it; None unless the status is ``ok``.
         basis: what that rests on; likewise.
-        message: why there is an error, or how small the faces are; else empty.
+        message: why there is an error, how small the faces are, or why the verdict is
+            ``uncertain``; else empty.
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
         faces: how many were found; None when none were searched for, or the image cannot be read.

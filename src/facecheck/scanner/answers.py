@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from facecheck.core.labels import Basis, Kind, Status, Verdict
 from facecheck.model.predict import NOT_FINITE, Prediction
+from facecheck.model.several_faces import FileThreshold, precise
 from facecheck.scanner.faces.boxes import Box, Face
 from facecheck.scanner.prepare import Prepared
+
+# Of a file's faces the first of these decides.
+_ORDER = (Verdict.REAL, Verdict.UNCERTAIN, Verdict.ARTIFICIAL)
 
 
 @dataclass(frozen=True)
@@ -49,10 +54,12 @@ class Decision:
 class Answer:
     """The answer for one image: the same from ``scan``, ``explain`` and ``Checker``.
 
-    Only with status ``ok`` there is a verdict. It is that of the most artificial face, as are
-    kind, score, probabilities, spread and box; :attr:`classified` has every face's own. Where
-    there is a decision, its verdict is the file's, and the status is ``ok`` though no face was
-    found or the file cannot be read; there is no score then.
+    Only with status ``ok`` there is a verdict: ``artificial`` if one of n faces reaches the
+    threshold for n, else ``uncertain`` if one is not real by itself, else ``real``. Kind, score,
+    probabilities, spread and box are those of :attr:`deciding`; :attr:`classified` has every
+    face's own verdict, by the thresholds for one face. Where there is a decision, its verdict is
+    the file's, and the status is ``ok`` though no face was found or the file cannot be read; there
+    is no score then.
 
     Attributes:
         name: what the image is called in a row of a scan.
@@ -69,6 +76,7 @@ class Answer:
         height: pixels down, likewise.
         classified: each face that was classified, in the order in which one reads, or the whole
             image; empty where the pixels give no verdict.
+        threshold: from which score a file is artificial, by the number of its faces.
         decision: the verdict, where it rests on something else than the pixels.
     """
 
@@ -82,6 +90,7 @@ class Answer:
     width: int | None = None
     height: int | None = None
     classified: tuple[FaceAnswer, ...] = ()
+    threshold: FileThreshold = FileThreshold()
     decision: Decision | None = None
 
     def decided(self, decision: Decision | None) -> Answer:
@@ -90,20 +99,41 @@ class Answer:
             return self
         return replace(self, status=Status.OK, decision=decision)
 
-    @property
-    def most_artificial(self) -> FaceAnswer | None:
-        """The face of the highest score, of equal ones the first; None where there is no score."""
-        return max(self.classified, key=lambda one: one.prediction.score, default=None)
+    @cached_property
+    def deciding(self) -> FaceAnswer | None:
+        """The face that the file's verdict is of, with that verdict; None without one.
+
+        An artificial face comes before an uncertain one, that before a real one; then the highest
+        score decides, and of equal ones the first.
+        """
+        seen = [self._in_file(one) for one in self.classified]
+        return max(
+            seen,
+            key=lambda one: (_ORDER.index(one.prediction.verdict), one.prediction.score),
+            default=None,
+        )
+
+    def _in_file(self, one: FaceAnswer) -> FaceAnswer:
+        """Return a face's answer, uncertain where only a file of fewer faces were artificial."""
+        found, faces = one.prediction, len(self.classified)
+        least = self.threshold.of(faces)
+        if found.verdict != Verdict.ARTIFICIAL or found.score >= least:
+            return one
+        reason = (
+            f"score {precise(found.score)} of one of {faces} faces is below {precise(least)}, from "
+            "which a file of so many is artificial"
+        )
+        return replace(one, prediction=replace(found, verdict=Verdict.UNCERTAIN, reason=reason))
 
     @property
     def message(self) -> str:
         """What is to be said of the image, and why its verdict is ``uncertain``; else empty."""
-        return self.message_of(self.most_artificial)
+        return self.message_of(self.deciding)
 
     @property
     def verdict(self) -> Verdict | None:
         """``real``, ``artificial`` or ``uncertain``; None unless the status is ``ok``."""
-        return self.verdict_of(self.most_artificial)
+        return self.verdict_of(self.deciding)
 
     @property
     def basis(self) -> Basis | None:
@@ -115,7 +145,7 @@ class Answer:
     @property
     def kind(self) -> str | None:
         """The kind that is known, or the most probable one; None where there is neither."""
-        return self.kind_of(self.most_artificial)
+        return self.kind_of(self.deciding)
 
     def verdict_of(self, one: FaceAnswer | None) -> Verdict | None:
         """Return the verdict on one of :attr:`classified`, or with None on the file."""
@@ -156,12 +186,12 @@ class Answer:
     @property
     def box(self) -> Box | None:
         """Where the face is that the verdict is about, in pixels of the upright image."""
-        top = self.most_artificial
+        top = self.deciding
         return top.face.box if top and top.face else None
 
     @property
     def _prediction(self) -> Prediction | None:
-        top = self.most_artificial
+        top = self.deciding
         return top.prediction if top else None
 
 
@@ -173,7 +203,11 @@ def _most_probable(probabilities: Mapping[str, float], verdict: Verdict) -> str 
     return max(allowed, key=probabilities.__getitem__, default=None)
 
 
-def to_answer(prepared: Prepared, predictions: Sequence[Prediction | None]) -> Answer:
+def to_answer(
+    prepared: Prepared,
+    predictions: Sequence[Prediction | None],
+    threshold: FileThreshold = FileThreshold(),
+) -> Answer:
     """Return the answer for an image, by the predictions for its crops.
 
     Where faces were searched for and none was found, only a drawing, painting or sculpture that
@@ -185,6 +219,7 @@ def to_answer(prepared: Prepared, predictions: Sequence[Prediction | None]) -> A
         prepared: the image.
         predictions: one for each of its crops, in their order; None where the model's answer is
             not a finite number, which makes the image an error.
+        threshold: from which score a file is artificial, by the number of its faces.
     """
     status, notes = prepared.status, prepared.message
     classified = tuple(
@@ -207,6 +242,7 @@ def to_answer(prepared: Prepared, predictions: Sequence[Prediction | None]) -> A
         width=prepared.width,
         height=prepared.height,
         classified=classified,
+        threshold=threshold,
     )
 
 

@@ -20,7 +20,9 @@ import numpy as np
 from facecheck.core.errors import UsageError
 from facecheck.core.parallel import chunked
 from facecheck.engines.load import load_predictor
+from facecheck.model.checkpoint import Header
 from facecheck.model.predict import Prediction, Predictor
+from facecheck.model.several_faces import SEVERAL_FACES, file_threshold
 from facecheck.model.stability import flag_unstable
 from facecheck.scanner.answers import Answer, to_answer
 from facecheck.scanner.faces.detector import find_detector
@@ -58,7 +60,10 @@ class Classifier:
         """Return the answers for several pictures, in batches that begin with the first."""
         crops = [crop for one in prepared for crop in one.crops]
         predictions = self._predictions(crops)
-        return [to_answer(one, [next(predictions) for _ in one.crops]) for one in prepared]
+        threshold = file_threshold(self.predictor.header)
+        return [
+            to_answer(one, [next(predictions) for _ in one.crops], threshold) for one in prepared
+        ]
 
     def _predictions(self, crops: Sequence[Crop]) -> Iterator[Prediction | None]:
         """Yield a prediction for each crop, uncertain where those for its variants disagree."""
@@ -94,8 +99,8 @@ def load_classifier(
         FacecheckError: faces are to be found, and OpenCV is not installed.
     """
     predictor = load_predictor(checkpoint, device)
-    thresholds = _thresholds(predictor, classify)
-    predictor.header = replace(predictor.header, thresholds=thresholds)
+    predictor.header = _chosen(predictor.header, classify)
+    file_threshold(predictor.header)  # what cannot be used is to be known before the first image
     detector = find_detector(faces.face_detector) if faces.faces == "auto" else None
     return Classifier(
         predictor=predictor,
@@ -110,12 +115,22 @@ def load_classifier(
     )
 
 
-def _thresholds(predictor: Predictor, options: ClassifyOptions) -> tuple[float, float]:
-    if options.threshold is not None:
-        return options.threshold, options.threshold
+def _chosen(header: Header, options: ClassifyOptions) -> Header:
+    """Return the header with the thresholds that the user chose.
+
+    A threshold that the user names holds for faces and files as it is.
+    """
+    if options.threshold is None:
+        return replace(header, thresholds=_thresholds(header, options))
+    without = {name: one for name, one in header.calibration.items() if name != SEVERAL_FACES}
+    both = (options.threshold, options.threshold)
+    return replace(header, thresholds=both, calibration=without)
+
+
+def _thresholds(header: Header, options: ClassifyOptions) -> tuple[float, float]:
     if options.budget is None:
-        return predictor.header.thresholds
-    known = predictor.header.calibration.get("budgets", {})
+        return header.thresholds
+    known = header.calibration.get("budgets", {})
     if f"{options.budget:g}" not in known:
         has = f"knows {', '.join(known)}" if known else "knows none: run `facecheck calibrate`"
         raise UsageError(f"--budget {options.budget:g}: the checkpoint {has}")

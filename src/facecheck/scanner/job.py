@@ -26,6 +26,7 @@ from facecheck.core.selection import is_archive_name, select
 from facecheck.core.text import printable
 from facecheck.core.tree import Skipped, skipped_sentences
 from facecheck.core.version import VERSION
+from facecheck.model.several_faces import file_threshold
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
 from facecheck.scanner.classifier import Classifier, load_classifier
 from facecheck.scanner.inputs.items import STDIN, Inputs, Item, find_inputs, shard
@@ -271,7 +272,7 @@ def _facts(
     checkpoint: Path, device: str, classifier: Classifier, options: ScanOptions, chunk: int
 ) -> dict[str, object]:
     """Return what the rows are made from; with anything else they would be others."""
-    detector = classifier.detector
+    detector, header = classifier.detector, classifier.predictor.header
     return {
         "facecheck": VERSION,
         "decode_policy": DECODE_POLICY,
@@ -282,6 +283,8 @@ def _facts(
         "stability": options.stability,
         "threshold": options.threshold,
         "budget": options.budget,
+        "thresholds": list(header.thresholds),
+        "artificial_from_by_faces": file_threshold(header).table(),
         "batch_size": options.batch_size,
         "chunk": chunk,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from facecheck.core.text import percent
+from facecheck.model.several_faces import precise
 from facecheck.report.terminal.tables import (
     count_table,
     interval_text,
@@ -139,6 +141,7 @@ def render_calibrate(result: CalibrateResult) -> RenderableType:
             f"{result.loss:.4f}, ECE {result.ece_before:.4f} to {result.ece:.4f}"
         ),
         text_line(f"a score up to {low:.4f} is real, {between}"),
+        text_line(_by_faces(result.artificial_from_by_faces)),
         text_line(
             "no out-of-distribution guard"
             if result.guard is None
@@ -159,6 +162,13 @@ def render_calibrate(result: CalibrateResult) -> RenderableType:
         parts.append(count_table("reason", tally_errors(result.errors)))
     parts.append(text_line(f"calibrated on split val of {result.manifest}, in {result.out}"))
     return Group(*parts)
+
+
+def _by_faces(thresholds: Mapping[str, float] | None) -> str:
+    if thresholds is None:
+        return "too few real images to know thresholds for files of several faces"
+    several = [f"{precise(score)} ({faces})" for faces, score in list(thresholds.items())[1:]]
+    return f"a file of several faces is artificial from {', '.join(several)}"
 
 
 def _add_rate(table: Table, name: str, rate: ErrorRate) -> None:

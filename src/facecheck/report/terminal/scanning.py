@@ -52,6 +52,10 @@ def render_explained(result: ExplainResult) -> RenderableType:
         for number, face in enumerate(result.explained, 1):
             of_several = f"face {number}: " if len(result.explained) > 1 else ""
             parts.append(_card(face, of_several))
+        if len(result.explained) > 1 and result.verdict and result.basis == Basis.PIXELS:
+            why = f": {printable(result.message)}" if result.message else ""
+            style = _VERDICT_STYLES[result.verdict]
+            parts.append(text_line(f"the image: {result.verdict}{why}", style))
     else:
         from facecheck.report.explain import status_sentence
 

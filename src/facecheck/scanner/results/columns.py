@@ -38,10 +38,11 @@ COLUMNS: Mapping[str, type] = {
 def rows_of(answer: Answer, *, per_face: bool = False) -> list[Row]:
     """Return an image's rows: one, or with ``per_face`` one for each face that was classified.
 
-    The one row is about the most artificial face, or the largest where all are too small. A row
-    has the values that there are.
+    The one row is about the face that decides, with the file's verdict, or about the largest face
+    where all are too small; with ``per_face`` each has its own verdict. A row has the values that
+    there are.
     """
-    top = answer.most_artificial
+    top = answer.deciding
     if top is None:
         face = None if answer.status == Status.NO_FACE else answer.largest
         return [_of_image(answer) | _of_verdict(answer, None) | _of_face(face)]
