@@ -67,7 +67,7 @@ class FileThreshold:
         if self.tail is None or faces == 1 or not 0 < self.high < 1:
             return self.high
         odds = math.log(self.high / (1 - self.high)) + self.tail.above(faces)
-        return max(self.high, 1 / (1 + math.exp(-odds)))
+        return max(self.high, (1 + math.tanh(odds / 2)) / 2)  # the logistic function
 
     def table(self) -> dict[str, float] | None:
         """Return the threshold by number of faces, for :data:`SHOWN`; None where not known."""
