@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from facecheck.generator.quality import generate_quality as generate_quality
     from facecheck.generator.sample import generate_sample as generate_sample
     from facecheck.generator.train import generate_train as generate_train
+    from facecheck.known.add import known_add as known_add
+    from facecheck.known.add import known_show as known_show
+    from facecheck.known.options import KnownAddOptions as KnownAddOptions
     from facecheck.report.curation.report import curation_report as curation_report
     from facecheck.report.explain import explain as explain
     from facecheck.report.options import CurationReportOptions as CurationReportOptions
@@ -122,6 +125,9 @@ _HOMES = {
     "benchmark_model": "evaluation.robustness",
     "load_study": "evaluation.studies.spec",
     "study": "evaluation.studies.study",
+    "known_add": "known.add",
+    "known_show": "known.add",
+    "KnownAddOptions": "known.options",
     "Answer": "scanner.answers",
     "Checker": "scanner.checker",
     "CheckOptions": "scanner.options",

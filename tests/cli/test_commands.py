@@ -115,6 +115,12 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "out", "checkpoint", "files", "rows", "resumed", "dropped", "skipped", "statuses",
             "verdicts", "kinds", "bases", "placed",
         ],
+        ("known", "add", str(face), "--verdict", "artificial"): [
+            "table", "added", "replaced", "already", "bytes_only", "failed", "rows", "skipped",
+        ],
+        ("known", "show"): [
+            "table", "rows", "verdicts", "kinds", "pictures", "thumbnails", "sha256",
+        ],
         ("place", "results.csv", "--copy-to", "sorted", "--root", str(drawn)): [
             "to", "how", "verdicts", "placed", "already", "left", "failed",
         ],

@@ -27,6 +27,7 @@ from facecheck.cli import (
     fetch,
     generate,
     index,
+    known,
     lr_find,
     report,
     scan,
@@ -103,6 +104,14 @@ generating = typer.Typer(
 for command in (generate.train, generate.sample, generate.quality):
     generating.command(cls=Command)(command)
 app.add_typer(generating, name="generate")
+
+knowing = typer.Typer(
+    help="Keep a table of files that people have decided, for `scan --known`.",
+    no_args_is_help=True,
+)
+for command in (known.add, known.show):
+    knowing.command(cls=Command)(command)
+app.add_typer(knowing, name="known")
 
 
 #: What Typer raises for a command line that it cannot read; it has no public name for it.

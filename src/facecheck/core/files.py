@@ -26,6 +26,8 @@ AnyPath = TypeVar("AnyPath", bound=PurePath)
 _TEMPORARY = ".facecheck-"
 #: In bytes, on every common file system.
 LONGEST_NAME = 255
+# Bytes that are read at a time.
+_BLOCK = 2**18
 # A cell that begins with one of these is run as a formula by spreadsheets, and "-" is read as an
 # option by shells.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -143,6 +145,14 @@ def sha256_file(path: Path) -> str:
     """Return the hex sha256 of the bytes of ``path``, read in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_stream(stream: BinaryIO) -> str:
+    """Return the hex sha256 of what is left of an open file, read in blocks."""
+    digest = hashlib.sha256()
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def path_text(path: Path | str) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean
 from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite, unnameable_reason
-from facecheck.core.image import DECODE_POLICY
+from facecheck.core.image import DECODE_POLICY, HASH_SIDE
 from facecheck.core.labels import KINDS, check_kind, near_kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
@@ -27,7 +27,7 @@ from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.selection import select
 from facecheck.core.tree import Skipped, skipped_sentences, skipped_word
 from facecheck.data.keep_columns import Kept, keep_columns
-from facecheck.data.measure import HASH_SIDE, Measurements, Stamp, stamp
+from facecheck.data.measure import Measurements, Stamp, stamp
 from facecheck.data.options import IndexOptions
 from facecheck.data.relabel import Relabel
 from facecheck.data.sources.marker import HIDDEN, rules_by_folder

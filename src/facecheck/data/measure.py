@@ -16,13 +16,10 @@ from typing import Any
 import polars as pl
 
 from facecheck.core.errors import ImageError, reason
-from facecheck.core.image import DECODE_POLICY, frames, perceptual_hash, picture_hash
+from facecheck.core.image import DECODE_POLICY, HASH_SIDE, frames, perceptual_hash, picture_hash
 from facecheck.core.journal import Journal
 from facecheck.core.parallel import chunked, map_ordered
 
-#: The side in pixels that images are decoded for: large JPEGs are hashed at a reduced scale, of
-#: no less than twice this. It is part of the policy, since it can move a hash by a bit or two.
-HASH_SIDE = 128
 #: Files measured under another policy are measured again.
 POLICY = f"decode {DECODE_POLICY}, side {HASH_SIDE}, picture 3, phash 2"
 

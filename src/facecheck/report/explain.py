@@ -129,7 +129,7 @@ def explain(
     if target.exists() and target.samefile(image):
         raise UsageError(f"{path_text(target)}: the image itself: name another place with --out")
     refuse_to_overwrite(target, overwrite=options.overwrite)
-    classifier = load_classifier(checkpoint, options, device=options.device)
+    classifier = load_classifier(checkpoint, options, known=options, device=options.device)
     prepared, answer = classifier.classify(item)
     panels = _panels(prepared, answer, classifier.predictor)
     drawn = answer.width is not None

@@ -248,6 +248,8 @@ def _facts_of(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Checkpoint", f"sha256 {str(meta.get('checkpoint_sha256'))[:16]}"
     detector = meta.get("face_detector_sha256")
     yield "Face detector", f"sha256 {str(detector)[:16]}" if detector else "none: images whole"
+    if meta.get("known_sha256"):
+        yield "Known files", f"sha256 {str(meta['known_sha256'])[:16]}"
     yield "Device", str(meta.get("device", "not known"))
     if meta.get("per_face"):
         yield "Rows", "one for each face"

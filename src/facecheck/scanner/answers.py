@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from facecheck.core.labels import Basis, Kind, Status, Verdict
+from facecheck.known.lookup import Match
 from facecheck.model.predict import NOT_FINITE, Prediction
 from facecheck.model.several_faces import FileThreshold, precise
 from facecheck.scanner.faces.boxes import Box, Face
@@ -231,7 +232,10 @@ def to_answer(
         status, notes, classified = Status.ERROR, NOT_FINITE, ()
     elif classified and prepared.faces == 0 and not _is_drawn_face(prepared, classified[0]):
         status, notes, classified = Status.NO_FACE, _no_face(notes), ()
-    return Answer(
+    known = prepared.known
+    if known and not known.is_exact:
+        notes = "; ".join(filter(None, (known.message, notes)))
+    answer = Answer(
         name=prepared.item.name,
         status=status,
         notes=notes,
@@ -244,6 +248,15 @@ def to_answer(
         classified=classified,
         threshold=threshold,
     )
+    return answer.decided(_by_people(known))
+
+
+def _by_people(known: Match | None) -> Decision | None:
+    """Return what people have decided of a file that is known; a near one decides nothing."""
+    if known is None or not known.is_exact:
+        return None
+    entry = known.entry
+    return Decision(Verdict(entry.verdict), Basis.KNOWN, entry.kind, known.message)
 
 
 def _is_drawn_face(prepared: Prepared, whole: FaceAnswer) -> bool:

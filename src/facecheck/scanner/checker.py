@@ -18,12 +18,11 @@ class Checker:
     Args:
         checkpoint: a checkpoint or run folder; None takes the newest run of the workspace, or the
             built-in model.
-        options: whether to find faces, thresholds, and what to compute on.
-
-    Attributes:
+        options: whether to find faces, thresholds, which table of known files to consult, and what
+            to compute on.
 
     Raises:
-        UsageError: there is no checkpoint, or no such device.
+        UsageError: there is no checkpoint, or no such device or table.
         CheckpointError: the checkpoint or the face detector cannot be used.
     """
 
@@ -31,7 +30,7 @@ class Checker:
         self, checkpoint: Path | str | None = None, options: CheckOptions = CheckOptions()
     ) -> None:
         path = find_checkpoint(None if checkpoint is None else Path(checkpoint))
-        self._classifier = load_classifier(path, options, options, device=options.device)
+        self._classifier = load_classifier(path, options, options, options, device=options.device)
 
     def check(self, image: Path | str | bytes) -> Answer:
         """Return the answer for one file, or for the bytes of one.

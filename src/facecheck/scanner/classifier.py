@@ -20,6 +20,8 @@ import numpy as np
 from facecheck.core.errors import UsageError
 from facecheck.core.parallel import chunked
 from facecheck.engines.load import load_predictor
+from facecheck.known.lookup import KnownTable, open_known
+from facecheck.known.options import KnownOptions
 from facecheck.model.checkpoint import Header
 from facecheck.model.predict import Prediction, Predictor
 from facecheck.model.several_faces import SEVERAL_FACES, file_threshold
@@ -40,12 +42,14 @@ class Classifier:
         prepare: decodes a picture and cuts its faces out; may be sent to other processes.
         detector: the face detector's file; None classifies every picture whole.
         batch_size: images that the model is given at a time.
+        known: the table of known files that is consulted.
     """
 
     predictor: Predictor
     prepare: partial[Prepared]
     detector: Path | None = None
     batch_size: int = 32
+    known: KnownTable | None = None
 
     def classify(self, item: Item) -> tuple[Prepared, Answer]:
         """Return one picture's crops and its answer; what is wrong with it is its status."""
@@ -80,6 +84,7 @@ def load_classifier(
     checkpoint: Path,
     faces: FaceOptions = FaceOptions(),
     classify: ClassifyOptions = ClassifyOptions(),
+    known: KnownOptions = KnownOptions(),
     *,
     device: str = "auto",
     batch_size: int = 32,
@@ -90,14 +95,17 @@ def load_classifier(
         checkpoint: a checkpoint, or an export of one.
         faces: whether to find faces, and by what.
         classify: thresholds, and how many variants to classify.
+        known: the table of known files to consult.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
         batch_size: images that the model is given at a time, 1 or more.
 
     Raises:
         UsageError: the checkpoint does not know the budget, or there is no such device or file.
         CheckpointError: the checkpoint or the face detector cannot be used.
-        FacecheckError: faces are to be found, and OpenCV is not installed.
+        FacecheckError: faces are to be found, and OpenCV is not installed; or the table of known
+            files cannot be used.
     """
+    table = None if known.known is None else open_known(known.known)
     predictor = load_predictor(checkpoint, device)
     predictor.header = _chosen(predictor.header, classify)
     file_threshold(predictor.header)  # what cannot be used is to be known before the first image
@@ -109,9 +117,11 @@ def load_classifier(
             transform=predictor.header.transform,
             detector=None if detector is None else detector.read_bytes(),
             stability=classify.stability,
+            known=table,
         ),
         detector=detector,
         batch_size=batch_size,
+        known=table,
     )
 
 

@@ -248,6 +248,7 @@ def _classifier(checkpoint: Path, options: ScanOptions) -> tuple[Classifier, str
         checkpoint,
         options,
         options,
+        options,
         device="cpu" if elsewhere else options.device,
         batch_size=options.batch_size,
     )
@@ -278,6 +279,7 @@ def _facts(
         "decode_policy": DECODE_POLICY,
         "checkpoint_sha256": sha256_file(checkpoint),
         "face_detector_sha256": None if detector is None else sha256_file(detector),
+        "known_sha256": None if classifier.known is None else classifier.known.sha256,
         "device": device,
         "per_face": options.per_face,
         "stability": options.stability,

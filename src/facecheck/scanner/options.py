@@ -15,6 +15,7 @@ from facecheck.core.common_options import (
 from facecheck.core.errors import UsageError
 from facecheck.core.labels import Verdict
 from facecheck.core.options import Options, Trust, option
+from facecheck.known.options import KnownOptions
 
 #: Where chunks are classified.
 LOCAL: Literal["local"] = "local"
@@ -225,7 +226,13 @@ class WorkerOptions(DeviceOption, BatchSizeOption):
 
 @dataclass(frozen=True)
 class ScanOptions(
-    InputOptions, FaceOptions, ClassifyOptions, ResultOptions, PlacingOptions, WorkerOptions
+    InputOptions,
+    FaceOptions,
+    ClassifyOptions,
+    KnownOptions,
+    ResultOptions,
+    PlacingOptions,
+    WorkerOptions,
 ):
     """All that a scan may be told, besides its inputs, results file and checkpoint."""
 
@@ -240,10 +247,10 @@ class ScanOptions(
 
 
 @dataclass(frozen=True)
-class CheckOptions(FaceOptions, ClassifyOptions, DeviceOption):
+class CheckOptions(FaceOptions, ClassifyOptions, KnownOptions, DeviceOption):
     """How :class:`~facecheck.scanner.checker.Checker` classifies."""
 
 
 @dataclass(frozen=True)
-class ExplainOptions(FaceOptions, OverwriteOption, DeviceOption):
+class ExplainOptions(FaceOptions, KnownOptions, OverwriteOption, DeviceOption):
     """How one image is explained."""

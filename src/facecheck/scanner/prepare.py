@@ -13,8 +13,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from facecheck.core.errors import ImageError
-from facecheck.core.image import frames
+from facecheck.core.image import HASH_SIDE, decode, frames
 from facecheck.core.labels import Status
+from facecheck.known.lookup import KnownTable, Match
 from facecheck.model.stability import variants
 from facecheck.model.transforms import Transform, load_input, to_input
 from facecheck.scanner.faces.boxes import SMALLEST, Box, Face, face_square, is_close_up
@@ -63,6 +64,7 @@ class Prepared:
         faint_face: whether something resembles a face, though none was found.
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
+        known: the row of the table of known files that it matches, if any.
     """
 
     item: Item
@@ -76,10 +78,15 @@ class Prepared:
     frame: int | None = None
     width: int | None = None
     height: int | None = None
+    known: Match | None = None
 
 
 def prepare(
-    item: Item, transform: Transform, detector: Path | bytes | None, stability: int = 0
+    item: Item,
+    transform: Transform,
+    detector: Path | bytes | None,
+    stability: int = 0,
+    known: KnownTable | None = None,
 ) -> Prepared:
     """Decode an item, find its faces and cut them out; what is wrong with it becomes its status.
 
@@ -92,17 +99,28 @@ def prepare(
         transform: the model's.
         detector: the face detector's file, or what is in it; None classifies every image whole.
         stability: how many variants of each crop are to be classified as well.
+        known: the table of known files to consult.
 
     Raises:
         CheckpointError: the detector cannot be used.
-        FacecheckError: OpenCV is not there.
+        FacecheckError: OpenCV is not there; the table of known files has changed.
     """
+    match = None
     try:
-        picture = _picture(item.load(), transform.resize, detector)
+        source = item.load()
+        match = known.by_bytes(source) if known else None
+        picture = _picture(source, transform.resize, detector)
+        if known and match is None:
+            match = known.by_picture(source, _first_frame(source, picture))
         found = None if detector is None else find_faces(picture, detector)
-        return _prepared(item, transform, picture, found, stability)
+        return replace(_prepared(item, transform, picture, found, stability), known=match)
     except ImageError as error:
-        return Prepared(item, Status.ERROR, str(error))
+        return Prepared(item, Status.ERROR, str(error), known=match)
+
+
+def _first_frame(source: Path | bytes, picture: Picture) -> Image.Image:
+    """Return what the hashes of a file are of: its first frame, whichever is classified."""
+    return picture.whole if picture.frame == 0 else decode(source, short_side=HASH_SIDE).image
 
 
 def _picture(source: Path | bytes, short_side: int, detector: Path | bytes | None) -> Picture:

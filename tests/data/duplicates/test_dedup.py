@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
 from facecheck.core.errors import ManifestError, UsageError
+from facecheck.core.image.likeness import WHOLE, Likeness
 from facecheck.core.manifest import Manifest, Record, read_manifest, write_manifest
 from facecheck.data.duplicates import keepers
-from facecheck.data.duplicates.compare import WHOLE, Likeness
 from facecheck.data.duplicates.dedup import dedup
 from facecheck.data.index import index
 from facecheck.data.options import DedupOptions, IndexOptions, Level

@@ -11,6 +11,7 @@ from facecheck.core.image.decoding import (
 )
 from facecheck.core.image.formats import FORMATS, SUFFIXES, is_image_name
 from facecheck.core.image.hashes import (
+    HASH_SIDE,
     flat_hash,
     is_layered,
     perceptual_hash,
@@ -21,6 +22,7 @@ from facecheck.core.image.hashes import (
 __all__ = [
     "DECODE_POLICY",
     "FORMATS",
+    "HASH_SIDE",
     "MAX_BYTES",
     "SUFFIXES",
     "Decoded",

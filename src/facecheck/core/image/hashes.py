@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Frames, and pixels in all of them, that :func:`picture_hash` covers. Of a file that holds more,
 #: only a copy of the same bytes is the same picture.
 MOST_FRAMES, MOST_FRAME_PIXELS = 256, 2**27
+#: The side in pixels that images are decoded for to be hashed: large JPEGs at a reduced scale, of
+#: no less than twice this. Another side can move a perceptual hash by a bit or two.
+HASH_SIDE = 128
 #: How far above the median a coefficient of the perceptual hash must lie to set its bit. Rounding
 #: the thumbnail to whole grey levels moves a coefficient by 18.5 (its standard deviation).
 _CLEARLY_ABOVE = 80.0

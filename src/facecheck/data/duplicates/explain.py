@@ -8,7 +8,7 @@ from pathlib import Path
 from facecheck.core.errors import ImageError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.image import decode, flat_hash, frames, perceptual_hash, picture_hash
-from facecheck.data.duplicates.compare import (
+from facecheck.core.image.likeness import (
     EDITED_CORRELATION,
     EDITED_DETAIL,
     EDITS,

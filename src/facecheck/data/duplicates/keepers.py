@@ -22,9 +22,7 @@ import numpy.typing as npt
 from facecheck.core.errors import ImageError, ManifestError
 from facecheck.core.files import path_text
 from facecheck.core.image import flat_hash, frames
-from facecheck.core.manifest import Record
-from facecheck.core.parallel import Progress, map_ordered, silent
-from facecheck.data.duplicates.compare import (
+from facecheck.core.image.likeness import (
     EDITS,
     GREY_SIDE,
     PICTURE_DIFFERENCE,
@@ -38,6 +36,8 @@ from facecheck.data.duplicates.compare import (
     likeness,
     look_at_all,
 )
+from facecheck.core.manifest import Record
+from facecheck.core.parallel import Progress, map_ordered, silent
 from facecheck.data.duplicates.groups import connected
 from facecheck.data.duplicates.hamming import pairs_between, pairs_within
 

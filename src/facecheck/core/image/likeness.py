@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 
 import numpy as np
@@ -24,7 +25,8 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from facecheck.core.errors import ImageError
-from facecheck.core.image import Decoded, perceptual_hash
+from facecheck.core.image.decoding import Decoded
+from facecheck.core.image.hashes import perceptual_hash
 
 #: Pixels a side of the grey thumbnail, from which crops are cut.
 GREY_SIDE = 96
@@ -305,7 +307,23 @@ def _normal(pixels: _Grey) -> _Grey:
 
 
 def _detail(pixels: _Grey) -> _Grey:
-    from scipy.ndimage import gaussian_filter
-
-    blurred: _Grey = gaussian_filter(pixels, len(pixels) / 32, mode="nearest")
+    blur = _blur(len(pixels))
+    blurred: _Grey = np.asarray(blur @ pixels @ blur.T, np.float32)
     return pixels - blurred
+
+
+@cache
+def _blur(side: int) -> _Grey:
+    """Return the matrix that blurs a line of pixels, which repeats its ends, shape (side, side).
+
+    A Gaussian of a standard deviation of a 32nd of the side, as far as four of these reach: what
+    ``scipy.ndimage.gaussian_filter`` does in its mode ``nearest``, which a scan cannot import.
+    """
+    sigma = side / 32
+    reach = int(4 * sigma + 0.5)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    blur = np.zeros((side, side), np.float32)
+    for pixel in range(side):
+        seen = np.clip(np.arange(pixel - reach, pixel + reach + 1), 0, side - 1)
+        np.add.at(blur[pixel], seen, weights / weights.sum())
+    return blur

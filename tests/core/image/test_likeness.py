@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from facecheck.core.image import perceptual_hash
-from facecheck.data.duplicates.compare import EDITS, WHOLE, align, edit_hashes, likeness, look
+from facecheck.core.image.likeness import EDITS, WHOLE, align, edit_hashes, likeness, look
 
 
 def picture(seed: int = 0) -> Image.Image:

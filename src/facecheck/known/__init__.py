@@ -1,0 +1,1 @@
+"""Files that people have decided already: the table of them, and finding a file in it."""
