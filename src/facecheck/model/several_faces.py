@@ -47,7 +47,8 @@ class Tail:
         ``images`` exponential values it is not, and on average over such samples the new face
         exceeds this with the probability wanted (the predictive distribution, of Lomax 1954).
         """
-        return self.rise * self.images * (faces ** (1 / self.images) - 1)
+        more: float = faces ** (1 / self.images)
+        return self.rise * self.images * (more - 1)
 
 
 @dataclass(frozen=True)
