@@ -28,8 +28,9 @@ EXTRAS = {
 #: Extras that the tests do without; LiteRT's converter asks for older releases of other packages.
 NOT_LOCKED = {"cloud", "litert"}
 #: Packages whose modules are called otherwise.
-PACKAGES = {"PIL": "pillow", "cv2": "opencv-python-headless", "pillow_jxl": "pillow-jxl-plugin",
-            "sklearn": "scikit-learn", "yaml": "pyyaml"}  # fmt: skip
+PACKAGES = {"PIL": "pillow", "c2pa": "c2pa-python", "cv2": "opencv-python-headless",
+            "pillow_jxl": "pillow-jxl-plugin", "sklearn": "scikit-learn",
+            "yaml": "pyyaml"}  # fmt: skip
 #: Opened by fsspec, by the beginning of an address.
 LOADED_BY_FSSPEC = {"adlfs", "gcsfs", "s3fs"}
 #: Imported by the name that a table holds.

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from facecheck.known.add import known_add as known_add
     from facecheck.known.add import known_show as known_show
     from facecheck.known.options import KnownAddOptions as KnownAddOptions
+    from facecheck.provenance.evidence import Provenance as Provenance
+    from facecheck.provenance.read import read_provenance as read_provenance
     from facecheck.report.curation.report import curation_report as curation_report
     from facecheck.report.explain import explain as explain
     from facecheck.report.options import CurationReportOptions as CurationReportOptions
@@ -112,6 +114,8 @@ _HOMES = {
     "GenerateSampleOptions": "generator.options",
     "GenerateTrainOptions": "generator.options",
     "GeneratorSettings": "generator.options",
+    "Provenance": "provenance.evidence",
+    "read_provenance": "provenance.read",
     "CurationReportOptions": "report.options",
     "RunReportOptions": "report.options",
     "ScanReportOptions": "report.options",

@@ -126,7 +126,10 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("explain", str(face), "--checkpoint", str(checkpoint), "--faces", "off"): [
             "image", "out", "checkpoint", "status", "verdict", "basis", "message", "width",
-            "height", "faces", "explained",
+            "height", "faces", "provenance", "explained",
+        ],
+        ("provenance", str(face), "--out", "p.csv"): [
+            "out", "files", "errors", "claims", "findings", "skipped", "shown",
         ],
         ("report", "i.csv"): [
             "manifest", "out", "page", "records", "kinds", "sources", "excluded", "duplicates",

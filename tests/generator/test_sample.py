@@ -66,6 +66,9 @@ def test_every_image_says_that_it_is_synthetic(made: GenerateTrainResult, tmp_pa
         named = found.attrib["{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"]
         assert named == DIGITAL_SOURCE_TYPE
         assert named.endswith("/digitalsourcetype/trainedAlgorithmicMedia")
+    answer = facecheck.Checker(options=facecheck.CheckOptions(faces="off")).check(result.grid)
+    assert (answer.verdict, answer.kind, answer.basis) == ("artificial", "generated", "provenance")
+    assert answer.provenance.short == "iptc:generated;mark:facecheck;software"
 
 
 def test_nothing_is_overwritten_silently(made: GenerateTrainResult, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from facecheck.core.labels import Basis, Status, Verdict
 from facecheck.model.predict import Prediction
 from facecheck.model.several_faces import FileThreshold, Tail
+from facecheck.provenance.evidence import Claim, Finding, State, Witness, collected
 from facecheck.scanner.answers import Answer, Decision, to_answer
 from facecheck.scanner.faces.boxes import Box, Face
 from facecheck.scanner.inputs.items import Item
@@ -201,6 +202,64 @@ def test_a_decision_holds_where_the_pixels_give_no_verdict(prepared: Prepared) -
     assert row.get("score") is None
     assert str(row["message"]).startswith("known as real; ")
     assert rows_of(decided, per_face=True) == [row]
+
+
+GENERATED = Finding(Witness.IPTC, Claim.GENERATED, maker="Dreamer", where="XMP X")
+COMPOSITE = Finding(Witness.MARK, Claim.COMPOSITE, "fill", where="XMP Y")
+CAPTURE = Finding(Witness.C2PA, Claim.CAPTURE, State.TRUSTED, where="C2PA manifest")
+
+
+@pytest.mark.parametrize(
+    ("findings", "pixels", "expected"),
+    [
+        ([GENERATED], Verdict.REAL, ("artificial", "generated", "provenance")),
+        ([GENERATED], Verdict.ARTIFICIAL, ("artificial", "generated", "provenance")),
+        ([COMPOSITE], Verdict.REAL, ("artificial", "composite", "provenance")),
+        ([COMPOSITE, GENERATED], Verdict.REAL, ("artificial", "generated", "provenance")),
+        ([CAPTURE], Verdict.ARTIFICIAL, ("uncertain", "cartoon", "provenance")),
+        ([CAPTURE], Verdict.UNCERTAIN, ("uncertain", "cartoon", "pixels")),
+        ([CAPTURE], Verdict.REAL, ("real", "photo", "pixels")),
+        ([CAPTURE, GENERATED], Verdict.REAL, ("artificial", "generated", "provenance")),
+        ([replace(CAPTURE, name=State.VALID)], Verdict.ARTIFICIAL,
+         ("artificial", "cartoon", "pixels")),
+        ([replace(CAPTURE, name=State.INVALID)], Verdict.ARTIFICIAL,
+         ("artificial", "cartoon", "pixels")),
+        ([replace(CAPTURE, name=State.INVALID, claim=Claim.GENERATED), COMPOSITE], Verdict.REAL,
+         ("artificial", "composite", "provenance")),
+        ([Finding(Witness.EXIF, Claim.CAPTURE)], Verdict.ARTIFICIAL,
+         ("artificial", "cartoon", "pixels")),
+        ([], Verdict.REAL, ("real", "photo", "pixels")),
+    ],
+)  # fmt: skip
+def test_the_rules_of_evidence(
+    findings: list[Finding], pixels: Verdict, expected: tuple[str, str, str]
+) -> None:
+    score = {"real": 0.1, "uncertain": 0.6, "artificial": 0.9}[pixels]
+    prediction = replace(predicted(pixels, score), probabilities={"photo": 0.1, "cartoon": 0.9})
+    prepared = replace(whole(1), provenance=collected(findings, []))
+    answer = to_answer(prepared, [prediction])
+    assert (answer.verdict, answer.kind, answer.basis) == expected
+    assert answer.score == score
+    if answer.basis == "provenance":
+        assert answer.message.endswith(f"by its pixels alone: {pixels}")
+
+
+def test_a_mark_makes_no_face_where_none_was_found() -> None:
+    prepared = replace(whole(0), provenance=collected([GENERATED], []))
+    (row,) = rows_of(to_answer(prepared, [predicted(Verdict.REAL, 0.1)]))
+    assert (row["status"], row["verdict"], row["basis"]) == ("no_face", None, None)
+    assert (row["provenance"], row["generator"]) == ("iptc:generated", "Dreamer")
+
+
+def test_a_mark_is_about_every_face() -> None:
+    faces = [Face(Box(10, 0, 50, 50), 0.9, number) for number in (1, 2)]
+    prepared = Prepared(
+        ITEM, view=FACE_VIEW, crops=tuple(Crop(PIXELS, face) for face in faces), faces=2,
+        largest=faces[0], width=300, height=100, provenance=collected([COMPOSITE], []),
+    )  # fmt: skip
+    predictions = [predicted(Verdict.REAL, 0.1), predicted(Verdict.ARTIFICIAL, 0.9)]
+    rows = rows_of(to_answer(prepared, predictions), per_face=True)
+    assert [(row["verdict"], row["kind"]) for row in rows] == [("artificial", "composite")] * 2
 
 
 def test_a_verdict_by_the_pixels_says_so() -> None:

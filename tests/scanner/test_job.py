@@ -97,10 +97,10 @@ def test_every_file_has_one_row_and_bad_ones_say_why(
 
 def test_the_columns_are_pinned() -> None:
     assert list(COLUMNS) == [
-        "path", "status", "verdict", "kind", "basis", "score", "spread", "p_photo", "p_cartoon",
-        "p_sketch", "p_painting", "p_sculpture", "p_generated", "p_composite", "view", "frame",
-        "faces", "face", "face_left", "face_top", "face_width", "face_height", "face_confidence",
-        "width", "height", "message",
+        "path", "status", "verdict", "kind", "basis", "provenance", "generator", "score", "spread",
+        "p_photo", "p_cartoon", "p_sketch", "p_painting", "p_sculpture", "p_generated",
+        "p_composite", "view", "frame", "faces", "face", "face_left", "face_top", "face_width",
+        "face_height", "face_confidence", "width", "height", "message",
     ]  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from facecheck.cli import (
     index,
     known,
     lr_find,
+    provenance,
     report,
     scan,
     split,
@@ -93,7 +94,8 @@ for command in (
     *(audit.audit, convert.convert),
     *(lr_find.lr_find, train.train, calibrate.calibrate, evaluate.evaluate),
     *(benchmark.benchmark_model, study.study),
-    *(export.export, scan.scan, scan.merge, scan.place, explain.explain, report.report),
+    *(export.export, scan.scan, scan.merge, scan.place),
+    *(provenance.provenance, explain.explain, report.report),
 ):
     app.command(cls=Command)(command)
 

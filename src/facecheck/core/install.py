@@ -9,7 +9,7 @@ from __future__ import annotations
 
 #: Modules of the full install that the small one for scanning leaves out; a test compares.
 FULL_INSTALL_ONLY = frozenset({
-    "gdown", "huggingface_hub", "jinja2", "kagglesdk", "markupsafe", "matplotlib", "psutil",
+    "c2pa", "gdown", "huggingface_hub", "jinja2", "kagglesdk", "markupsafe", "matplotlib", "psutil",
     "requests", "scipy", "sklearn", "timm", "torch", "urllib3",
 })  # fmt: skip
 

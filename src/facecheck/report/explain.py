@@ -22,6 +22,7 @@ from facecheck.core.image import decode
 from facecheck.core.labels import Basis, Status, Verdict
 from facecheck.model.attribution import heat_maps, hottest, without_hottest
 from facecheck.model.predict import Prediction, Predictor
+from facecheck.provenance.evidence import Provenance
 from facecheck.report.heat_pictures import COLOURS, overlay
 from facecheck.report.palette import OKABE_ITO
 from facecheck.scanner.answers import Answer
@@ -76,6 +77,7 @@ class ExplainResult:
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
         faces: how many were found; None when none were searched for, or the image cannot be read.
+        provenance: what the file says of its own origin.
         explained: each face that was classified, in the order in which one reads, or the whole
             image, by its pixels; empty where these give no verdict.
     """
@@ -90,6 +92,7 @@ class ExplainResult:
     width: int | None
     height: int | None
     faces: int | None
+    provenance: Provenance
     explained: tuple[ExplainedFace, ...]
 
 
@@ -129,7 +132,9 @@ def explain(
     if target.exists() and target.samefile(image):
         raise UsageError(f"{path_text(target)}: the image itself: name another place with --out")
     refuse_to_overwrite(target, overwrite=options.overwrite)
-    classifier = load_classifier(checkpoint, options, known=options, device=options.device)
+    classifier = load_classifier(
+        checkpoint, options, known=options, provenance=options, device=options.device
+    )
     prepared, answer = classifier.classify(item)
     panels = _panels(prepared, answer, classifier.predictor)
     drawn = answer.width is not None
@@ -146,6 +151,7 @@ def explain(
         width=answer.width,
         height=answer.height,
         faces=answer.faces,
+        provenance=answer.provenance,
         explained=tuple(panel.face for panel in panels),
     )
 

@@ -46,6 +46,8 @@ _FEW: Mapping[str, Sequence[str]] = {
     "basis": BASES,
     "view": VIEWS,
 }
+# Texts, of which many rows have the same; in the page a row has the place of its own.
+_TEXTS = ("message", "provenance", "generator")
 # Numbers that are not whole, which results hold with six decimals; in the page in millionths.
 _MILLIONTHS = tuple(name for name, kind in COLUMNS.items() if kind is float)
 _WHOLE = tuple(name for name, kind in COLUMNS.items() if kind is int)
@@ -285,7 +287,7 @@ def _page_data(
     places = [_inner(str(row[PATH])) for row in rows]
     names = [str(row[PATH]) for row in rows]
     folders, folder = _indexed(name[:at] for name, at in zip(names, places, strict=True))
-    messages, message = _indexed(str(row["message"]) for row in rows)
+    texts = {column: _indexed(str(row[column]) for row in rows) for column in _TEXTS}
     return {
         "columns": list(COLUMNS),
         "few": _FEW,
@@ -293,8 +295,8 @@ def _page_data(
         "folders": folders,
         "folder": folder,
         "name": [name[at:] for name, at in zip(names, places, strict=True)],
-        "messages": messages,
-        "message": message,
+        "texts": {column: distinct for column, (distinct, _) in texts.items()},
+        **{column: which for column, (_, which) in texts.items()},
         **{column: _coded(rows, column, values) for column, values in _FEW.items()},
         **{column: _numbers(rows, column, 1_000_000) for column in _MILLIONTHS},
         **{column: _numbers(rows, column, 1) for column in _WHOLE},

@@ -10,6 +10,7 @@ from facecheck.core.labels import Basis, Kind, Status, Verdict
 from facecheck.known.lookup import Match
 from facecheck.model.predict import NOT_FINITE, Prediction
 from facecheck.model.several_faces import FileThreshold, precise
+from facecheck.provenance.evidence import NOTHING, Claim, Finding, Provenance
 from facecheck.scanner.faces.boxes import Box, Face
 from facecheck.scanner.prepare import Prepared
 
@@ -79,6 +80,7 @@ class Answer:
             image; empty where the pixels give no verdict.
         threshold: from which score a file is artificial, by the number of its faces.
         decision: the verdict, where it rests on something else than the pixels.
+        provenance: what the file says of its own origin, whatever the status.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Answer:
     classified: tuple[FaceAnswer, ...] = ()
     threshold: FileThreshold = FileThreshold()
     decision: Decision | None = None
+    provenance: Provenance = NOTHING
 
     def decided(self, decision: Decision | None) -> Answer:
         """Return the answer with a verdict that does not rest on the pixels; None leaves it."""
@@ -247,8 +250,9 @@ def to_answer(
         height=prepared.height,
         classified=classified,
         threshold=threshold,
+        provenance=prepared.provenance,
     )
-    return answer.decided(_by_people(known))
+    return answer.decided(_by_provenance(answer)).decided(_by_people(known))
 
 
 def _by_people(known: Match | None) -> Decision | None:
@@ -257,6 +261,34 @@ def _by_people(known: Match | None) -> Decision | None:
         return None
     entry = known.entry
     return Decision(Verdict(entry.verdict), Basis.KNOWN, entry.kind, known.message)
+
+
+def _by_provenance(answer: Answer) -> Decision | None:
+    """Return the verdict that a file's own words on its origin give, by docs/provenance.md.
+
+    A file that says it is artificial is, whatever its pixels say. A trusted capture makes
+    ``uncertain`` of ``artificial``, but never ``real``: a camera can photograph a screen. Neither
+    makes a face of a picture in which none was found.
+    """
+    if answer.status != Status.OK:
+        return None
+    marked, capture = answer.provenance.artificial, answer.provenance.trusted_capture
+    if marked is not None:
+        kind = Kind.COMPOSITE if marked.claim == Claim.COMPOSITE else Kind.GENERATED
+        return _decision(Verdict.ARTIFICIAL, marked, answer, kind.value)
+    if capture is not None and answer.verdict == Verdict.ARTIFICIAL:
+        return _decision(Verdict.UNCERTAIN, capture, answer)
+    return None
+
+
+def _decision(verdict: Verdict, finding: Finding, answer: Answer, kind: str = "") -> Decision:
+    says = "a capture, signed and trusted" if finding.claim == Claim.CAPTURE else finding.claim
+    by = f" by {finding.maker}" if finding.maker else ""
+    reason = (
+        f"the file says that it is {says}{by} ({finding.short}, {finding.where}); by its pixels "
+        f"alone: {answer.verdict}"
+    )
+    return Decision(verdict, Basis.PROVENANCE, kind, reason)
 
 
 def _is_drawn_face(prepared: Prepared, whole: FaceAnswer) -> bool:

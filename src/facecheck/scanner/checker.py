@@ -30,7 +30,9 @@ class Checker:
         self, checkpoint: Path | str | None = None, options: CheckOptions = CheckOptions()
     ) -> None:
         path = find_checkpoint(None if checkpoint is None else Path(checkpoint))
-        self._classifier = load_classifier(path, options, options, options, device=options.device)
+        self._classifier = load_classifier(
+            path, options, options, options, options, device=options.device
+        )
 
     def check(self, image: Path | str | bytes) -> Answer:
         """Return the answer for one file, or for the bytes of one.

@@ -26,6 +26,8 @@ from facecheck.model.checkpoint import Header
 from facecheck.model.predict import Prediction, Predictor
 from facecheck.model.several_faces import SEVERAL_FACES, file_threshold
 from facecheck.model.stability import flag_unstable
+from facecheck.provenance.options import ProvenanceOptions
+from facecheck.provenance.read import load_evidence
 from facecheck.scanner.answers import Answer, to_answer
 from facecheck.scanner.faces.detector import find_detector
 from facecheck.scanner.inputs.items import Item
@@ -56,6 +58,14 @@ class Classifier:
         prepared = self.prepare(item)
         return prepared, self.answers([prepared])[0]
 
+    @property
+    def prepare_without_manifests(self) -> partial[Prepared] | None:
+        """Prepares a picture without reading its C2PA manifest; None where none is read anyway."""
+        evidence = self.prepare.keywords.get("evidence")
+        if evidence is None:
+            return None
+        return partial(self.prepare, evidence=replace(evidence, manifests=False))
+
     def without_faces(self) -> Classifier:
         """Return one that classifies every picture whole."""
         return replace(self, prepare=partial(self.prepare, detector=None), detector=None)
@@ -85,6 +95,7 @@ def load_classifier(
     faces: FaceOptions = FaceOptions(),
     classify: ClassifyOptions = ClassifyOptions(),
     known: KnownOptions = KnownOptions(),
+    provenance: ProvenanceOptions = ProvenanceOptions(),
     *,
     device: str = "auto",
     batch_size: int = 32,
@@ -96,12 +107,14 @@ def load_classifier(
         faces: whether to find faces, and by what.
         classify: thresholds, and how many variants to classify.
         known: the table of known files to consult.
+        provenance: whether what files say of their own origin counts.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
         batch_size: images that the model is given at a time, 1 or more.
 
     Raises:
         UsageError: the checkpoint does not know the budget, or there is no such device or file.
         CheckpointError: the checkpoint or the face detector cannot be used.
+        ConfigError: the trusted certificates or the marks cannot be read.
         FacecheckError: faces are to be found, and OpenCV is not installed; or the table of known
             files cannot be used.
     """
@@ -118,6 +131,7 @@ def load_classifier(
             detector=None if detector is None else detector.read_bytes(),
             stability=classify.stability,
             known=table,
+            evidence=load_evidence(provenance) if provenance.provenance == "on" else None,
         ),
         detector=detector,
         batch_size=batch_size,

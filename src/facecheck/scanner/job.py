@@ -249,6 +249,7 @@ def _classifier(checkpoint: Path, options: ScanOptions) -> tuple[Classifier, str
         options,
         options,
         options,
+        options,
         device="cpu" if elsewhere else options.device,
         batch_size=options.batch_size,
     )
@@ -278,7 +279,7 @@ def _facts(
         "facecheck": VERSION,
         "decode_policy": DECODE_POLICY,
         "checkpoint_sha256": sha256_file(checkpoint),
-        "face_detector_sha256": None if detector is None else sha256_file(detector),
+        "face_detector_sha256": _digest(detector),
         "known_sha256": None if classifier.known is None else classifier.known.sha256,
         "device": device,
         "per_face": options.per_face,
@@ -287,9 +288,15 @@ def _facts(
         "budget": options.budget,
         "thresholds": list(header.thresholds),
         "artificial_from_by_faces": file_threshold(header).table(),
+        "provenance": options.provenance,
+        **{name: _digest(getattr(options, name)) for name in ("trust", "marks")},
         "batch_size": options.batch_size,
         "chunk": chunk,
     }
+
+
+def _digest(path: Path | None) -> str | None:
+    return None if path is None else sha256_file(path)
 
 
 def _sink(out: Path, facts: Mapping[str, object], options: ScanOptions) -> FileSink | StreamSink:

@@ -16,6 +16,7 @@ from facecheck.core.errors import UsageError
 from facecheck.core.labels import Verdict
 from facecheck.core.options import Options, Trust, option
 from facecheck.known.options import KnownOptions
+from facecheck.provenance.options import EvidenceOptions, ProvenanceOptions
 
 #: Where chunks are classified.
 LOCAL: Literal["local"] = "local"
@@ -229,6 +230,7 @@ class ScanOptions(
     InputOptions,
     FaceOptions,
     ClassifyOptions,
+    ProvenanceOptions,
     KnownOptions,
     ResultOptions,
     PlacingOptions,
@@ -247,10 +249,23 @@ class ScanOptions(
 
 
 @dataclass(frozen=True)
-class CheckOptions(FaceOptions, ClassifyOptions, KnownOptions, DeviceOption):
+class ProvenanceTableOptions(InputOptions, EvidenceOptions, OverwriteOption):
+    """Which files to read for ``provenance``, and by how many processes."""
+
+    workers: int | None = option(None, "Reading processes.", least=1, words="one per core")
+    timeout: float = option(60.0, "Seconds that reading one file may take.", least=0.1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.watch or self.shard:
+            raise UsageError("--watch and --shard are for scan: leave them out")
+
+
+@dataclass(frozen=True)
+class CheckOptions(FaceOptions, ClassifyOptions, ProvenanceOptions, KnownOptions, DeviceOption):
     """How :class:`~facecheck.scanner.checker.Checker` classifies."""
 
 
 @dataclass(frozen=True)
-class ExplainOptions(FaceOptions, KnownOptions, OverwriteOption, DeviceOption):
+class ExplainOptions(FaceOptions, ProvenanceOptions, KnownOptions, OverwriteOption, DeviceOption):
     """How one image is explained."""

@@ -18,6 +18,8 @@ from facecheck.core.labels import Status
 from facecheck.known.lookup import KnownTable, Match
 from facecheck.model.stability import variants
 from facecheck.model.transforms import Transform, load_input, to_input
+from facecheck.provenance.evidence import NOTHING, Provenance
+from facecheck.provenance.read import Evidence, read_provenance
 from facecheck.scanner.faces.boxes import SMALLEST, Box, Face, face_square, is_close_up
 from facecheck.scanner.faces.search import Found, find_faces, largest_at_a_glance
 from facecheck.scanner.inputs.items import Item
@@ -65,6 +67,7 @@ class Prepared:
         width: pixels across of the upright image; None when it cannot be read.
         height: pixels down, likewise.
         known: the row of the table of known files that it matches, if any.
+        provenance: what the file says of its own origin; nothing where it was not to be read.
     """
 
     item: Item
@@ -79,6 +82,7 @@ class Prepared:
     width: int | None = None
     height: int | None = None
     known: Match | None = None
+    provenance: Provenance = NOTHING
 
 
 def prepare(
@@ -87,6 +91,7 @@ def prepare(
     detector: Path | bytes | None,
     stability: int = 0,
     known: KnownTable | None = None,
+    evidence: Evidence | None = None,
 ) -> Prepared:
     """Decode an item, find its faces and cut them out; what is wrong with it becomes its status.
 
@@ -100,22 +105,27 @@ def prepare(
         detector: the face detector's file, or what is in it; None classifies every image whole.
         stability: how many variants of each crop are to be classified as well.
         known: the table of known files to consult.
+        evidence: what the file's own words on its origin are checked against; None does not read
+            them.
 
     Raises:
         CheckpointError: the detector cannot be used.
         FacecheckError: OpenCV is not there; the table of known files has changed.
     """
-    match = None
+    match, provenance = None, NOTHING
     try:
         source = item.load()
         match = known.by_bytes(source) if known else None
+        if evidence is not None:
+            provenance = read_provenance(source, evidence)
         picture = _picture(source, transform.resize, detector)
         if known and match is None:
             match = known.by_picture(source, _first_frame(source, picture))
         found = None if detector is None else find_faces(picture, detector)
-        return replace(_prepared(item, transform, picture, found, stability), known=match)
+        prepared = _prepared(item, transform, picture, found, stability)
+        return replace(prepared, known=match, provenance=provenance)
     except ImageError as error:
-        return Prepared(item, Status.ERROR, str(error), known=match)
+        return Prepared(item, Status.ERROR, str(error), known=match, provenance=provenance)
 
 
 def _first_frame(source: Path | bytes, picture: Picture) -> Image.Image:

@@ -28,6 +28,7 @@
 
   const pathOf = (row) => data.folders[data.folder[row]] + data.name[row];
   const wordOf = (column, row) => data.few[column][data[column][row]] ?? "";
+  const textOf = (column, row) => data.texts[column][data[column][row]];
   const labelOf = (word) => LABELS[word] ?? word;
   /** What a verdict rests on where that is not the pixels, which is the rule. */
   const otherBasis = (row) => (wordOf("basis", row) === "pixels" ? "" : wordOf("basis", row));
@@ -198,7 +199,7 @@
     const millionths = new Set(data.millionths);
     const cell = (column, row) => {
       if (column === "path") return csvCell(safeCell(pathOf(row)));
-      if (column === "message") return csvCell(data.messages[data.message[row]]);
+      if (column in data.texts) return csvCell(textOf(column, row));
       if (column in data.few) return wordOf(column, row);
       const value = numberOf(column, row);
       return value == null ? "" : millionths.has(column) ? inUnits(value, 6) : String(value);
@@ -383,8 +384,8 @@
       el("span", { class: `mark ${OWN.verdict}${verdict || "none"}` }),
       el("b", {}, verdict || labelOf(wordOf("status", row))),
       score == null ? "" : ` score ${inUnits(score, 4)}`);
-    $("large-message").textContent = data.messages[data.message[row]];
-    $("large-message").hidden = !data.messages[data.message[row]];
+    $("large-message").textContent = textOf("message", row);
+    $("large-message").hidden = !textOf("message", row);
     $("large-place").textContent = `${count(opened + 1)} of ${count(order.length)}`;
     $("previous").disabled = opened === 0;
     $("next").disabled = opened === order.length - 1;
@@ -421,6 +422,8 @@
       ["Status", labelOf(wordOf("status", row))],
       ["Kind", wordOf("kind", row)],
       ["Basis", wordOf("basis", row)],
+      ["Provenance", textOf("provenance", row).replaceAll(";", ", ")],
+      ["Generator", textOf("generator", row)],
       ["Classified", view[wordOf("view", row)]],
       ["Size", whole("width") == null ? null : `${whole("width")} × ${whole("height")} px`],
       ["Faces", whole("faces")],

@@ -16,6 +16,7 @@ from facecheck.core.files import path_text
 from facecheck.core.labels import Basis, Status, Verdict
 from facecheck.core.text import percent, printable
 from facecheck.core.workspace import BUILTIN
+from facecheck.report.terminal.provenance import findings_of
 from facecheck.report.terminal.tables import make_table, skipped_lines, text_line
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _VERDICT_STYLES = {
 
 
 def render_explained(result: ExplainResult) -> RenderableType:
-    """Render a card for each face of one image: its verdict, score, probabilities and place."""
+    """Render a card for each face of one image, then what its file says of its origin."""
     size = "" if result.width is None else f", {result.width:,} x {result.height:,}"
     found = {None: "", 0: ", no face found", 1: ", 1 face"}.get(
         result.faces, f", {result.faces} faces"
@@ -61,6 +62,7 @@ def render_explained(result: ExplainResult) -> RenderableType:
 
         said = printable(status_sentence(result))
         parts.append(text_line(f"{result.status}: {said}", "magenta"))
+    parts += findings_of(result.provenance)
     where = "" if result.out is None else f"{printable(path_text(result.out))}; "
     parts.append(text_line(f"{where}{_model(result.checkpoint)}"))
     return Group(*parts)

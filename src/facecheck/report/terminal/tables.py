@@ -15,7 +15,7 @@ _TEXT_COLUMNS = frozenset(
         *("other source", "kinds in conflict", "measure"),
         *("platform", "kinds", "licence", "where", "files", "group", "excluded"),
         *("question", "figure", "split", "file", "in", "belongs with", "which is in", "variant"),
-        *("change", "line", "left out", "model"),
+        *("change", "line", "left out", "model", "strongest finding", "findings"),
     )
 )
 

@@ -17,6 +17,8 @@ COLUMNS: Mapping[str, type] = {
     "verdict": str,
     "kind": str,
     "basis": str,
+    "provenance": str,
+    "generator": str,
     "score": float,
     "spread": float,
     **{f"p_{kind}": float for kind in KINDS},
@@ -57,6 +59,8 @@ def _of_image(answer: Answer) -> dict[str, Value]:
     return {
         "path": answer.name,
         "status": answer.status,
+        "provenance": answer.provenance.short,
+        "generator": answer.provenance.generator,
         "view": answer.view,
         "frame": answer.frame,
         "faces": answer.faces,

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import chain
 
+from facecheck.core.errors import ImageError
 from facecheck.core.labels import Status
 from facecheck.core.parallel import cpu_count
+from facecheck.provenance.read import has_manifest, without_manifest
 from facecheck.scanner.chunking import Chunk
 from facecheck.scanner.classifier import Classifier
 from facecheck.scanner.inputs.items import Item
@@ -45,19 +48,26 @@ def classify_locally(
     workers, ahead = options.workers or cpu_count(), 0 if options.watch else 1
 
     def classify(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
-        for chunk, prepared in _prepared_chunks(chunks, isolated, workers, ahead):
+        for chunk, prepared in _prepared_chunks(chunks, safely, workers, ahead):
             yield chunk, rows_of_chunk(prepared, classifier, per_face=options.per_face)
 
-    with Isolated(classifier.prepare, timeout=options.timeout, ahead=started) as isolated:
+    def safely(item: Item) -> Prepared:
+        return prepared_or_failed(item, isolated(item), again)
+
+    with ExitStack() as opened:
+        isolated = opened.enter_context(
+            Isolated(classifier.prepare, timeout=options.timeout, ahead=started)
+        )
+        pixels_only = classifier.prepare_without_manifests
+        again: Isolated[Item, Prepared] | None = None
+        if pixels_only is not None:  # its processes start when they are needed
+            again = opened.enter_context(Isolated(pixels_only, timeout=options.timeout, ahead=None))
         yield classify
 
 
 def _prepared_chunks(
-    chunks: Iterator[Chunk], isolated: Isolated[Item, Prepared], workers: int, ahead: int
+    chunks: Iterator[Chunk], safely: Callable[[Item], Prepared], workers: int, ahead: int
 ) -> Iterator[tuple[Chunk, list[Prepared]]]:
-    def safely(item: Item) -> Prepared:
-        return prepared_or_failed(item, isolated(item))
-
     begun: deque[tuple[Chunk, list[Future[Prepared]]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="facecheck")
     try:
@@ -72,9 +82,36 @@ def _prepared_chunks(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def prepared_or_failed(item: Item, result: Prepared | Failed) -> Prepared:
-    """Return an item as it was prepared, or as an error where its process crashed or hung."""
-    return Prepared(item, Status.ERROR, result.reason) if isinstance(result, Failed) else result
+def prepared_or_failed(
+    item: Item,
+    result: Prepared | Failed,
+    again: Callable[[Item], Prepared | Failed] | None = None,
+) -> Prepared:
+    """Return an item as it was prepared, or as an error where its process crashed or hung.
+
+    Where the native code that reads C2PA manifests may have been the cause, the item is prepared
+    again without it, so that a hostile manifest hides no pixels.
+
+    Args:
+        item: the item.
+        result: of its process.
+        again: prepares it without its manifest; None where none is read.
+    """
+    if not isinstance(result, Failed):
+        return result
+    if again is not None and _is_signed(item):
+        second = again(item)
+        if not isinstance(second, Failed):
+            why = f"its Content Credentials cannot be read: {result.reason}"
+            return replace(second, provenance=without_manifest(second.provenance, why))
+    return Prepared(item, Status.ERROR, result.reason)
+
+
+def _is_signed(item: Item) -> bool:
+    try:
+        return has_manifest(item.load())
+    except ImageError:
+        return False
 
 
 def rows_of_chunk(prepared: Sequence[Prepared], classifier: Classifier, *, per_face: bool) -> Rows:

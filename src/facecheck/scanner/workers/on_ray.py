@@ -314,7 +314,7 @@ def _classify(chunk: Chunk, setup: list[Any]) -> _Classified:
             f"the worker on {node} has no folder {path_text(worker.setup.folder)}: with --engine "
             "ray, inputs lie at the same path on every node, or in an object store"
         )
-    done = [_prepared(item, worker.isolated) for item in chunk.items]
+    done = [_prepared(item, worker.isolated, worker.again) for item in chunk.items]
     rows = rows_of_chunk(
         [prepared for prepared, _ in done], worker.classifier, per_face=worker.setup.per_face
     )
@@ -325,9 +325,13 @@ def _is_relative(item: Item) -> bool:
     return not item.name.startswith("/") and not is_address(item.name)
 
 
-def _prepared(item: Item, isolated: Isolated[Item, tuple[Prepared, bool]]) -> tuple[Prepared, bool]:
+def _prepared(
+    item: Item,
+    isolated: Isolated[Item, tuple[Prepared, bool]],
+    again: Isolated[Item, Prepared] | None,
+) -> tuple[Prepared, bool]:
     result = isolated(item)
-    return (prepared_or_failed(item, result), True) if isinstance(result, Failed) else result
+    return (prepared_or_failed(item, result, again), True) if isinstance(result, Failed) else result
 
 
 def _prepare(item: Item, work: Callable[[Item], Prepared]) -> tuple[Prepared, bool]:
@@ -352,12 +356,14 @@ class _Worker:
         setup: of the scan.
         in_folder: whether it is in the driver's folder, so that relative paths mean the same.
         isolated: prepares an item.
+        again: prepares one without its C2PA manifest; None where none is read.
         classifier: the second half of the work, on one core, since there is a process for each.
     """
 
     setup: _Setup
     in_folder: bool
     isolated: Isolated[Item, tuple[Prepared, bool]]
+    again: Isolated[Item, Prepared] | None
     classifier: Classifier
 
 
@@ -379,7 +385,9 @@ def _worker(reference: Any) -> _Worker:
         partial(_prepare, work=setup.prepare), timeout=setup.timeout
     )
     classifier = Classifier(_load(setup), setup.prepare, batch_size=setup.batch_size)
-    return _Worker(setup, in_folder, isolated, classifier)
+    pixels_only = classifier.prepare_without_manifests
+    again = None if pixels_only is None else Isolated(pixels_only, timeout=setup.timeout)
+    return _Worker(setup, in_folder, isolated, again, classifier)
 
 
 def _load(setup: _Setup) -> Predictor:
