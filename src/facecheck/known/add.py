@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -183,12 +183,12 @@ class _Adding:
             if isinstance(entry, Refused):
                 self.failed[entry.reason] += 1
             elif self._is_new(name, entry):
-                lines.writerow(astuple(entry))
+                lines.writerow(entry)
             progress(done, None)
         kept = 0
         for old in self._old():
             if self.gone.isdisjoint((old.sha256, old.pixel_hash)):
-                lines.writerow(astuple(old))
+                lines.writerow(old)
                 kept += 1
             else:
                 self.replaced += 1

@@ -13,17 +13,15 @@ import codecs
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from PIL import Image
 
 from facecheck.core.errors import FacecheckError, ImageError, UsageError
 from facecheck.core.files import path_text, safe_cell
 from facecheck.core.image import decode
-from facecheck.core.labels import Verdict
 from facecheck.core.text import printable
 from facecheck.known.options import bad_note, decided
 
@@ -32,19 +30,18 @@ MOST_LINE = 2**16
 #: Pixels a side of a thumbnail, at most.
 THUMBNAIL_SIDE = 96
 
-# What each hash looks like, and how to say so.
-_HASHES = {
-    "sha256": (re.compile(r"[0-9a-f]{64}"), "64 hex digits"),
-    "pixel_hash": (
-        re.compile(r"[0-9a-f]{64}(-[0-9a-f]{16})?"),
+# What the first three columns, the hashes, look like, and how to say so.
+_HASHES = (
+    (re.compile(r"[0-9a-f]{64}").fullmatch, "64 hex digits"),
+    (
+        re.compile(r"[0-9a-f]{64}(-[0-9a-f]{16})?").fullmatch,
         "what `facecheck known add` writes",
     ),
-    "phash": (re.compile(r"[0-9a-f]{16}"), "16 hex digits"),
-}
+    (re.compile(r"[0-9a-f]{16}").fullmatch, "16 hex digits"),
+)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A row of the table: the fields are its columns, in order. All are text, empty if not known.
 
     Attributes:
@@ -87,11 +84,10 @@ class Entry:
 
 
 #: The columns, in order.
-COLUMNS: tuple[str, ...] = tuple(each.name for each in fields(Entry))
+COLUMNS: tuple[str, ...] = Entry._fields
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """An entry, and where it stands.
 
     Attributes:
@@ -122,9 +118,11 @@ class Table:
         self._separator = ","
         header = self._first_line()
         self._separator = max(",;\t", key=header.count)
-        names = self._parsed([header], "row 1")
-        self._names = tuple(name.strip().lower() for name in names)
+        names = [name.strip().lower() for name in self._parsed([header], "row 1")]
+        self._names = tuple(names)
         self._check_columns()
+        self._places = [self._names.index(name) if name in names else -1 for name in COLUMNS]
+        self._verdicts: dict[tuple[str, str], str] = {}
 
     def _first_line(self) -> str:
         start = self._stream.readline(MOST_LINE)
@@ -190,29 +188,34 @@ class Table:
             raise self._wrong(
                 where, f"{len(cells)} cells instead of {len(self._names)}: correct it"
             )
-        named = {name: cell.strip() for name, cell in zip(self._names, cells, strict=True)}
-        tidied = {name: named[name].lower() for name in _HASHES if name in named}
-        tidied["path"] = safe_cell(named.get("path", ""))
-        return self._checked(Entry(**{**named, **tidied}), where)
+        # A million rows go through here: what is made of each is made once.
+        values = [cells[place].strip() if place >= 0 else "" for place in self._places]
+        for place, (form, words) in enumerate(_HASHES):
+            value = values[place] = values[place].lower()
+            if value and not form(value):
+                name = f"{COLUMNS[place]} {printable(value[:40])!r}"
+                raise self._wrong(where, f"{name}: must be {words}")
+        return self._checked(Entry(*values), where)
 
     def _checked(self, found: Entry, where: str) -> Entry:
-        for name, (form, words) in _HASHES.items():
-            value = getattr(found, name)
-            if value and not form.fullmatch(value):
-                raise self._wrong(where, f"{name} {printable(value[:40])!r}: must be {words}")
         if not found.sha256 and not found.pixel_hash:
             raise self._wrong(where, "neither sha256 nor pixel_hash: which file is it?")
         if bool(found.pixel_hash) != bool(found.phash):
             raise self._wrong(where, "pixel_hash and phash belong together: write both or neither")
         if why := bad_note(found.note):
             raise self._wrong(where, why)
+        said = (found.verdict, found.kind)
+        if said not in self._verdicts:
+            self._verdicts[said] = self._decided(*said, where)
+        if found.verdict != self._verdicts[said] or found.path:
+            return found._replace(verdict=self._verdicts[said], path=safe_cell(found.path))
+        return found
+
+    def _decided(self, verdict: str, kind: str, where: str) -> str:
         try:
-            verdict = decided(found.verdict, found.kind, f"{self._name}: {where}")
+            return decided(verdict, kind, f"{self._name}: {where}").value
         except UsageError as error:
             raise FacecheckError(str(error)) from None
-        if found.verdict != verdict:
-            return Entry(**{**vars(found), "verdict": Verdict(verdict).value})
-        return found
 
     def text(self, line: bytes, where: str) -> str:
         """Return a line of the file as text.
