@@ -371,6 +371,7 @@ def _resumed_placing(
     classifier, device = _classifier(checkpoint, options)
     made = _facts(checkpoint, device, classifier, options, max(CHUNK, options.batch_size))
     made |= {"only": sorted(options.only), "raw_paths": options.raw_paths}
+    made |= {"excel": options.excel}
     same = all(meta.get(name) == value for name, value in made.items())
     if not same or _placing(inputs, options) != {PLACING: begun}:
         if options.overwrite:

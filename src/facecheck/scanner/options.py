@@ -128,6 +128,9 @@ class ResultOptions(OverwriteOption):
         metavar="VERDICT",
     )
     raw_paths: bool = option(False, "Do not escape file names that look like spreadsheet formulas.")
+    excel: bool = option(
+        False, "Begin the CSV with a byte order mark, so that Excel shows all names as they are."
+    )
     verify: bool = option(False, "When resuming, compare files by content, not by size and time.")
 
     def __post_init__(self) -> None:

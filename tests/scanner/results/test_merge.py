@@ -12,8 +12,8 @@ import pytest
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.results.merge import merge
-from facecheck.scanner.results.rows import FORMATS
-from tests.scanner.items import FACTS, HOSTILE, named, open_sink, write_some
+from facecheck.scanner.results.rows import FORMATS, read_rows
+from tests.scanner.items import COLUMNS, FACTS, HOSTILE, named, open_sink, write_some
 
 ITEMS = named([*HOSTILE, *(f"more/{number}.jpg" for number in range(60))])
 
@@ -53,6 +53,20 @@ def test_the_shards_become_the_bytes_of_one_scan(
     before, after = (json.loads((tmp_path / f"{p.name}.meta.json").read_text())
                      for p in (whole, out))  # fmt: skip
     assert before == after
+
+
+def test_the_mark_for_spreadsheets_is_there_once(tmp_path: Path) -> None:
+    whole = scanned(tmp_path / "whole.csv", ITEMS, excel=True)
+    parts = shards(tmp_path, ".csv", 2, ITEMS, excel=True)
+    out = tmp_path / "merged.csv"
+    merge(out, parts)
+    assert out.read_bytes() == whole.read_bytes()
+    assert whole.read_bytes().startswith("\ufeffpath,".encode())
+    assert whole.read_bytes().count("\ufeff".encode()) == 1
+    plain = scanned(tmp_path / "plain.csv", ITEMS)
+    assert list(read_rows(whole, COLUMNS)) == list(read_rows(plain, COLUMNS))
+    with pytest.raises(UsageError, match=r"--excel is for CSV"):
+        scanned(tmp_path / "other.jsonl", ITEMS, excel=True)
 
 
 def test_shards_of_any_format_merge_into_any(tmp_path: Path) -> None:

@@ -154,6 +154,7 @@ def test_what_changed_is_judged_again_and_said(
         ({"facts": {**FACTS, "checkpoint_sha256": "cd"}}, "checkpoint_sha256 was .* and is \"cd\""),
         ({"facts": {**FACTS, "more": 1}}, "more was null and is 1"),
         ({"raw_paths": True}, "raw_paths was false and is true"),
+        ({"excel": True}, "excel was false and is true"),
         ({"only": ["artificial"]}, "only was"),
         ({"shard": (1, 2)}, "shard was"),
     ],

@@ -81,7 +81,8 @@ def merge(
     rows = _merged(ordered, columns, total, progress)
     try:
         with only_one(out, "merge"), atomic_path(out) as made:
-            count = write_rows(made, rows, columns, file_format, raw_paths=meta["raw_paths"])
+            form = {name: bool(meta.get(name)) for name in ("raw_paths", "excel")}
+            count = write_rows(made, rows, columns, file_format, **form)
             facts = {key: value for key, value in meta.items() if key not in _OWN}
             counts = {"items": total, "rows": count, "tally": _tally(metas.values())}
             write_meta(

@@ -36,6 +36,8 @@ PATH = "path"
 
 # Rows in a Parquet row group, and in memory while one is made.
 _GROUP = 16_384
+# The byte order mark.
+_MARK = "\ufeff"
 # Ours, since the csv module of Python 3.11 leaves a carriage return unquoted and later ones do not.
 _NEEDS_QUOTES = re.compile('[,"\r\n]')
 
@@ -78,9 +80,14 @@ def _tidy(value: Value, kind: type) -> Value:
     return int(value) if kind is int else round(float(value), 6) + 0.0
 
 
-def header_line(file_format: str, columns: Columns) -> str:
-    """Return what a file of ``.csv`` or ``.jsonl`` starts with."""
-    return ",".join(map(_quoted, columns)) + "\n" if file_format == CSV else ""
+def header_line(file_format: str, columns: Columns, *, excel: bool = False) -> str:
+    """Return what a file of ``.csv`` or ``.jsonl`` starts with.
+
+    With ``excel`` CSV starts with a byte order mark, without which Excel takes UTF-8 for the
+    encoding of the computer's language.
+    """
+    header = ",".join(map(_quoted, columns)) + "\n" if file_format == CSV else ""
+    return f"{_MARK}{header}" if excel and header else header
 
 
 def line_writer(
@@ -225,6 +232,7 @@ def write_rows(
     file_format: str,
     *,
     raw_paths: bool = False,
+    excel: bool = False,
 ) -> int:
     """Write rows by :func:`tidy` to ``path``, in bounded memory; return how many.
 
@@ -239,7 +247,7 @@ def write_rows(
     else:
         line = line_writer(file_format, columns, raw_paths=raw_paths)
         with path.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(header_line(file_format, columns))
+            stream.write(header_line(file_format, columns, excel=excel))
             stream.writelines(map(line, counted))
     return counted.count
 

@@ -80,13 +80,15 @@ class FileSink:
         shard: tuple[int, int] | None = None,
     ) -> None:
         self.out, self.format = out, format_of(out)
+        if options.excel and self.format != CSV:
+            raise UsageError(f"--excel is for CSV, not for {path_text(out)}: end its name in .csv")
         self.columns = dict(columns)
         self._options, self._shard = options, shard
         # Parquet cannot be continued: until the end its rows are CSV, with exact names.
         lines = CSV if self.format == PARQUET else self.format
         raw_paths = options.raw_paths or self.format == PARQUET
         self._line = line_writer(lines, columns, raw_paths=raw_paths)
-        top = header_line(lines, columns).encode()
+        top = header_line(lines, columns, excel=options.excel).encode()
         self.journal = RowJournal(out, self.rows_path, top, self._made_from(facts))
         with writing(out), ExitStack() as opened:
             opened.enter_context(only_one(out, "scan"))
@@ -180,6 +182,7 @@ class FileSink:
             "columns": {name: kind.__name__ for name, kind in self.columns.items()},
             "only": sorted(self._options.only),
             "raw_paths": self._options.raw_paths,
+            "excel": self._options.excel,
             "shard": None if self._shard is None else list(self._shard),
             **facts,
         }
@@ -286,7 +289,7 @@ class StreamSink:
         self.columns = dict(columns)
         self._stream, self._only = stream, options.only
         self._line = line_writer(CSV, columns, raw_paths=options.raw_paths)
-        self._send(header_line(CSV, columns))
+        self._send(header_line(CSV, columns, excel=options.excel))
 
     def write(self, chunk: Chunk, rows: Rows) -> None:
         """Write a chunk's rows, one list for each of its items."""
