@@ -105,3 +105,15 @@ def test_a_table_without_rows_knows_nothing(tmp_path: Path) -> None:
     assert known.rows == 0
     assert index.near(5) == []
     assert list(index.same_bytes("0" * 64)) == []
+
+
+def test_a_large_table_of_bytes_alone_is_indexed(tmp_path: Path) -> None:
+    path = tmp_path / "known.csv"
+    random = np.random.default_rng(0)
+    hashes = [random.bytes(32).hex() for _ in range(FEW)]
+    path.write_text("sha256,verdict\n" + "".join(f"{each},real\n" for each in hashes))
+    known = open_known(path)
+    stored = read(path)
+    assert stored is not None
+    assert stored[1].near(5) == []
+    assert known.row_of(Entry(sha256=hashes[-1])) is not None

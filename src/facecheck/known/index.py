@@ -139,7 +139,7 @@ class _Gathered:
         self.sha, self.starts = array("Q"), array("Q")
         self.phash, self.pixels, self.decided = array("Q"), array("Q"), array("B")
         self.has_pixels = bytearray()
-        self.thumbnails = 0
+        self.thumbnails = self.pictures = 0
 
     def add(self, row: Row) -> None:
         entry = row.entry
@@ -150,6 +150,11 @@ class _Gathered:
         self.has_pixels.append(entry.pixel_hash != "")
         self.decided.append(_DECIDED[entry.verdict, entry.kind])
         self.thumbnails += entry.thumbnail != ""
+        self.pictures += entry.pixel_hash != ""
+
+    def take(self, name: str, kind: type[Any], order: Numbers) -> Numbers:
+        """Return what was gathered under a name, in an order; it is given up, for its memory."""
+        return np.frombuffer(self.__dict__.pop(name), kind)[order]
 
 
 _VERDICTS = tuple(verdict.value for verdict in Verdict)
@@ -176,32 +181,35 @@ def build(path: Path, stream: BinaryIO, sha256: str) -> tuple[Known, Index]:
     table, gathered = Table(path, stream), _Gathered()
     for row in table.rows():
         gathered.add(row)
-    sha = np.frombuffer(gathered.sha, np.uint64)
-    decided = np.frombuffer(gathered.decided, np.uint8)
+    keys = (np.frombuffer(gathered.decided, np.uint8), np.frombuffer(gathered.sha, np.uint64))
     # Of one file the rows without a kind come first.
-    order = np.lexsort((decided, sha)).astype(np.uint32)
-    decided = decided[order]
-    index = _index(gathered, sha, order, decided)
+    order = np.lexsort(keys).astype(np.uint32)
+    decided = gathered.take("decided", np.uint8, order)
+    index = _index(gathered, order, decided)
     _refuse_contradictions(path, table, index, decided)
     status = os.fstat(stream.fileno())
     return _known(sha256, status, gathered, decided), index
 
 
-def _index(gathered: _Gathered, sha: Numbers, order: Numbers, decided: Numbers) -> Index:
-    has_pixels = np.frombuffer(gathered.has_pixels, bool)[order]
-    rows = np.flatnonzero(has_pixels).astype(np.uint32)
-    pixels = np.frombuffer(gathered.pixels, np.uint64)[order][rows]
-    by_pixels = np.lexsort((decided[rows], pixels))
-    phash = np.frombuffer(gathered.phash, np.uint64)[order]
+def _index(gathered: _Gathered, order: Numbers, decided: Numbers) -> Index:
+    rows = np.flatnonzero(gathered.take("has_pixels", np.bool_, order)).astype(np.uint32)
+    pixels = gathered.take("pixels", np.uint64, order)[rows]
+    by_pixels = np.lexsort((decided[rows], pixels)).astype(np.uint32)
+    phash = gathered.take("phash", np.uint64, order)
     band_rows = np.empty((_BANDS, len(rows)), np.uint32)
     band_starts = np.zeros((_BANDS, 2**16 + 1), np.uint32)
     for band in range(_BANDS):
         keys = _band(phash[rows], band)
         band_rows[band] = rows[np.argsort(keys, kind="stable")]
         np.cumsum(np.bincount(keys, minlength=2**16), out=band_starts[band, 1:])
-    starts = np.frombuffer(gathered.starts, np.uint64)[order]
     return Index(
-        sha[order], starts, phash, pixels[by_pixels], rows[by_pixels], band_rows, band_starts
+        sha=gathered.take("sha", np.uint64, order),
+        starts=gathered.take("starts", np.uint64, order),
+        phash=phash,
+        pixels=pixels[by_pixels],
+        pixel_rows=rows[by_pixels],
+        band_rows=band_rows,
+        band_starts=band_starts,
     )
 
 
@@ -256,7 +264,7 @@ def _known(sha256: str, status: os.stat_result, gathered: _Gathered, decided: Nu
         verdicts={name: count for name, count in verdicts.items() if count},
         kinds={name: count for name, count in kinds.items() if count},
         thumbnails=gathered.thumbnails,
-        pictures=sum(gathered.has_pixels),
+        pictures=gathered.pictures,
     )
 
 
@@ -275,7 +283,7 @@ def write(target: BinaryIO, known: Known, index: Index) -> None:
     target.write(head.encode().ljust(_HEAD))
     for name, values in vars(index).items():
         target.seek(places[name][2])
-        target.write(values.tobytes())
+        values.tofile(target)
     target.truncate(at)
 
 
