@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -52,6 +53,13 @@ def test_the_whole_road_in_an_empty_folder(command: Run, drawn: Path, tmp_path: 
     assert "true \\ predicted" in judged.out
     scanned = command("scan", "./photos", "--faces", "off", "--out", "results.csv")
     assert scanned.code == 0
+    assert re.search(
+        r"the newest run answers, runs/\S+: val top-1 \S+ % after epoch [12] of 2; calibrated for "
+        r"errors of 5 %",
+        scanned.err,
+    )
+    assert "the model knows photo, cartoon and sketch; it never saw painting" in scanned.out
+    assert "the verdict real is no proof of a real person" in scanned.out.replace("\n", " ")
     with (tmp_path / "results.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert [row["path"] for row in rows] == [
@@ -112,8 +120,8 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "exported_top1",
         ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
-            "out", "checkpoint", "files", "rows", "resumed", "dropped", "skipped", "statuses",
-            "verdicts", "kinds", "bases", "placed",
+            "out", "checkpoint", "model", "files", "rows", "resumed", "dropped", "skipped",
+            "statuses", "verdicts", "kinds", "bases", "placed",
         ],
         ("known", "add", str(face), "--verdict", "artificial"): [
             "table", "added", "replaced", "already", "bytes_only", "failed", "rows", "skipped",

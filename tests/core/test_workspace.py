@@ -7,7 +7,14 @@ import pytest
 
 from facecheck.core.errors import UsageError
 from facecheck.core.manifest import read_table
-from facecheck.core.workspace import BUILTIN, find_checkpoint, find_manifest, new_run_folder
+from facecheck.core.workspace import (
+    BUILTIN,
+    Choice,
+    choose_checkpoint,
+    find_checkpoint,
+    find_manifest,
+    new_run_folder,
+)
 
 
 def test_the_newest_run_is_found(tmp_path: Path) -> None:
@@ -17,6 +24,24 @@ def test_the_newest_run_is_found(tmp_path: Path) -> None:
         os.utime(tmp_path / name / "best.safetensors", (100 + age, 100 + age))
     assert find_checkpoint(None, tmp_path) == tmp_path / "a" / "best.safetensors"
     assert find_checkpoint(tmp_path / "b") == tmp_path / "b" / "best.safetensors"
+
+
+def test_a_run_that_is_not_finished_is_not_taken_unless_it_is_named(tmp_path: Path) -> None:
+    for age, name in enumerate(("old", "older", "newest")):
+        (tmp_path / name).mkdir()
+        best = tmp_path / name / "best.safetensors"
+        best.touch()
+        os.utime(best, (100 - age, 100 - age) if name != "newest" else (200, 200))
+    newest = tmp_path / "newest"
+    (newest / "state.pt").touch()
+    best = tmp_path / "old" / "best.safetensors"
+    assert choose_checkpoint(None, tmp_path) == Choice(best, 2, (newest,))
+    named = Choice(newest / "best.safetensors", 0, (newest,))
+    assert choose_checkpoint(newest) == choose_checkpoint(newest / "best.safetensors") == named
+    for name in ("old", "older"):
+        (tmp_path / name / "state.pt").touch()
+    assert choose_checkpoint(None, tmp_path).path == BUILTIN
+    assert len(choose_checkpoint(None, tmp_path).unfinished) == 3
 
 
 def test_without_a_run_or_by_name_it_is_the_packages_own_model(

@@ -7,6 +7,9 @@ import pytest
 from rich.console import Console
 
 from facecheck.core.tree import Skipped
+from facecheck.model.checkpoint import Header
+from facecheck.model.facts import facts_of
+from facecheck.model.transforms import Transform
 from facecheck.report.chart import LearningCurves
 from facecheck.report.terminal.scanning import render_scan
 from facecheck.scanner.job import ScanResult
@@ -80,11 +83,20 @@ def test_a_narrow_terminal_gets_one_below_the_other() -> None:
     assert all(len(line) <= 50 for line in drawn(LearningCurves(log(1, 2)), width=50).splitlines())
 
 
+HEADER = Header(
+    "resnet18",
+    ("photo", "sketch", "generated"),
+    Transform(32, 32, (0.5,) * 3, (0.5,) * 3),
+    trained_on={"photo": {"album": 9}, "generated": {"gan": 2, "other\x1b": 1}},
+)
+
+
 @pytest.fixture
 def scanned() -> ScanResult:
     return ScanResult(
         out=Path("r.csv"),
         checkpoint=Path("m.onnx"),
+        model=facts_of(HEADER),
         files=100,
         rows=100,
         resumed=0,
@@ -106,6 +118,15 @@ def test_a_scan_ends_with_bars_in_proportion(scanned: ScanResult) -> None:
     assert lines["uncertain"].split()[1:] == ["0", "0.00", "%"]
     assert "no_face" not in lines
     assert "60 photo, 30 generated" in drawn(render_scan(scanned))
+
+
+def test_a_scan_says_what_its_model_knows_and_does_not(scanned: ScanResult) -> None:
+    lines = drawn(render_scan(scanned), width=500)
+    assert (
+        "the model knows photo, sketch and generated (gan, other\\x1b); it never saw cartoon, "
+        "painting, sculpture and composite" in lines
+    )
+    assert "the verdict real is no proof of a real person" in lines
 
 
 def test_its_colours_are_left_out_where_they_are_not_wanted(scanned: ScanResult) -> None:

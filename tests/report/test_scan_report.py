@@ -431,6 +431,26 @@ def test_results_of_every_format_without_their_meta_and_without_rows(tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
+def test_the_page_says_what_the_model_knows_and_what_real_does_not_say(tmp_path: Path) -> None:
+    model = {
+        **{"kinds": ["photo", "generated"], "never_saw": ["sketch"], "budget": 0.01, "epoch": 7},
+        **{"trained_on": {"generated": {"<b>gan": 1200}}, "val_top1": None, "epochs": None},
+    }
+    meta = tmp_path / "results.csv.meta.json"
+    meta.write_text(json.dumps({"model": {**model, "caution": "none", "other": 1}}))
+    report(tmp_path, many(3))
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    for text in (
+        *("The verdict real is no proof of a real person", "no val split after epoch 7"),
+        *("calibrated for errors of 1 %", "photo, generated", "Never saw", "&lt;b&gt;gan (1,200)"),
+    ):
+        assert text in page
+    for strange in ("text", {"kinds": 7}, {**model, "trained_on": 7}):
+        meta.write_text(json.dumps({"model": strange}))
+        report(tmp_path, many(3), overwrite=True)
+
+
 def test_real_faces_are_cut_out_and_their_box_is_drawn(
     portraits: list[Path], detector: Path, tmp_path: Path, browse: Browse
 ) -> None:

@@ -54,6 +54,10 @@ def test_the_run_folder_tells_and_repeats_the_run(trained: tuple[Path, Path]) ->
     assert header.kinds == ("photo", "cartoon", "sketch")
     assert header.manifest_sha256 == sha256_file(manifest)
     assert header.metrics["val_top1"] == max(row["val_top1"] for row in log)
+    train = read_manifest(manifest).in_split("train").frame
+    assert header.trained_on == {
+        kind: {f"drawn-{kind}": train.filter(kind=kind).height} for kind in header.kinds
+    }
 
 
 @pytest.mark.slow

@@ -7,8 +7,12 @@ from typing import Annotated
 
 import typer
 
+from facecheck.cli.display import Display, tell
+from facecheck.core.files import path_text
+from facecheck.core.workspace import BUILTIN, Choice, choose_checkpoint
+
 _CHECKPOINT = "A checkpoint, an export of one, a run folder, or `builtin`."
-_NEWEST = "the newest run, or builtin"
+_NEWEST = "the newest finished run, or builtin"
 
 CheckpointArgument = Annotated[Path | None, typer.Argument(help=_CHECKPOINT, show_default=_NEWEST)]
 CheckpointOption = Annotated[
@@ -20,3 +24,29 @@ ManifestArgument = Annotated[
 ManifestOption = Annotated[
     Path | None, typer.Option("--manifest", help="The manifest.", show_default="data/manifest.csv")
 ]
+
+
+def chosen_checkpoint(given: Path | None, display: Display) -> Path:
+    """Return the checkpoint that is named, or the newest finished run's or the built-in one.
+
+    What is not finished is said on stderr: it is neither taken nor skipped in silence.
+
+    Raises:
+        UsageError: there is none.
+    """
+    choice = choose_checkpoint(given)
+    if choice.unfinished and not display.quiet:
+        tell(f"facecheck: {_unfinished(choice, named=given is not None)}")
+    return choice.path
+
+
+def _unfinished(choice: Choice, *, named: bool) -> str:
+    runs = ", ".join(map(path_text, choice.unfinished))
+    if named:
+        return f"{runs} is not finished: this is its best epoch so far"
+    instead = "the built-in model" if choice.path == BUILTIN else path_text(choice.path.parent)
+    what = "a run that is" if len(choice.unfinished) == 1 else "runs that are"
+    return (
+        f"skipped {what} not finished: {runs} (resume it with `facecheck train --resume RUN`, or "
+        f"name it); taken instead: {instead}"
+    )

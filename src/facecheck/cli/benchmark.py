@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from facecheck.cli.arguments import CheckpointArgument, ManifestOption
+from facecheck.cli.arguments import CheckpointArgument, ManifestOption, chosen_checkpoint
 from facecheck.cli.display import Display, finish, progress_bar, tell
 from facecheck.cli.flags import takes_options
 from facecheck.core.errors import UsageError
@@ -67,7 +67,7 @@ def benchmark_model(
     for option, given in (("--recipe", recipe), ("--left-out", left_out)):
         if given:
             raise UsageError(f"{option} needs --leave-one-out source")
-    found = find_checkpoint(checkpoint), find_manifest(manifest)
+    found = chosen_checkpoint(checkpoint, display), find_manifest(manifest)
     from facecheck.evaluation.robustness import benchmark_model as job
     from facecheck.report.terminal.robustness import render_benchmark
 

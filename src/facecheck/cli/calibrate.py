@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from facecheck.cli.arguments import CheckpointArgument, ManifestOption
+from facecheck.cli.arguments import CheckpointArgument, ManifestOption, chosen_checkpoint
 from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
-from facecheck.core.workspace import find_checkpoint, find_manifest
+from facecheck.core.workspace import find_manifest
 from facecheck.evaluation.options import CalibrateOptions
 
 
@@ -26,7 +26,7 @@ def calibrate(
 
     Example: facecheck calibrate runs/resnet50 --budget 0.01
     """
-    found = find_checkpoint(checkpoint), find_manifest(manifest)
+    found = chosen_checkpoint(checkpoint, display), find_manifest(manifest)
     from facecheck.evaluation.calibrate import calibrate as job
     from facecheck.report.terminal.evaluation import render_calibrate
 

@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from facecheck.cli.arguments import CheckpointOption
+from facecheck.cli.arguments import CheckpointOption, chosen_checkpoint
 from facecheck.cli.display import Display, finish
 from facecheck.cli.flags import takes_options
 from facecheck.core.labels import Status
 from facecheck.core.options import Trust
-from facecheck.core.workspace import find_checkpoint
 from facecheck.scanner.options import ExplainOptions
 
 
@@ -38,7 +37,7 @@ def explain(
 
     Example: facecheck explain portrait.jpg --out why.png
     """
-    found = find_checkpoint(checkpoint)
+    found = chosen_checkpoint(checkpoint, display)
     from facecheck.report.explain import explain as job
     from facecheck.report.terminal.scanning import render_explained
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from facecheck.cli.arguments import CheckpointArgument, ManifestOption
+from facecheck.cli.arguments import CheckpointArgument, ManifestOption, chosen_checkpoint
 from facecheck.cli.display import Display, finish
 from facecheck.cli.flags import takes_options
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.options import Trust
-from facecheck.core.workspace import find_checkpoint, find_manifest
+from facecheck.core.workspace import find_manifest
 from facecheck.engines.options import ExportOptions, Format
 
 
@@ -47,7 +47,7 @@ def export(
 
     Example: facecheck export runs/resnet50 --format onnx --precision int8
     """
-    found, data = find_checkpoint(checkpoint), find_manifest(manifest)
+    found, data = chosen_checkpoint(checkpoint, display), find_manifest(manifest)
     from facecheck.engines.base import SUFFIXES
     from facecheck.engines.export import export_checkpoint, format_of
     from facecheck.report.terminal.training import render_export

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facecheck.cli.arguments import CheckpointOption
+from facecheck.cli.arguments import CheckpointOption, chosen_checkpoint
 from facecheck.cli.display import Display, finish, progress_bar, tell
 from facecheck.cli.flags import takes_options
 from facecheck.core.common_options import OverwriteOption
@@ -24,7 +24,7 @@ from facecheck.core.options import Trust
 from facecheck.core.parallel import cpu_count
 from facecheck.core.text import printable
 from facecheck.core.tree import skipped_sentences
-from facecheck.core.workspace import find_checkpoint
+from facecheck.core.workspace import BUILTIN
 from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import PlaceOptions, PlacingOptions, ScanOptions
 
@@ -60,9 +60,11 @@ def scan(
 
     Example: facecheck scan photos --out results.csv --copy-to sorted
     """
-    found = find_checkpoint(checkpoint)
+    found = chosen_checkpoint(checkpoint, display)
     # Before the imports below, which take as long as the processes need to start.
     started = StartedAhead(0 if options.on_ray else options.workers or cpu_count())
+    if checkpoint is None and found != BUILTIN and not display.quiet:
+        tell(f"facecheck: {_who_answers(found)}")
     from facecheck.report.terminal.scanning import render_scan
     from facecheck.scanner.job import STDOUT
     from facecheck.scanner.job import scan as job
@@ -79,6 +81,15 @@ def scan(
     finish(
         result, render_scan, replace(display, quiet=display.quiet or out == STDOUT), failed=failed
     )
+
+
+def _who_answers(checkpoint: Path) -> str:
+    """Return which run's model answers, since nobody named it, and what state it is in."""
+    from facecheck.model.checkpoint import read_header
+    from facecheck.model.facts import facts_of, state_text
+
+    state = state_text(facts_of(read_header(checkpoint)))
+    return f"the newest run answers, {path_text(checkpoint.parent)}: {state}"
 
 
 @contextmanager

@@ -37,7 +37,7 @@ def study(
 
     The folder gets a table (CSV and Markdown), a plot and a page. Safe to interrupt: run the same
     command again to train the missing runs. The package's studies: augmentation, doubling, freeze,
-    loss, optimiser, pretrained, sources.
+    loss, networks, optimiser, pretrained, sources.
 
     Example: facecheck study optimiser
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import count
 from pathlib import Path
@@ -58,27 +59,55 @@ def require_manifest(path: Path, hint: str) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A checkpoint, and what it was chosen among.
+
+    Attributes:
+        path: the checkpoint.
+        runs: finished runs that it is the newest of; 0 where it was named, or is the built-in one.
+        unfinished: runs that were skipped since their training is not finished; or, where the
+            checkpoint was named, its own run if that is not.
+    """
+
+    path: Path
+    runs: int = 0
+    unfinished: tuple[Path, ...] = ()
+
+
 def find_checkpoint(path: Path | None, runs: Path = RUNS) -> Path:
+    """Return the checkpoint of :func:`choose_checkpoint`."""
+    return choose_checkpoint(path, runs).path
+
+
+def choose_checkpoint(path: Path | None, runs: Path = RUNS) -> Choice:
     """Return the checkpoint at ``path`` (a file or a run folder), or the newest run's best one.
 
-    Without a path and without a run, or by the name ``builtin``, it is the model that comes with
-    the package.
+    Without a path and without a finished run, or by the name ``builtin``, it is the model that
+    comes with the package. Without a path, runs whose training is not finished are skipped: those
+    whose folder holds what they resume from.
 
     Raises:
         UsageError: there is none.
     """
     if path is None:
         found = sorted(runs.glob(f"*/{BEST}"), key=lambda file: (file.stat().st_mtime_ns, file))
-        return found[-1] if found else BUILTIN
+        unfinished = tuple(file.parent for file in found if _is_unfinished(file))
+        finished = [file for file in found if file.parent not in unfinished]
+        return Choice(finished[-1] if finished else BUILTIN, len(finished), unfinished)
     if str(path) == BUILTIN_NAME and not path.exists():
-        return BUILTIN
+        return Choice(BUILTIN)
     checkpoint = path / BEST if path.is_dir() else path
     if not checkpoint.is_file():
         raise UsageError(
             f"no checkpoint at {checkpoint}: pass a checkpoint, an export of one, a run "
             f"folder or {BUILTIN_NAME!r}"
         )
-    return checkpoint
+    return Choice(checkpoint, 0, (checkpoint.parent,) if _is_unfinished(checkpoint) else ())
+
+
+def _is_unfinished(checkpoint: Path) -> bool:
+    return checkpoint.name in {BEST, LAST} and checkpoint.with_name(STATE).is_file()
 
 
 def new_run_folder(name: str, runs: Path, fill: Callable[[Path], None]) -> Path:

@@ -46,6 +46,7 @@ class Header:
         calibration: how temperature, thresholds and detector were found; empty when they were not.
         recipe: the recipe it was trained by.
         manifest_sha256: of the manifest it was trained on.
+        trained_on: images it was trained on by source, by kind; empty where that is not known.
         epoch: epochs it was trained for.
         metrics: validation figures of that epoch.
         decode_policy: the :data:`~facecheck.core.image.DECODE_POLICY` it was trained under.
@@ -61,6 +62,7 @@ class Header:
     calibration: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     manifest_sha256: str = ""
+    trained_on: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     epoch: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
     decode_policy: int = DECODE_POLICY
@@ -170,6 +172,10 @@ def parse_header(text: str, name: str) -> Header:
                 "transform": _transform(stored["transform"]),
                 "thresholds": (float(low), float(high)),
                 "guard": _guard(stored.get("guard")),
+                "trained_on": {
+                    str(kind): {str(source): int(count) for source, count in images.items()}
+                    for kind, images in stored.get("trained_on", {}).items()
+                },
             }
         )
     except FacecheckError as error:

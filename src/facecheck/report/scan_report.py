@@ -19,6 +19,7 @@ from facecheck.core.files import name_text, path_text, sha256_file, write_json
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS, Basis, Status, Verdict
 from facecheck.core.parallel import Progress, silent
+from facecheck.model.facts import CAUTION, ModelFacts, knowledge, state_text
 from facecheck.report.options import ScanReportOptions
 from facecheck.report.page import number_text, report_folder, write_page
 from facecheck.report.plots import plot_scores
@@ -248,6 +249,7 @@ def _facts(results: Path) -> dict[str, str]:
 def _facts_of(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Version", f"facecheck {meta.get('facecheck', 'not known')}"
     yield "Checkpoint", f"sha256 {str(meta.get('checkpoint_sha256'))[:16]}"
+    yield from _model_facts(meta.get("model"))
     detector = meta.get("face_detector_sha256")
     yield "Face detector", f"sha256 {str(detector)[:16]}" if detector else "none: images whole"
     if meta.get("known_sha256"):
@@ -261,6 +263,16 @@ def _facts_of(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Stability", f"{meta['stability']} variants"
     if meta.get("threshold") is not None:
         yield "Threshold", str(meta["threshold"])
+
+
+def _model_facts(stored: Any) -> Iterator[tuple[str, str]]:
+    """Yield what the model knows and does not; nothing for results of older versions."""
+    if not isinstance(stored, Mapping):
+        return
+    known = {name: stored[name] for name in ModelFacts.__dataclass_fields__ if name in stored}
+    model = ModelFacts(**known)
+    yield "Model", state_text(model)
+    yield from knowledge(model)
 
 
 def _context(report: ScanReport, facts: Mapping[str, str], *, dark: str) -> dict[str, Any]:
@@ -277,6 +289,7 @@ def _context(report: ScanReport, facts: Mapping[str, str], *, dark: str) -> dict
         ],
         "facts": facts,
         "dark": dark,
+        "caution": f"{CAUTION[0].upper()}{CAUTION[1:]}.",
     }
 
 

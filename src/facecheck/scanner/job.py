@@ -20,12 +20,14 @@ from typing import Any
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import path_text, sha256_file, write_json
 from facecheck.core.image import DECODE_POLICY
+from facecheck.core.jsonable import jsonable
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.selection import is_archive_name, select
 from facecheck.core.text import printable
 from facecheck.core.tree import Skipped, skipped_sentences
 from facecheck.core.version import VERSION
+from facecheck.model.facts import ModelFacts, facts_of
 from facecheck.model.several_faces import file_threshold
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
 from facecheck.scanner.classifier import Classifier, load_classifier
@@ -60,6 +62,7 @@ class ScanResult:
     Attributes:
         out: the results file; ``-`` for stdout.
         checkpoint: the model's file.
+        model: what it knows, and does not.
         files: items that were scanned, those of an earlier, interrupted run included.
         rows: rows in the results.
         resumed: files whose rows an earlier run had left.
@@ -75,6 +78,7 @@ class ScanResult:
 
     out: Path
     checkpoint: Path
+    model: ModelFacts
     files: int
     rows: int
     resumed: int
@@ -150,6 +154,7 @@ def scan(
     return ScanResult(
         out=out,
         checkpoint=checkpoint,
+        model=facts_of(classifier.predictor.header),
         files=sink.resumed + done,
         rows=sink.rows,
         resumed=sink.resumed,
@@ -286,6 +291,7 @@ def _facts(
         "stability": options.stability,
         "threshold": options.threshold,
         "budget": options.budget,
+        "model": jsonable(facts_of(header)),
         "thresholds": list(header.thresholds),
         "artificial_from_by_faces": file_threshold(header).table(),
         "provenance": options.provenance,
@@ -387,6 +393,7 @@ def _resumed_placing(
     return ScanResult(
         out=out,
         checkpoint=checkpoint,
+        model=facts_of(classifier.predictor.header),
         files=int(meta["items"]),
         rows=int(meta["rows"]),
         resumed=int(meta["items"]),

@@ -161,6 +161,7 @@ def train(  # noqa: PLR0912
             transform,
             recipe=recipe.jsonable(),
             manifest_sha256=sha256_file(manifest),
+            trained_on=data.sources,
         )
         images = training_images(
             data, transform, recipe, memory=_cache_memory(ranks) if options.cache else 0

@@ -45,6 +45,15 @@ class TrainingData:
     groups: npt.NDArray[np.int64] | None
     shares: npt.NDArray[np.float64] | None
 
+    @property
+    def sources(self) -> dict[str, dict[str, int]]:
+        """Images of ``train`` by source, by kind, both in order."""
+        counts = self.train.frame.group_by("kind", "source").len().sort("source").rows()
+        return {
+            kind: {source: count for own, source, count in counts if own == kind}
+            for kind in self.kinds
+        }
+
     def labels(self, records: Manifest) -> list[int]:
         """Return the index in ``kinds`` of each record's kind."""
         return [self.kinds.index(kind) for kind in records.frame["kind"]]

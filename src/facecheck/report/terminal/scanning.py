@@ -16,6 +16,7 @@ from facecheck.core.files import path_text
 from facecheck.core.labels import Basis, Status, Verdict
 from facecheck.core.text import percent, printable
 from facecheck.core.workspace import BUILTIN
+from facecheck.model.facts import CAUTION, ModelFacts, knowledge_text
 from facecheck.report.terminal.provenance import findings_of
 from facecheck.report.terminal.tables import make_table, skipped_lines, text_line
 
@@ -30,6 +31,11 @@ def _model(checkpoint: Path) -> str:
     if checkpoint == BUILTIN:
         return "the built-in model, for research only (docs/model-card.md)"
     return f"model {checkpoint}"
+
+
+def _knowledge(model: ModelFacts) -> Iterator[Text]:
+    yield text_line(knowledge_text(model))
+    yield text_line(model.caution)
 
 
 #: Colours of verdicts; the words are always there as well.
@@ -65,6 +71,8 @@ def render_explained(result: ExplainResult) -> RenderableType:
     parts += findings_of(result.provenance)
     where = "" if result.out is None else f"{printable(path_text(result.out))}; "
     parts.append(text_line(f"{where}{_model(result.checkpoint)}"))
+    if result.verdict == Verdict.REAL:
+        parts.append(text_line(CAUTION))
     return Group(*parts)
 
 
@@ -141,6 +149,7 @@ def render_scan(result: ScanResult) -> RenderableType:
             f"{result.files:,} files, {result.rows:,} rows in {result.out}{unwritten}{resumed}; "
             f"{_model(result.checkpoint)}"
         ),
+        *_knowledge(result.model),
         *skipped_lines(result.skipped),
         *([] if result.placed is None else _places(result.placed)),
     )
