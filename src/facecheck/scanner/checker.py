@@ -16,8 +16,8 @@ class Checker:
     """A loaded checkpoint and face detector that answer for single images, as ``scan`` does.
 
     Args:
-        checkpoint: a checkpoint or run folder; None takes the newest run of the workspace, or the
-            built-in model.
+        checkpoint: a checkpoint or run folder; None takes the newest finished run of the
+            workspace, or the built-in model.
         options: whether to find faces, thresholds, which table of known files to consult, and what
             to compute on.
 
