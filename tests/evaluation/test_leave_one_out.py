@@ -20,7 +20,8 @@ from facecheck.scanner.checker import Checker
 from facecheck.scanner.options import CheckOptions
 from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe
-from facecheck.training.train import TrainResult, train
+from facecheck.training.result import TrainResult
+from facecheck.training.train import train
 from tests.conftest import SMALL, Outcome
 
 RECIPE = SMALL.changed({"epochs": 1})

@@ -21,6 +21,7 @@ from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe
 
 if TYPE_CHECKING:
+    from facecheck.training.feature_cache import CachePlan
     from facecheck.training.state import Epoch
 
 
@@ -55,8 +56,21 @@ def train(
     if os.environ.get("RANK", "0") != "0":  # of several processes, one speaks
         display = replace(display, quiet=True)
     with training_table(quiet=display.quiet) as (progress, tell):
-        result = job(find_manifest(manifest), recipe, options, progress=progress, on_epoch=tell)
+        result = job(
+            *(find_manifest(manifest), recipe, options),
+            progress=progress,
+            on_epoch=tell,
+            on_plan=silent if display.quiet else _say_plan,
+        )
     finish(result, render_train, display)
+
+
+def _say_plan(plan: CachePlan) -> None:
+    if plan.missing:
+        sys.stderr.write(
+            f"features: {plan.missing:,} views of images to compute once ({plan.present:,} are "
+            f"there), {plan.bytes / 1e6:,.0f} MB in {path_text(plan.folder)}\n"
+        )
 
 
 @contextmanager

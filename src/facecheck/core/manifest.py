@@ -131,6 +131,10 @@ class Manifest:
         """Return the records for which ``condition`` holds."""
         return Manifest(self.frame.filter(condition))
 
+    def joined(self, other: Manifest) -> Manifest:
+        """Return these records and, after them, those of another of the same columns."""
+        return Manifest(pl.concat([self.frame, other.frame]))
+
     def in_split(self, split: str) -> Manifest:
         """Return the records of ``split`` that are not excluded."""
         return self.where((pl.col("split") == split) & (pl.col("excluded") == ""))

@@ -16,12 +16,17 @@ from facecheck.core.files import path_text, temporary_folder
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest.csv")
 RUNS = Path("runs")
+#: Features of frozen encoders, kept from one training to the next.
+FEATURES = Path("data/features")
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 STATE = "state.pt"
-#: The model that comes with the package (docs/model-card.md), and its name on the command line.
-BUILTIN = Path(str(files("facecheck"))) / "model" / "builtin.onnx"
+#: The models that come with the package (docs/model-card.md), and the name on the command line.
+PACKAGED_MODELS = Path(str(files("facecheck"))) / "model"
+BUILTIN = PACKAGED_MODELS / "builtin.onnx"
 BUILTIN_NAME = "builtin"
+#: Its frozen encoder, on which heads of your own can be trained.
+BUILTIN_ENCODER = PACKAGED_MODELS / "clip-vit-b16.onnx"
 #: Names a face detector's file for every command; a flag takes precedence.
 FACE_DETECTOR_VARIABLE = "FACECHECK_FACE_DETECTOR"
 #: The environment variables that set no command's option.
@@ -108,6 +113,19 @@ def choose_checkpoint(path: Path | None, runs: Path = RUNS) -> Choice:
 
 def _is_unfinished(checkpoint: Path) -> bool:
     return checkpoint.name in {BEST, LAST} and checkpoint.with_name(STATE).is_file()
+
+
+def find_encoder(path: Path) -> Path:
+    """Return the encoder at ``path``, or by the name ``builtin`` the one of the package.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if str(path) == BUILTIN_NAME and not path.exists():
+        return BUILTIN_ENCODER
+    if not path.is_file():
+        raise UsageError(f"no encoder at {path_text(path)}: pass an .onnx file or {BUILTIN_NAME!r}")
+    return path
 
 
 def new_run_folder(name: str, runs: Path, fill: Callable[[Path], None]) -> Path:

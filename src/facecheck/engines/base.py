@@ -40,8 +40,8 @@ SUFFIXES: dict[Format, str] = {
     "openvino": ".xml",
     "litert": ".tflite",
 }
-#: The graph's input, and its outputs in their order.
-PIXELS, LOGITS, FEATURES = "pixels", "logits", "features"
+#: A graph's outputs in their order.
+LOGITS, FEATURES = "logits", "features"
 
 
 class ExportedPredictor(Predictor):

@@ -24,7 +24,6 @@ from facecheck.core.install import extra_hint
 from facecheck.engines.base import (
     FEATURES,
     LOGITS,
-    PIXELS,
     Batches,
     ExportedPredictor,
     damaged,
@@ -34,7 +33,7 @@ from facecheck.engines.base import (
     read_bytes,
 )
 from facecheck.engines.options import Precision
-from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
+from facecheck.model.checkpoint import HEADER_KEY, PIXELS, Header, header_text
 from facecheck.model.metrics import Floats
 
 if TYPE_CHECKING:

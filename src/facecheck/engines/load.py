@@ -13,8 +13,8 @@ def load_predictor(
     """Load a model on the engine that its suffix asks for; torch is imported only if it runs.
 
     Args:
-        path: a checkpoint, or an export of one: ``.onnx``, ``.ts`` (TorchScript), ``.xml``
-            (OpenVINO) or ``.tflite`` (LiteRT).
+        path: a checkpoint (of a network, or of a head on an encoder), or an export of one:
+            ``.onnx``, ``.ts`` (TorchScript), ``.xml`` (OpenVINO) or ``.tflite`` (LiteRT).
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``; an export runs on ``auto`` and ``cpu``.
         features: give the features too, even where no out-of-distribution detector needs them.
         threads: how many compute on a CPU; None: one per core. They change no number.
@@ -40,7 +40,12 @@ def load_predictor(
             from facecheck.engines.litert import LiteRtPredictor
 
             return LiteRtPredictor(path, device, features=features, threads=threads)
-    from facecheck.model.checkpoint import load_checkpoint
+    from facecheck.model.checkpoint import load_checkpoint, read_header
+
+    if read_header(path).encoder is not None:
+        from facecheck.model.head_predictor import HeadPredictor
+
+        return HeadPredictor(path, device, features=features, threads=threads)
     from facecheck.model.device import choose_device
     from facecheck.model.torch_predictor import TorchPredictor
 

@@ -6,21 +6,17 @@ The header is in the file's metadata.
 from __future__ import annotations
 
 import tempfile
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime  # type: ignore[import-untyped]
 
-from facecheck.core.errors import CheckpointError, reason
-from facecheck.core.files import path_text
+from facecheck.core.errors import CheckpointError
 from facecheck.core.install import extra_hint
 from facecheck.engines.base import (
     FEATURES,
     LOGITS,
-    PIXELS,
     Batches,
     ExportedPredictor,
     example,
@@ -28,23 +24,21 @@ from facecheck.engines.base import (
     quiet,
 )
 from facecheck.engines.options import Precision
-from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
+from facecheck.model.checkpoint import HEADER_KEY, PIXELS, Header, header_text
 from facecheck.model.cores import Cores
 from facecheck.model.metrics import Floats
+from facecheck.model.onnx_session import open_session, run_session
 from facecheck.model.predict import Finish, Pixels
 
 if TYPE_CHECKING:
     import torch
-
-#: Seconds that a run of a few crops on one core may take; the slowest real ones take a few.
-LONGEST_RUN = 120.0
 
 
 class OnnxPredictor(ExportedPredictor):
     """An ONNX export on ONNX Runtime."""
 
     def _load(self, path: Path) -> str | None:
-        self._session = _session(path)
+        self._session = open_session(path)
         self._cores = Cores(self._threads)
         text: str | None = self._session.get_modelmeta().custom_metadata_map.get(HEADER_KEY)
         return text
@@ -63,37 +57,8 @@ class OnnxPredictor(ExportedPredictor):
 
     def _run(self, pixels: Pixels) -> tuple[Floats, Floats | None]:
         wanted = [LOGITS, FEATURES] if self.gives_features else [LOGITS]
-        options = onnxruntime.RunOptions()
-        # A loop in a stranger's graph need not end; ONNX Runtime looks up this flag between steps.
-        timer = threading.Timer(LONGEST_RUN, setattr, (options, "terminate", True))
-        timer.daemon = True
-        timer.start()
-        try:
-            logits, *features = self._session.run(wanted, {PIXELS: pixels}, options)
-        except Exception as error:
-            if options.terminate:
-                raise TimeoutError(f"took longer than {LONGEST_RUN:g} s") from error
-            raise
-        finally:
-            timer.cancel()
+        logits, *features = run_session(self._session, wanted, {PIXELS: pixels})
         return logits.astype(np.float64), features[0].astype(np.float64) if features else None
-
-
-def _session(path: Path) -> onnxruntime.InferenceSession:
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path_text(path)}: check the path")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # a run is one core's
-    options.log_severity_level = 3  # errors alone: our own message says what is wrong
-    try:
-        return onnxruntime.InferenceSession(
-            path.read_bytes(), options, providers=["CPUExecutionProvider"]
-        )
-    # ONNX Runtime raises classes of its own, which have no common parent but Exception.
-    except Exception as error:
-        raise CheckpointError(
-            f"{path_text(path)}: not a whole ONNX file ({reason(error)})"
-        ) from None
 
 
 def _need_exporter() -> None:
@@ -177,7 +142,7 @@ def _halved(exported: Any) -> Any:
 
 def _quantised(exported: Any, batches: Batches) -> Any:
     import onnx
-    from onnxruntime import quantization
+    from onnxruntime import quantization  # type: ignore[import-untyped]
     from onnxruntime.quantization.shape_inference import (  # type: ignore[import-untyped]
         quant_pre_process,
     )

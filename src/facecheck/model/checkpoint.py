@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: Where the header is in a file's metadata, in ours and in an ONNX export's.
 HEADER_KEY = "facecheck"
+#: What every graph of ours takes: crops, uint8, RGB.
+PIXELS = "pixels"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Header:
         trained_on: images it was trained on by source, by kind; empty where that is not known.
         epoch: epochs it was trained for.
         metrics: validation figures of that epoch.
+        encoder: for a head alone: the file, sha256 and name of the frozen encoder whose features it
+            takes, and the share of each set of them; None for a whole network.
         decode_policy: the :data:`~facecheck.core.image.DECODE_POLICY` it was trained under.
         facecheck: the version that wrote it.
     """
@@ -65,6 +69,7 @@ class Header:
     trained_on: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     epoch: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    encoder: Mapping[str, Any] | None = None
     decode_policy: int = DECODE_POLICY
     facecheck: str = VERSION
 
@@ -241,6 +246,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     from facecheck.model.backbones import build
 
     header = read_header(path)
+    if header.encoder is not None:
+        raise CheckpointError(
+            f"{path_text(path)}: a head on the frozen encoder {header.encoder.get('name')}: it "
+            "holds no network to load into torch; scan, evaluate and calibrate take it as it is"
+        )
     try:
         _check_shapes(header, path)
         model = build(header.arch, len(header.kinds), pretrained=False).model

@@ -9,7 +9,7 @@ from typing import Literal
 from facecheck.core.common_options import DeviceOption, OverwriteOption
 from facecheck.core.errors import UsageError
 from facecheck.core.options import Options, Trust, option
-from facecheck.core.workspace import RUNS
+from facecheck.core.workspace import FEATURES, RUNS
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class TrainOptions(RunOptions, DeviceOption, TrainingWorkersOption):
         False,
         "Write TensorBoard events to the run folder (extra tensorboard).",
         flags=("--tensorboard/--no-tensorboard",),
+    )
+    features: Path = option(
+        FEATURES,
+        "With an encoder: the folder where features are kept, for this and later trainings.",
+        trust=Trust.NAMED,
     )
     cache: bool = option(True, "Keep decoded images in up to half of the free memory.")
     compile_model: Literal["auto", "yes", "no"] = option(

@@ -39,6 +39,34 @@ class Recipe:
         None, "Start from a local safetensors file, checkpoint or state dict instead."
     )
     freeze: bool = _choice(False, "Train only the head; the backbone stays frozen.")
+    encoder: Path | None = _choice(
+        None,
+        "Train a head on the features that this frozen encoder (.onnx) gives, or `builtin`: they "
+        "are computed once and kept on disk, so that an epoch takes seconds.",
+    )
+    views: int = _choice(
+        1,
+        "With an encoder: views of each training image to keep; the first is the image itself, "
+        "the others are augmented.",
+    )
+    set_share: tuple[float, ...] = _choice(
+        (),
+        "With an encoder: share of each of its sets of features in the logits. Repeatable.",
+    )
+    components: int = _choice(
+        384, "With an encoder: principal components of the features that the head sees."
+    )
+    hidden: int = _choice(256, "With an encoder: hidden units of the head; 0: linear.")
+    members: int = _choice(
+        1, "With an encoder: heads trained side by side, whose logits are averaged."
+    )
+    dropout: float = _choice(0.0, "With an encoder: dropout in the head, 0 to below 1.")
+    mixup: float = _choice(
+        0.0, "With an encoder: parameter of the mixup of features and labels; 0: none."
+    )
+    real_loss: float = _choice(
+        0.0, "With an encoder: weight of a second loss, of real against artificial."
+    )
     sources: tuple[str, ...] = _choice(
         (), "Use only these kinds, sources or kind/source pairs. Repeatable."
     )
@@ -148,6 +176,14 @@ class Recipe:
             ),
             "batch_size": (self.batch_size == "auto" or self.batch_size >= 1, "auto, or 1 or more"),
             "accumulate": (self.accumulate >= 1, "1 or more"),
+            "views": (1 <= self.views <= 100, "1 to 100"),
+            "set_share": (all(share > 0 for share in self.set_share), "above 0"),
+            "components": (self.components >= 1, "1 or more"),
+            "hidden": (0 <= self.hidden <= 65536, "0 to 65536"),
+            "members": (1 <= self.members <= 100, "1 to 100"),
+            "dropout": (0 <= self.dropout < 1, "0 to below 1"),
+            "mixup": (self.mixup >= 0, "0 or more"),
+            "real_loss": (self.real_loss >= 0, "0 or more"),
             "lr": (0 < self.lr < 10, "above 0 and below 10"),
             "momentum": (0 <= self.momentum < 1, "0 to below 1"),
             "weight_decay": (0 <= self.weight_decay < 1, "0 to below 1"),

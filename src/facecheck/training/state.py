@@ -27,7 +27,7 @@ class Epoch:
         lr: learning rate of the head at the epoch's end.
         train_loss: mean cross-entropy on the augmented training images, while they were learned.
         train_top1: share right among them, 0 to 1.
-        train_top5: share whose kind was among the five most probable.
+        train_top5: share whose kind was among the five most probable; None for a head.
         val_loss: mean cross-entropy on the validation split; None without one.
         val_top1: as ``train_top1``; None without a validation split.
         val_top5: as ``train_top5``; None without a validation split.
@@ -41,7 +41,7 @@ class Epoch:
     lr: float
     train_loss: float
     train_top1: float
-    train_top5: float
+    train_top5: float | None = None
     val_loss: float | None = None
     val_top1: float | None = None
     val_top5: float | None = None

@@ -7,7 +7,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,48 +35,20 @@ from facecheck.model.precision import Compiled, Name
 from facecheck.model.torch_predictor import TorchPredictor
 from facecheck.training.dataset import epoch_batches, epoch_loader, training_images
 from facecheck.training.distributed import Ranks, join_ranks
+from facecheck.training.feature_cache import CachePlan
 from facecheck.training.optim import rate_factor, set_rate, train_mode
 from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe, load_recipe
+from facecheck.training.result import TrainResult
 from facecheck.training.state import Epoch, Tally, TrainingState, best_of
 from facecheck.training.step import TrainSetup, first_state, for_computing, learn, make_setup
+from facecheck.training.train_head import train_head
 from facecheck.training.training_data import TrainingData, training_data
 
 #: On a GPU the loss is checked every so many steps: each check waits for the GPU.
 CHECK_EVERY = 20
 #: Share of the free memory that decoded images may take.
 CACHE_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What ``train`` did.
-
-    Attributes:
-        run: the run folder: ``recipe.yaml``, ``run.json``, ``log.jsonl`` and the checkpoints.
-        best: the checkpoint with the highest validation top-1 (the last, without validation).
-        last: the checkpoint after the last epoch.
-        kinds: what the model distinguishes, in the order of its outputs.
-        weights: where the initial weights came from.
-        device: what it was trained on, and in what precision.
-        train_images: images trained on.
-        val_images: images validated on.
-        epochs: the log.
-        best_epoch: the epoch ``best`` comes from.
-        stopped_early: whether the recipe's patience ended it.
-    """
-
-    run: Path
-    best: Path
-    last: Path
-    kinds: tuple[str, ...]
-    weights: str
-    device: str
-    train_images: int
-    val_images: int
-    epochs: tuple[Epoch, ...]
-    best_epoch: int
-    stopped_early: bool
 
 
 def read_run(run: Path) -> tuple[Path, Recipe]:
@@ -113,6 +85,7 @@ def train(  # noqa: PLR0912
     *,
     progress: Progress = silent,
     on_epoch: Callable[[Epoch], None] = silent,
+    on_plan: Callable[[CachePlan], None] = silent,
 ) -> TrainResult:
     """Train a classifier of kinds on a manifest's ``train`` split, validated on its ``val`` split.
 
@@ -127,6 +100,7 @@ def train(  # noqa: PLR0912
             own: :func:`read_run`), and on what it is trained.
         progress: called with images trained on and to train on, over all epochs.
         on_epoch: called with each finished epoch.
+        on_plan: with an encoder, called with the features to compute, before they are.
 
     Raises:
         UsageError: the manifest is not there, or the architecture, a source or device is unknown.
@@ -136,6 +110,10 @@ def train(  # noqa: PLR0912
         TrainingError: the extra ``tensorboard`` is missing, too little data, a file that turns
             bad, a loss that is not finite, or a batch that the device has no memory for.
     """
+    if recipe.encoder is not None:
+        return train_head(
+            *(manifest, recipe, options), progress=progress, on_epoch=on_epoch, on_plan=on_plan
+        )
     check_arch(recipe.arch)
     if options.tensorboard and find_spec("tensorboard") is None:
         raise TrainingError(extra_hint("--tensorboard", "tensorboard"))

@@ -28,7 +28,8 @@ from facecheck.model.backbones import check_arch
 from facecheck.model.device import choose_device
 from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe
-from facecheck.training.train import TrainResult, train
+from facecheck.training.result import TrainResult
+from facecheck.training.train import train
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from facecheck.engines.export import ExportResult
     from facecheck.evaluation.studies.study import StudyResult
     from facecheck.training.lr_find import LrFindResult
+    from facecheck.training.result import TrainResult
     from facecheck.training.state import Epoch
-    from facecheck.training.train import TrainResult
 
 
 EPOCH_HEADINGS = (
