@@ -20,6 +20,7 @@ from facecheck.cli import (
     benchmark,
     calibrate,
     convert,
+    crop,
     dedup,
     evaluate,
     explain,
@@ -91,7 +92,7 @@ app = typer.Typer(
 
 for command in (
     *(fetch.sources, fetch.fetch, index.index, dedup.dedup, split.split),
-    *(audit.audit, convert.convert),
+    *(audit.audit, convert.convert, crop.crop),
     *(lr_find.lr_find, train.train, calibrate.calibrate, evaluate.evaluate),
     *(benchmark.benchmark_model, study.study),
     *(export.export, scan.scan, scan.merge, scan.place),

@@ -252,6 +252,22 @@ class ScanOptions(
 
 
 @dataclass(frozen=True)
+class CropOptions(OverwriteOption):
+    """Where cut out faces go, and how large they are."""
+
+    out: Path = option(
+        Path("data/faces"), "The folder for crops and their manifest.", trust=Trust.NAMED
+    )
+    size: int = option(
+        256, "Short side of a crop in pixels: the resize of the model to train.", least=16
+    )
+    face_detector: Path | None = option(
+        None, "Another YuNet file.", words="the package's own, or FACECHECK_FACE_DETECTOR"
+    )
+    workers: int | None = option(None, "Threads.", least=1, words="one per core")
+
+
+@dataclass(frozen=True)
 class ProvenanceTableOptions(InputOptions, EvidenceOptions, OverwriteOption):
     """Which files to read for ``provenance``, and by how many processes."""
 

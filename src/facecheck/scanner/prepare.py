@@ -17,7 +17,7 @@ from facecheck.core.image import HASH_SIDE, decode, frames
 from facecheck.core.labels import Status
 from facecheck.known.lookup import KnownTable, Match
 from facecheck.model.stability import variants
-from facecheck.model.transforms import Transform, load_input, to_input
+from facecheck.model.transforms import Transform, load_input, resized, to_input
 from facecheck.provenance.evidence import NOTHING, Provenance
 from facecheck.provenance.read import Evidence, read_provenance
 from facecheck.scanner.faces.boxes import SMALLEST, Box, Face, face_square, is_close_up
@@ -83,6 +83,23 @@ class Prepared:
     height: int | None = None
     known: Match | None = None
     provenance: Provenance = NOTHING
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The largest face of a picture, cut out, or the whole picture where that is what a scan takes.
+
+    Attributes:
+        image: RGB, its short side the transform's ``resize``.
+        view: ``face`` or ``whole``.
+        faces: how many were found.
+        face: the largest of them, even where it is too small to be cut out.
+    """
+
+    image: Image.Image
+    view: str
+    faces: int
+    face: Face | None
 
 
 def prepare(
@@ -203,10 +220,41 @@ def _too_small(faces: Sequence[Face], picture: Picture) -> str:
     return f"{what} has {max(short_sides)} pixels on its short side, under {SMALLEST}"
 
 
+def largest_face(source: Path | bytes, transform: Transform, detector: bytes) -> Largest:
+    """Return the largest face of a picture as :func:`prepare` cuts it out, before the model's crop.
+
+    Args:
+        source: the picture's file, or what is in it.
+        transform: whose ``resize`` is the side of the square.
+        detector: what is in the face detector's file.
+
+    Raises:
+        ImageError: the picture cannot be decoded.
+    """
+    picture = _picture(source, transform.resize, detector)
+    found = find_faces(picture, detector)
+    upright, face = picture.turned(found.turn), found.largest
+    is_small = face is not None and face.box.short_side < SMALLEST
+    if face is None or is_small or is_close_up(face, picture.width, picture.height):
+        return Largest(resized(upright.whole, transform), WHOLE_VIEW, len(found.faces), face)
+    image, _, _ = _square(upright, _upright_box(face, found, picture), transform)
+    return Largest(image, FACE_VIEW, len(found.faces), face)
+
+
 def _cut(
     picture: Picture, face: Box, transform: Transform, stability: int
 ) -> npt.NDArray[np.uint8]:
     """Return the model's inputs for the square around a face."""
+    square, image, box = _square(picture, face, transform)
+    left, top, right, bottom = map(round, box)
+    own = to_input(square, transform)
+    return _with_variants(own, image.crop((left, top, right, bottom)), transform, stability)
+
+
+def _square(
+    picture: Picture, face: Box, transform: Transform
+) -> tuple[Image.Image, Image.Image, tuple[float, float, float, float]]:
+    """Return the scaled square around a face, the image it is cut from, and where it lies there."""
     square = face_square(face, picture.width, picture.height)
     image = picture.at(2 * transform.resize / square.width)
     across, down = image.width / picture.width, image.height / picture.height
@@ -218,9 +266,7 @@ def _cut(
         min((square.top + square.height) * down, image.height),
     )
     side = (transform.resize, transform.resize)
-    own = to_input(image.resize(side, Image.Resampling.BILINEAR, box=box), transform)
-    left, top, right, bottom = map(round, box)
-    return _with_variants(own, image.crop((left, top, right, bottom)), transform, stability)
+    return image.resize(side, Image.Resampling.BILINEAR, box=box), image, box
 
 
 def _with_variants(

@@ -22,6 +22,7 @@ from facecheck.report.terminal.tables import make_table, skipped_lines, text_lin
 
 if TYPE_CHECKING:
     from facecheck.report.explain import ExplainedFace, ExplainResult
+    from facecheck.scanner.crop import CropResult
     from facecheck.scanner.job import ScanResult
     from facecheck.scanner.results.merge import MergeResult
     from facecheck.scanner.results.place import PlaceResult
@@ -44,6 +45,19 @@ _VERDICT_STYLES = {
     Verdict.ARTIFICIAL: "red",
     Verdict.UNCERTAIN: "yellow",
 }
+
+
+def render_crop(result: CropResult) -> RenderableType:
+    """Render how many crops show a face, and how many the whole image."""
+    views = ", ".join(f"{count:,} {view}" for view, count in sorted(result.views.items()))
+    kept = f"; {result.kept:,} had been made before" if result.kept else ""
+    return Group(
+        text_line(
+            f"{result.images:,} crops ({views}; no face found in {result.without_face:,}){kept}"
+        ),
+        *(text_line(f"left out: {path}: {why}", "yellow") for path, why in result.errors),
+        text_line(f"manifest: {path_text(result.manifest)}"),
+    )
 
 
 def render_explained(result: ExplainResult) -> RenderableType:
