@@ -23,8 +23,9 @@ from facecheck.training.augment import Pixels, augment
 from facecheck.training.recipe import Recipe
 from facecheck.training.training_data import TrainingData
 
-#: Pixels, labels and weights: (N, H, W, 3) uint8, (N,) int64, (N,) float32.
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+#: Pixels, labels, weights and what is to be learned: (N, H, W, 3) uint8, (N,) int64, (N,) float32,
+#: and the labels again, or with a teacher the wanted probabilities, (N, kinds) float32.
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 class TrainingImages:
@@ -33,6 +34,7 @@ class TrainingImages:
     Attributes:
         labels: shape (N,).
         weights: of each image in the loss, shape (N,).
+        wanted: the probabilities to be learned, shape (N, kinds), or None for the labels alone.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class TrainingImages:
         recipe: Recipe,
         *,
         weights: Sequence[float] | None = None,
+        wanted: npt.NDArray[np.float32] | None = None,
         memory: int = 0,
     ) -> None:
         """Take the images; ``memory`` is how many bytes of decoded pixels may be kept."""
@@ -51,6 +54,7 @@ class TrainingImages:
         self.weights = np.asarray(
             np.ones(len(paths)) if weights is None else weights, dtype=np.float32
         )
+        self.wanted = wanted
         self.transform = transform
         self.recipe = recipe
         self._kept: dict[int, Pixels] = {}
@@ -91,20 +95,41 @@ class TrainingImages:
         """Return an epoch's variations of some images."""
         chosen = np.asarray(positions)
         pixels = np.stack([self.varied(position, epoch) for position in positions])
+        labels = torch.from_numpy(self.labels[chosen])
         return (
             torch.from_numpy(pixels),
-            torch.from_numpy(self.labels[chosen]),
+            labels,
             torch.from_numpy(self.weights[chosen]),
+            labels if self.wanted is None else torch.from_numpy(self.wanted[chosen]),
         )
 
 
 def training_images(
-    data: TrainingData, transform: Transform, recipe: Recipe, *, memory: int = 0
+    data: TrainingData,
+    transform: Transform,
+    recipe: Recipe,
+    *,
+    taught: npt.NDArray[np.float32] | None = None,
+    memory: int = 0,
 ) -> TrainingImages:
-    """Return the training images of some data; ``memory`` as :class:`TrainingImages` takes it."""
+    """Return the training images of some data.
+
+    Args:
+        data: whose training records to take.
+        transform: how an image becomes an input.
+        recipe: how to train.
+        taught: a teacher's probabilities, shape (n, kinds), or None.
+        memory: as :class:`TrainingImages` takes it.
+    """
+    labels = data.labels(data.train)
+    wanted = None
+    if taught is not None:
+        own = np.eye(len(data.kinds), dtype=np.float32)[labels]
+        wanted = recipe.teacher_share * taught + (1 - recipe.teacher_share) * own
     return TrainingImages(
-        *(data.train.paths(), data.labels(data.train), transform, recipe),
+        *(data.train.paths(), labels, transform, recipe),
         weights=data.weights.tolist(),
+        wanted=wanted,
         memory=memory,
     )
 

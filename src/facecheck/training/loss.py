@@ -17,7 +17,7 @@ def losses(logits: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> torch.
 
     Args:
         logits: shape (N, kinds).
-        labels: shape (N,), int64.
+        labels: shape (N,), int64; or the wanted probabilities, shape (N, kinds), float32.
         recipe: which loss, and how much smoothing.
     """
     logits = logits.float()
@@ -26,6 +26,6 @@ def losses(logits: torch.Tensor, labels: torch.Tensor, recipe: Recipe) -> torch.
             logits, labels, reduction="none", label_smoothing=recipe.label_smoothing
         )
     kinds = logits.shape[1]
-    target = functional.one_hot(labels, kinds).to(logits.dtype)
+    target = labels if labels.ndim == 2 else functional.one_hot(labels, kinds).to(logits.dtype)
     target = target * (1 - recipe.label_smoothing) + recipe.label_smoothing / kinds
     return (logits.softmax(dim=1) - target).square().sum(dim=1)

@@ -39,6 +39,12 @@ class Recipe:
         None, "Start from a local safetensors file, checkpoint or state dict instead."
     )
     freeze: bool = _choice(False, "Train only the head; the backbone stays frozen.")
+    teacher: Path | None = _choice(
+        None, "Also learn from the probabilities that this checkpoint gives the training images."
+    )
+    teacher_share: float = _choice(
+        0.5, "With a teacher: its share in what is learned; the rest is the labels', 0 to 1."
+    )
     encoder: Path | None = _choice(
         None,
         "Train a head on the features that this frozen encoder (.onnx) gives, or `builtin`: they "
@@ -176,6 +182,7 @@ class Recipe:
             ),
             "batch_size": (self.batch_size == "auto" or self.batch_size >= 1, "auto, or 1 or more"),
             "accumulate": (self.accumulate >= 1, "1 or more"),
+            "teacher_share": (0 <= self.teacher_share <= 1, "0 to 1"),
             "views": (1 <= self.views <= 100, "1 to 100"),
             "set_share": (all(share > 0 for share in self.set_share), "above 0"),
             "components": (self.components >= 1, "1 or more"),

@@ -225,7 +225,7 @@ def _learn(
     model: Forward, state: TrainingState, batch: Batch, total_weight: float, setup: TrainSetup
 ) -> torch.Tensor:
     recipe, device = setup.recipe, setup.device
-    pixels, labels, weights = (_to_device(part, device) for part in batch)
+    pixels, labels, weights, wanted = (_to_device(part, device) for part in batch)
     count = len(labels)
     parts = max(1, min(recipe.accumulate, count // 2))  # one image alone breaks normalisation
     total = torch.zeros((), device=device)
@@ -235,7 +235,7 @@ def _learn(
         with _no_sync(model, is_last=number == parts):
             with setup.precision.autocast(device):
                 logits = model(normalise(pixels[part], setup.transform))
-            loss = (losses(logits, labels[part], recipe) * weights[part]).sum() / total_weight
+            loss = (losses(logits, wanted[part], recipe) * weights[part]).sum() / total_weight
             scaled = state.scaler.scale(loss) if state.scaler else loss
             scaled.backward()  # type: ignore[no-untyped-call]
         state.seen.add(logits, labels[part])

@@ -42,6 +42,7 @@ from facecheck.training.recipe import Recipe, load_recipe
 from facecheck.training.result import TrainResult
 from facecheck.training.state import Epoch, Tally, TrainingState, best_of
 from facecheck.training.step import TrainSetup, first_state, for_computing, learn, make_setup
+from facecheck.training.teacher import teacher_probabilities
 from facecheck.training.train_head import train_head
 from facecheck.training.training_data import TrainingData, training_data
 
@@ -141,9 +142,17 @@ def train(  # noqa: PLR0912
             manifest_sha256=sha256_file(manifest),
             trained_on=data.sources,
         )
-        images = training_images(
-            data, transform, recipe, memory=_cache_memory(ranks) if options.cache else 0
-        )
+        taught = None
+        if recipe.teacher is not None:
+            taught = teacher_probabilities(
+                *(recipe.teacher, data.train, data.kinds, options.features),
+                device=target,
+                workers=options.workers,
+                progress=progress,
+                on_plan=on_plan,
+            )
+        memory = _cache_memory(ranks) if options.cache else 0
+        images = training_images(data, transform, recipe, taught=taught, memory=memory)
         state = first_state(setup)
         identity = {
             "recipe": recipe.jsonable(),
