@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from PIL import Image
@@ -163,7 +163,9 @@ def largest_inputs(graph: Graph, names: list[str], pixels: NDArray[np.uint8]) ->
 
 def smooth_and_quantise(graph: Graph, pixels: NDArray[np.uint8]) -> None:
     """Even out the activations, and quantise the weights again, in place."""
-    weights, users, of_node = {}, {}, {}
+    weights: dict[str, Array] = {}
+    users: dict[str, list[str]] = {}
+    of_node: dict[str, str] = {}
     for node in graph.matrices():
         name = node.input[1]
         base = name.removesuffix("_quantized")

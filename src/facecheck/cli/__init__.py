@@ -29,6 +29,7 @@ from facecheck.cli import (
     generate,
     index,
     known,
+    leave_out,
     lr_find,
     provenance,
     report,
@@ -94,7 +95,7 @@ for command in (
     *(fetch.sources, fetch.fetch, index.index, dedup.dedup, split.split),
     *(audit.audit, convert.convert, crop.crop),
     *(lr_find.lr_find, train.train, calibrate.calibrate, evaluate.evaluate),
-    *(benchmark.benchmark_model, study.study),
+    *(benchmark.benchmark_model, leave_out.leave_out, study.study),
     *(export.export, scan.scan, scan.merge, scan.place),
     *(provenance.provenance, explain.explain, report.report),
 ):

@@ -14,6 +14,7 @@ from facecheck.core.common_options import (
 )
 from facecheck.core.errors import UsageError
 from facecheck.core.options import Options, Trust, option
+from facecheck.core.workspace import FEATURES
 from facecheck.training.options import TrainingWorkersOption
 
 
@@ -98,6 +99,26 @@ class LeaveOneOutOptions(SplitOption, DeviceOption, TrainingWorkersOption):
         (), "Leave out only these kinds' sources, sources or kind/source pairs, one at a time."
     )
     per_source: int = option(0, "Evaluate at most this many images per source; 0: all.", least=0)
+
+
+@dataclass(frozen=True)
+class LeaveOutOptions(DeviceOption, TrainingWorkersOption):
+    """Which sources ``leave_out`` leaves out together, and where its scores go."""
+
+    out: Path = option(
+        Path("left-out"), "The folder for the scores and the runs.", trust=Trust.NAMED
+    )
+    together: tuple[str, ...] = option(
+        (),
+        "Sources to leave out in one training, since they share their processing or only to save "
+        "time, as in ffhq-256:stylegan-256; each other source is left out alone. Repeatable.",
+        metavar="SOURCE:SOURCE…",
+    )
+    features: Path = option(
+        FEATURES,
+        "With an encoder: the folder where features are kept, for this and later trainings.",
+        trust=Trust.NAMED,
+    )
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,18 @@ def summarise(logits: Floats, labels: Labels) -> Summary:
     )
 
 
+def auc_of(positive: Floats, negative: Floats) -> float:
+    """Return the area under the ROC curve, ties counted half, by ranks (Mann & Whitney 1947).
+
+    Args:
+        positive: scores that should be high, shape (n,), n of 1 or more.
+        negative: scores that should be low, likewise.
+    """
+    order = np.sort(negative)
+    below = np.searchsorted(order, positive) + np.searchsorted(order, positive, "right")
+    return float(below.mean() / 2 / len(negative))
+
+
 def confusion(predicted: Labels, labels: Labels, kinds: int) -> tuple[tuple[int, ...], ...]:
     """Return counts by true kind (rows) and predicted kind (columns)."""
     table = np.zeros((kinds, kinds), np.int64)

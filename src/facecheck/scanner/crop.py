@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from PIL import Image
@@ -108,7 +109,12 @@ def crop(
             made.append(one)
             progress(len(made), len(rows))
         kept = [one for one in made if not one.error]
-        schema = {**records.frame.schema, _FROM: pl.String, "view": pl.String, "faces": pl.Int64}
+        schema: dict[str, Any] = {
+            **records.frame.schema,
+            _FROM: pl.String,
+            "view": pl.String,
+            "faces": pl.Int64,
+        }
         frame = pl.DataFrame([one.row for one in kept], schema=schema)
         write_manifest(Manifest(frame), out, {**made_by, "decode_policy": DECODE_POLICY})
     return CropResult(

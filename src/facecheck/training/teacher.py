@@ -1,9 +1,10 @@
-"""What a teacher says of the training images, for a smaller network to learn from."""
+"""What a checkpoint says of images: a teacher of the training images, a model of left-out ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,55 +22,65 @@ from facecheck.training.feature_cache import CachePlan, FeatureCache
 from facecheck.training.recipe import Recipe
 
 
-def teacher_probabilities(
-    teacher: Path,
+def checkpoint_logits(
+    checkpoint: Path,
     records: Manifest,
-    kinds: tuple[str, ...],
     features: Path,
     *,
     device: torch.device,
     workers: int | None = None,
     progress: Progress = silent,
     on_plan: Callable[[CachePlan], None] = silent,
-) -> npt.NDArray[np.float32]:
-    """Return a checkpoint's probabilities of ``kinds`` for each record, shape (n, kinds).
+) -> tuple[Header, Floats]:
+    """Return a checkpoint's header, and its logits for each record, shape (n, kinds).
 
-    Distillation (Hinton et al. 2015) at the teacher's own temperature, on the images as they are; a
-    kind that the teacher does not know has probability 0. A head on an encoder answers from the
-    feature cache, which is filled where it lacks something.
+    A head on an encoder answers from the feature cache, which is filled where it lacks something.
 
     Args:
-        teacher: a checkpoint by ``train``.
-        records: the training images.
-        kinds: of the student.
+        checkpoint: by ``train``.
+        records: the images, each as it is.
         features: the folder of the feature cache.
         device: where a whole network computes.
-        workers: cores for what the cache lacks.
+        workers: cores for what the cache lacks, and for decoding.
         progress: called with images done and images in all.
         on_plan: called with what the cache lacks.
 
     Raises:
-        CheckpointError: the teacher cannot be used.
-        TrainingError: an image cannot be decoded, or the teacher has no finite answer for it.
+        CheckpointError: the checkpoint cannot be used.
+        TrainingError: an image cannot be decoded, or has no finite answer.
     """
-    header = read_header(teacher)
+    header = read_header(checkpoint)
     if header.encoder is not None:
-        predictor = HeadPredictor(teacher)
+        predictor = HeadPredictor(checkpoint)
         cache = FeatureCache(features, predictor.encoder, Recipe(), header.transform)
         cache.compute({0: records}, workers=workers, progress=progress, on_plan=on_plan)
         sets = [one[:, 0] for one in cache.read(records, (0,))]
-        return _for_kinds(predictor.head.answer(sets)[0], header, kinds)
-    network = TorchPredictor(load_checkpoint(teacher), device)
+        return header, predictor.head.answer(sets)[0]
+    network = TorchPredictor(load_checkpoint(checkpoint), device)
     rows = []
     for answer in network.file_outputs(records.paths(), workers=workers):
         if answer.logits is None:
             raise TrainingError(f"{path_text(answer.path)}: {answer.message}")
         rows.append(answer.logits)
         progress(len(rows), len(records))
-    return _for_kinds(np.array(rows), header, kinds)
+    return header, np.array(rows)
 
 
-def _for_kinds(logits: Floats, header: Header, kinds: tuple[str, ...]) -> npt.NDArray[np.float32]:
+def teacher_probabilities(
+    teacher: Path, records: Manifest, kinds: tuple[str, ...], features: Path, **how: Any
+) -> npt.NDArray[np.float32]:
+    """Return a checkpoint's probabilities of ``kinds`` for each record, shape (n, kinds).
+
+    Distillation (Hinton et al. 2015) at the teacher's own temperature, on the images as they are; a
+    kind that the teacher does not know has probability 0.
+
+    Args:
+        teacher: a checkpoint by ``train``.
+        records: the training images.
+        kinds: of the student.
+        features: as :func:`checkpoint_logits` takes it, like what else there is; raises likewise.
+    """
+    header, logits = checkpoint_logits(teacher, records, features, **how)
     found = softmax(logits / header.temperature)
     columns = [
         found[:, header.kinds.index(kind)] if kind in header.kinds else np.zeros(len(found))

@@ -19,6 +19,7 @@ from facecheck.report.terminal.tables import (
 
 if TYPE_CHECKING:
     from facecheck.evaluation.leave_one_out import LeaveOneOutResult
+    from facecheck.evaluation.leave_out import LeaveOutResult
     from facecheck.evaluation.robustness import BenchmarkResult, Case, Share
 
 
@@ -41,6 +42,26 @@ def render_benchmark(result: BenchmarkResult) -> RenderableType:
     where = f"; written to {result.folder}" if result.folder else ""
     parts.append(text_line(f"{result.images:,} images{where}"))
     return Group(*parts)
+
+
+def render_leave_out(result: LeaveOutResult) -> RenderableType:
+    """Render each source by the scores of a model that never saw it."""
+    table = make_table("kind", "source", "images", "AUC", "found", "false alarms", "95 % interval")
+    for row in result.rows:
+        table.add_row(
+            *(row.kind, row.source, f"{row.images:,}", f"{row.auc:.3f}"),
+            *(percent(row.recall), percent(row.alarms), interval_text(row.interval)),
+        )
+    kept = f", {result.resumed:,} of them finished before" if result.resumed else ""
+    return Group(
+        table,
+        text_line(
+            "AUC: against each source of the opposite class, unseen as well, averaged; found: at 1 "
+            "% false alarms of all left-out photographs; false alarms: at 1 % of the other photo "
+            "sources"
+        ),
+        text_line(f"{result.folds:,} trainings{kept}; scores: {result.scores}"),
+    )
 
 
 def _change_table(result: BenchmarkResult) -> Table:
