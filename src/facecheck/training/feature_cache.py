@@ -12,12 +12,11 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from facecheck.core.errors import ImageError, TrainingError
 from facecheck.core.files import path_text, require_space
@@ -70,7 +69,9 @@ class FeatureCache:
         self, folder: Path, encoder: Encoder, recipe: Recipe, transform: Transform
     ) -> None:
         self.folder, self.encoder = folder, encoder
-        self.recipe, self.transform = recipe, transform
+        # An augmented view has the encoder's side, whatever side the recipe names for networks.
+        self.recipe = replace(recipe, image_size=transform.image_size, train_size=0)
+        self.transform = transform
         self.width = sum(encoder.widths)
 
     def plan(self, parts: Mapping[int, Manifest]) -> CachePlan:
@@ -186,10 +187,6 @@ class FeatureCache:
             return first
         rng = np.random.default_rng([self.recipe.seed, view, zlib.crc32(digest.encode())])
         pixels = augment(np.asarray(image), self.recipe, rng)
-        side = self.transform.image_size
-        if pixels.shape[0] != side:
-            small = Image.fromarray(pixels)
-            pixels = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
         found: npt.NDArray[np.uint8] = np.ascontiguousarray(pixels)
         return found
 
