@@ -19,6 +19,7 @@ from facecheck.core.parallel import Progress, silent
 from facecheck.core.workspace import BUILTIN
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.options import CalibrateOptions
+from facecheck.evaluation.strangers import limited, stranger_scores
 from facecheck.model.checkpoint import Header
 from facecheck.model.metrics import Floats, Labels, calibration_error, softmax, summarise
 from facecheck.model.ood import fit_ood_detector
@@ -103,7 +104,9 @@ def calibrate(
     """Fit a checkpoint's temperature, thresholds and OOD detector on ``val``, and store them.
 
     The weights stay as they are, and an earlier calibration is replaced, so that calibrating twice
-    gives the same file.
+    gives the same file. With ``options.left_out`` the thresholds hold for images of sources that
+    the model never saw (:mod:`~facecheck.evaluation.strangers`); temperature and detector are those
+    of ``val``.
 
     Args:
         checkpoint: a checkpoint by ``train``, or an export of one.
@@ -144,13 +147,19 @@ def calibrate(
             "again"
         )
     header = fitted_header(predictor.header, found, budget, options.guard)
+    sides = _scores(header, found)
+    if options.left_out is not None:
+        sides = stranger_scores(options.left_out, header.temperature)
+        thresholds = limited(choose_thresholds(*sides, budget), sides[0], budget, options.uncertain)
+        header = replace(header, thresholds=thresholds)
     header = replace(
         header,
         calibration={
             "manifest_sha256": sha256_file(manifest),
             "budget": budget,
-            "budgets": _by_budget(header, found, budget),
-            **_several_faces(header, found),
+            "budgets": _by_budget(sides, budget, options),
+            **_several_faces(sides[0]),
+            **({} if options.left_out is None else {"left_out": sha256_file(options.left_out)}),
             "real": int((~artificial).sum()),
             "artificial": int(artificial.sum()),
         },
@@ -184,16 +193,21 @@ def fitted_header(
     )
 
 
-def _by_budget(header: Header, found: SplitOutputs, budget: float) -> dict[str, Any]:
+def _by_budget(
+    sides: tuple[Floats, Floats], budget: float, options: CalibrateOptions
+) -> dict[str, Any]:
     """Return the thresholds for each budget that the images can prove, and for ``budget``."""
-    sides = _scores(header, found)
     provable = [one for one in BUDGETS if min(map(len, sides)) >= 1 / one - 1]
-    return {f"{one:g}": choose_thresholds(*sides, one) for one in sorted({*provable, budget})}
+    found = {one: choose_thresholds(*sides, one) for one in sorted({*provable, budget})}
+    if options.left_out is not None:
+        most = options.uncertain
+        found = {one: limited(pair, sides[0], one, most) for one, pair in found.items()}
+    return {f"{one:g}": pair for one, pair in found.items()}
 
 
-def _several_faces(header: Header, found: SplitOutputs) -> dict[str, Any]:
+def _several_faces(real: Floats) -> dict[str, Any]:
     """Return what thresholds for files of several faces are made from, if that can be known."""
-    tail = fit_tail(_scores(header, found)[0])
+    tail = fit_tail(real)
     return {} if tail is None else {SEVERAL_FACES: asdict(tail)}
 
 

@@ -38,6 +38,19 @@ class CalibrateOptions(OverwriteOption, DeviceOption, BatchSizeOption, WorkersOp
         least=50,
         most=100,
     )
+    left_out: Path | None = option(
+        None,
+        "Choose thresholds for strangers' images: by this table of scores, which `facecheck "
+        "leave-out` wrote.",
+        metavar="SCORES",
+    )
+    uncertain: float = option(
+        0.15,
+        "With --left-out: share of strangers' photographs that may be uncertain; it limits what "
+        "the budget asks for artificial faces.",
+        least=0,
+        most=1,
+    )
     out: Path | None = option(
         None,
         "Where to write the calibrated checkpoint.",

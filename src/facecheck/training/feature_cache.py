@@ -170,7 +170,9 @@ class FeatureCache:
                 raise TrainingError(
                     f"{path_text(path)}: {error}: fix it, or run `facecheck index` again without it"
                 ) from None
-            row = np.concatenate(self.encoder.features(pixels[None]), axis=1)[0].astype(np.float16)
+            with np.errstate(over="ignore"):  # what is too large for 16 bits is refused below
+                row = np.concatenate(self.encoder.features(pixels[None]), axis=1)[0]
+                row = row.astype(np.float16)
             if not np.isfinite(row).all():
                 raise TrainingError(
                     f"{path_text(path)}: the encoder's features are not finite numbers in 16 bits"

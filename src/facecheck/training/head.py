@@ -106,7 +106,7 @@ def fit_head(
                 raise TrainingError(
                     f"the loss is {loss.item()} at epoch {epoch}: lower --lr (now {recipe.lr:g})"
                 )
-            total += float(loss.detach()) * len(batch)
+            total += float(loss.detach()) / (len(seen) * recipe.members) * len(batch)
             right += int((logits.argmax(1) == labels[chosen]).sum())
             drawn += len(batch)
             step += 1
