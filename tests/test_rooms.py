@@ -159,8 +159,8 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 def test_a_scan_with_an_export_loads_neither_torch_nor_what_trains(
     drawn: Path, tmp_path: Path
 ) -> None:
-    """The built-in model is an export."""
-    assert BUILTIN.suffix == ".onnx"
+    """Nor does the built-in model, a head on an encoder."""
+    assert BUILTIN.suffix == ".safetensors"
     out = tmp_path / "r.csv"
     folder = str(drawn / "photo")
     code, names = modules_of(

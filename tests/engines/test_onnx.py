@@ -12,7 +12,7 @@ import onnx
 import pytest
 
 from facecheck.core.errors import CheckpointError, UsageError
-from facecheck.core.workspace import find_checkpoint
+from facecheck.core.workspace import BUILTINS, find_checkpoint
 from facecheck.engines import onnx as subject
 from facecheck.engines.export import ExportResult, export_checkpoint
 from facecheck.engines.load import load_predictor
@@ -140,7 +140,7 @@ def test_the_command_tells_both_side_by_side(
 def test_a_workspace_without_a_run_takes_the_packages_own_model(
     exports: Exports, command: Callable[..., Outcome], drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facecheck.core.workspace.BUILTIN", exports["fp32"].path)
+    monkeypatch.setitem(BUILTINS, "builtin", exports["fp32"].path)
     assert find_checkpoint(None) == exports["fp32"].path
     done = command("scan", drawn / "photo", "--json")
     assert done.code == 0, done.err
@@ -185,7 +185,7 @@ def test_an_export_is_calibrated_as_its_checkpoint_is(
     assert on_onnx.header.calibration["budget"] == 0.1
     with pytest.raises(UsageError, match=r"must end in \.onnx"):
         calibrate(exports["fp32"].path, manifest, CalibrateOptions(out=tmp_path / "d.safetensors"))
-    monkeypatch.setattr("facecheck.evaluation.calibrate.BUILTIN", exports["fp32"].path)
+    monkeypatch.setitem(BUILTINS, "builtin", exports["fp32"].path)
     with pytest.raises(UsageError, match="stays as it is"):
         calibrate(exports["fp32"].path, manifest)
 

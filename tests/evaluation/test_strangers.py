@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ ROWS = {
 }
 
 
-def table(folder: Path, **changes: list[object]) -> Path:
+def table(folder: Path, **changes: Sequence[object]) -> Path:
     path = folder / "scores.csv"
     pl.DataFrame({**ROWS, **changes}).write_csv(path)
     return path

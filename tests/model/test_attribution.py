@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from facecheck.core.workspace import BUILTIN
+from facecheck.core.workspace import BUILTIN_FAST
 from facecheck.engines.load import load_predictor
 from facecheck.model import backbones
 from facecheck.model.attribution import (
@@ -218,7 +218,7 @@ def test_networks_of_all_sorts_are_taken_apart_as_timm_does(arch: str, cells: in
 @pytest.mark.slow
 def test_hiding_the_hottest_part_changes_the_score_more_than_the_coldest(drawn: Path) -> None:
     """Of the built-in model, by ONNX Runtime."""
-    predictor = load_predictor(BUILTIN)
+    predictor = load_predictor(BUILTIN_FAST)
     files = sorted(drawn.glob("*/*/*.png"))[::12]
     images = np.stack([load_input(file, predictor.header.transform) for file in files])
     odds = log_odds(predictor.outputs(images)[0], predictor.header)

@@ -17,7 +17,7 @@ from PIL import Image
 
 import facecheck
 from facecheck.core.errors import FacecheckError
-from facecheck.core.workspace import BUILTIN
+from facecheck.core.workspace import BUILTIN_FAST
 from facecheck.report.options import ScanReportOptions
 from facecheck.report.scan_report import HeatMaps, ScanReport, heat_rows, scan_report
 from facecheck.report.thumbs import classified_picture, numbered
@@ -56,7 +56,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Iterator
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         inputs = ["faces", "cartoons", "a.zip", FORMULA]
-        facecheck.scan(inputs, Path("results.csv"), BUILTIN, ScanOptions(faces="off", workers=1))
+        facecheck.scan(
+            inputs, Path("results.csv"), BUILTIN_FAST, ScanOptions(faces="off", workers=1)
+        )
         (faces / "002.png").unlink()
         face.resize((5, 5)).save(faces / "003.png")
         scan_report(Path("results.csv"), Path("out"), ScanReportOptions(workers=1))
@@ -462,7 +464,7 @@ def test_real_faces_are_cut_out_and_their_box_is_drawn(
     scene.save(tmp_path / "in" / "scene.jpg")
     results = tmp_path / "results.csv"
     options = ScanOptions(face_detector=detector, workers=1)
-    facecheck.scan([tmp_path / "in"], results, BUILTIN, options)
+    facecheck.scan([tmp_path / "in"], results, BUILTIN_FAST, options)
     made = scan_report(results, tmp_path / "out")
     with Image.open(made.out / "thumbs" / numbered(0)) as thumbnail:
         assert thumbnail.size == (128, 128)

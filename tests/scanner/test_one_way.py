@@ -12,7 +12,7 @@ from PIL import Image
 
 import facecheck
 from facecheck.core.labels import Verdict
-from facecheck.core.workspace import BUILTIN
+from facecheck.core.workspace import BUILTIN_FAST
 from facecheck.report.explain import ExplainResult, explain
 from facecheck.report.heat_pictures import heat_pictures
 from facecheck.scanner.answers import Answer
@@ -64,7 +64,7 @@ def rows(
     folder = tmp_path_factory.mktemp("rows")
     for per_face in (False, True):
         options = ScanOptions(face_detector=detector, per_face=per_face, workers=2)
-        scan([scenes], folder / f"{per_face}.csv", BUILTIN, options)
+        scan([scenes], folder / f"{per_face}.csv", BUILTIN_FAST, options)
     one, each = (list(read_rows(folder / f"{name}.csv", COLUMNS)) for name in (False, True))
     return one, each
 
@@ -87,7 +87,7 @@ def same_image(row: Row, answer: Answer | ExplainResult) -> bool:
 def test_a_checker_answers_as_a_scan(
     scenes: Path, detector: Path, rows: tuple[list[Row], list[Row]]
 ) -> None:
-    checker = Checker(BUILTIN, CheckOptions(face_detector=detector))
+    checker = Checker(BUILTIN_FAST, CheckOptions(face_detector=detector))
     statuses, verdicts = set(), []
     for row in rows[0]:
         answer = checker.check(str(row["path"]))
@@ -117,7 +117,7 @@ def test_each_face_has_one_answer_in_a_scan_of_faces_and_in_explain(
     each = rows[1]
     for number, path in enumerate(sorted(scenes.iterdir())):
         options = ExplainOptions(face_detector=detector)
-        result = explain(path, BUILTIN, tmp_path / f"{number}.png", options)
+        result = explain(path, BUILTIN_FAST, tmp_path / f"{number}.png", options)
         mine = [row for row in each if row["path"] == str(path)]
         assert same_image(mine[0], result), path
         scored = [row for row in mine if row["score"] is not None]
@@ -152,7 +152,7 @@ def test_every_row_with_a_verdict_has_an_attribution_map(
     detector: Path, rows: tuple[list[Row], list[Row]]
 ) -> None:
     few = [row for row in rows[1] if str(row["path"]).endswith(("00.png", "01.png", "03.png"))]
-    pictures = list(heat_pictures(few, checkpoint=BUILTIN, face_detector=detector))
+    pictures = list(heat_pictures(few, checkpoint=BUILTIN_FAST, face_detector=detector))
     assert [picture is not None for picture in pictures] == [row["status"] == "ok" for row in few]
     assert sum(picture is not None for picture in pictures) >= 5
 

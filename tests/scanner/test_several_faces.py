@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facecheck.core.labels import Kind, Verdict
-from facecheck.core.workspace import BUILTIN
+from facecheck.core.workspace import BUILTIN_FAST
 from facecheck.evaluation.calibrate import choose_thresholds
 from facecheck.model.metrics import softmax
 from facecheck.model.several_faces import SEVERAL_FACES, fit_tail
@@ -35,7 +35,7 @@ def montage(files: list[Path], path: Path) -> Path:
 
 def calibrated_on(files: list[Path]) -> Classifier:
     """The built-in model, calibrated on these photographs for a budget of 5 %."""
-    classifier = load_classifier(BUILTIN)
+    classifier = load_classifier(BUILTIN_FAST)
     header = classifier.predictor.header
     found = [one.logits for one in classifier.predictor.file_outputs(files)]
     logits = np.stack([one for one in found if one is not None])

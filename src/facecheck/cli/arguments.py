@@ -11,7 +11,7 @@ from facecheck.cli.display import Display, tell
 from facecheck.core.files import path_text
 from facecheck.core.workspace import BUILTIN, Choice, choose_checkpoint
 
-_CHECKPOINT = "A checkpoint, an export of one, a run folder, or `builtin`."
+_CHECKPOINT = "A checkpoint, an export of one, a run folder, `builtin` or `builtin-fast`."
 _NEWEST = "the newest finished run, or builtin"
 
 CheckpointArgument = Annotated[Path | None, typer.Argument(help=_CHECKPOINT, show_default=_NEWEST)]

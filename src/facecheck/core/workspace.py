@@ -21,10 +21,15 @@ FEATURES = Path("data/features")
 BEST = "best.safetensors"
 LAST = "last.safetensors"
 STATE = "state.pt"
-#: The models that come with the package (docs/model-card.md), and the name on the command line.
+#: The models that come with the package (docs/model-card.md), by their names on the command line.
 PACKAGED_MODELS = Path(str(files("facecheck"))) / "model"
-BUILTIN = PACKAGED_MODELS / "builtin.onnx"
 BUILTIN_NAME = "builtin"
+BUILTINS = {
+    BUILTIN_NAME: PACKAGED_MODELS / "builtin.safetensors",
+    "builtin-fast": PACKAGED_MODELS / "builtin-fast.onnx",
+}
+BUILTIN = BUILTINS[BUILTIN_NAME]
+BUILTIN_FAST = BUILTINS["builtin-fast"]
 #: Its frozen encoder, on which heads of your own can be trained.
 BUILTIN_ENCODER = PACKAGED_MODELS / "clip-vit-b16.onnx"
 #: Names a face detector's file for every command; a flag takes precedence.
@@ -88,9 +93,9 @@ def find_checkpoint(path: Path | None, runs: Path = RUNS) -> Path:
 def choose_checkpoint(path: Path | None, runs: Path = RUNS) -> Choice:
     """Return the checkpoint at ``path`` (a file or a run folder), or the newest run's best one.
 
-    Without a path and without a finished run, or by the name ``builtin``, it is the model that
-    comes with the package. Without a path, runs whose training is not finished are skipped: those
-    whose folder holds what they resume from.
+    Without a path and without a finished run it is the built-in model; ``builtin`` and
+    ``builtin-fast`` name those that come with the package. Without a path, runs whose training is
+    not finished are skipped: those whose folder holds what they resume from.
 
     Raises:
         UsageError: there is none.
@@ -99,20 +104,25 @@ def choose_checkpoint(path: Path | None, runs: Path = RUNS) -> Choice:
         found = sorted(runs.glob(f"*/{BEST}"), key=lambda file: (file.stat().st_mtime_ns, file))
         unfinished = tuple(file.parent for file in found if _is_unfinished(file))
         finished = [file for file in found if file.parent not in unfinished]
-        return Choice(finished[-1] if finished else BUILTIN, len(finished), unfinished)
-    if str(path) == BUILTIN_NAME and not path.exists():
-        return Choice(BUILTIN)
+        return Choice(finished[-1] if finished else BUILTINS[BUILTIN_NAME], len(finished), unfinished)
+    if str(path) in BUILTINS and not path.exists():
+        return Choice(BUILTINS[str(path)])
     checkpoint = path / BEST if path.is_dir() else path
     if not checkpoint.is_file():
         raise UsageError(
             f"no checkpoint at {checkpoint}: pass a checkpoint, an export of one, a run "
-            f"folder or {BUILTIN_NAME!r}"
+            f"folder, or {' or '.join(BUILTINS)}"
         )
     return Choice(checkpoint, 0, (checkpoint.parent,) if _is_unfinished(checkpoint) else ())
 
 
 def _is_unfinished(checkpoint: Path) -> bool:
     return checkpoint.name in {BEST, LAST} and checkpoint.with_name(STATE).is_file()
+
+
+def builtin_name(path: Path) -> str | None:
+    """Return the name of a model that comes with the package, or None for any other file."""
+    return next((name for name, one in BUILTINS.items() if one == path), None)
 
 
 def find_encoder(path: Path) -> Path:

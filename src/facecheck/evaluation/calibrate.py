@@ -16,7 +16,7 @@ from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import path_text, refuse_to_overwrite, sha256_file
 from facecheck.core.labels import Kind, Verdict
 from facecheck.core.parallel import Progress, silent
-from facecheck.core.workspace import BUILTIN
+from facecheck.core.workspace import builtin_name
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.options import CalibrateOptions
 from facecheck.evaluation.strangers import limited, stranger_scores
@@ -125,7 +125,7 @@ def calibrate(
     out, budget = options.out, options.budget
     if out is not None and out != checkpoint:
         refuse_to_overwrite(out, overwrite=options.overwrite)
-    if (out or checkpoint) == BUILTIN:
+    if builtin_name(out or checkpoint):
         raise UsageError(
             "the package's own model stays as it is: name a file for yours with --out, such as "
             "calibrated.onnx"

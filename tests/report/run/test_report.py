@@ -13,7 +13,7 @@ from PIL import Image
 
 from facecheck.core.errors import UsageError
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
-from facecheck.core.workspace import BUILTIN
+from facecheck.core.workspace import BUILTIN_FAST
 from facecheck.engines.export import export_checkpoint
 from facecheck.evaluation.evaluate import evaluate
 from facecheck.evaluation.options import EvaluateOptions
@@ -193,18 +193,18 @@ def test_names_of_strangers_are_text(reported: RunReport, browse: Callable[..., 
 def test_an_export_is_reported_without_what_needs_torch(
     workspace: Path, command: Callable[..., Any], tmp_path: Path
 ) -> None:
-    arguments = ("builtin", "--manifest", workspace / "m.csv", "--per-source", "4")
+    arguments = ("builtin-fast", "--manifest", workspace / "m.csv", "--per-source", "4")
     done = command("report", *arguments, "--json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert list(told) == [
         *("folder", "page", "result", "images", "points", "figures", "tables", "left_out")
     ]
-    assert told["result"]["checkpoint"] == str(BUILTIN)
+    assert told["result"]["checkpoint"] == str(BUILTIN_FAST)
     assert told["images"] <= 4 * 4
     assert "filters.png" not in told["figures"]
     assert any("of an export" in why for _, why in told["left_out"])
-    assert (tmp_path / "builtin-report" / "index.html").is_file()
+    assert (tmp_path / "builtin-fast-report" / "index.html").is_file()
     again = command("report", *arguments)
     assert again.code == 2
     assert "--overwrite" in again.err

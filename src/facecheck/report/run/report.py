@@ -18,7 +18,7 @@ from facecheck.core.files import path_text, sha256_file, write_json
 from facecheck.core.jsonable import jsonable
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.text import percent
-from facecheck.core.workspace import BUILTIN, BUILTIN_NAME, find_checkpoint, find_manifest
+from facecheck.core.workspace import builtin_name, find_checkpoint, find_manifest
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.evaluate import EvaluateResult, evaluated, metadata_baseline
 from facecheck.evaluation.robustness import TABLE
@@ -192,8 +192,9 @@ def _benchmark(benchmark: Path | None, run: Path | None) -> pl.DataFrame | None:
 
 
 def _title(checkpoint: Path, run: Path | None) -> str:
-    if checkpoint == BUILTIN:
-        return "The built-in model"
+    name = builtin_name(checkpoint)
+    if name:
+        return f"The built-in model {name}"
     return f"Run {path_text(run.absolute().name)}" if run else path_text(checkpoint.name)
 
 
@@ -226,7 +227,7 @@ def _facts(context: ReportContext) -> dict[str, Any]:
     header, result, run = context.predictor.header, context.result, context.facts
     low, high = header.thresholds
     transform = header.transform
-    name = BUILTIN_NAME if result.checkpoint == BUILTIN else path_text(result.checkpoint)
+    name = builtin_name(result.checkpoint) or path_text(result.checkpoint)
     return {
         "checkpoint": name,
         "architecture": header.arch,

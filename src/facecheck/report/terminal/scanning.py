@@ -15,7 +15,7 @@ from rich.text import Text
 from facecheck.core.files import path_text
 from facecheck.core.labels import Basis, Status, Verdict
 from facecheck.core.text import percent, printable
-from facecheck.core.workspace import BUILTIN
+from facecheck.core.workspace import builtin_name
 from facecheck.model.facts import CAUTION, ModelFacts, knowledge_text
 from facecheck.report.terminal.provenance import findings_of
 from facecheck.report.terminal.tables import make_table, skipped_lines, text_line
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 
 def _model(checkpoint: Path) -> str:
-    if checkpoint == BUILTIN:
-        return "the built-in model, for research only (docs/model-card.md)"
+    name = builtin_name(checkpoint)
+    if name:
+        return f"the built-in model {name}, for research only (docs/model-card.md)"
     return f"model {checkpoint}"
 
 

@@ -97,6 +97,8 @@ def detect(pixels: npt.NDArray[np.uint8], model: Path | bytes) -> list[Detection
 
 
 _loaded = threading.local()
+#: One load at a time: OpenCV's level of logging, which each changes, is the whole process's.
+_loading = threading.Lock()
 
 
 def _network(model: Path | bytes, side: int) -> Any:
@@ -104,7 +106,8 @@ def _network(model: Path | bytes, side: int) -> Any:
     if not hasattr(_loaded, "networks"):
         _loaded.networks = {}
     if (model, side) not in _loaded.networks:
-        _loaded.networks[model, side] = _load(model, side)
+        with _loading:
+            _loaded.networks[model, side] = _load(model, side)
     return _loaded.networks[model, side]
 
 

@@ -1,0 +1,349 @@
+#!/usr/bin/env python
+"""Writes the figures of docs/model-card.md from the proof that examples/builtin_model.sh leaves.
+
+    python examples/model_card.py PROOF [--into docs/model-card.md]
+
+Every number comes from a file of the proof, so that card and proof cannot differ; with ``--into``
+the part of the card between its two markers is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from facecheck.model.metrics import wilson
+
+#: What the generated part of the card stands between.
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+MODELS = {"builtin": "`builtin`", "builtin-fast": "`builtin-fast`"}
+PAIR = ("ffhq-256", "stylegan-256")
+CIPLAB = ("ciplab-photos", "ciplab-fakes")
+DIFFUSION = ("sd21", "sdxl", "flux")
+ART = ("cartoon", "sketch", "painting", "sculpture")
+#: What UTKFace's file names say of a person: age_sex_race.
+SEXES = {"0": "men", "1": "women"}
+RACES = {"0": "White", "1": "Black", "2": "Asian", "3": "Indian", "4": "other"}
+
+
+def percent(share: float) -> str:
+    """Return a share as text, in %."""
+    return f"{100 * share:.1f} %"
+
+
+def rate(right: int, count: int) -> str:
+    """Return a share with its 95 % Wilson interval, in %."""
+    if not count:
+        return "-"
+    low, high = wilson(right, count)
+    return f"{100 * right / count:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+class Proof:
+    """The files of a proof."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.leave_out = self.json("leave-out.json")["result"]
+        self.calibrate = self.json("calibrate.json")["result"]
+        self.models = [name for name in MODELS if (folder / f"evaluate-{name}.json").is_file()]
+
+    def json(self, name: str) -> Any:
+        """Return a file of JSON; a result is under ``result``."""
+        found = json.loads((self.folder / name).read_text(encoding="utf-8"))
+        return found if "result" in found else {"result": found}
+
+    def predictions(self, name: str) -> pl.DataFrame:
+        """Return a model's answers on the test split, with what is right."""
+        frame = pl.read_csv(self.folder / f"predictions-{name}.csv")
+        artificial = pl.col("kind") != "photo"
+        return frame.with_columns(
+            right=(pl.col("score") >= 0.5) == artificial,
+            top1=pl.col("predicted_kind") == pl.col("kind"),
+        )
+
+
+def right_of(frame: pl.DataFrame, sources: Sequence[str], column: str = "right") -> str:
+    """Return the share that is right among some sources."""
+    part = frame.filter(pl.col("source").is_in(sources))
+    return rate(int(part[column].sum()), len(part))
+
+
+def known(proof: Proof) -> str:
+    """Return the table of sources that the models were trained on."""
+    frames = {name: proof.predictions(name) for name in proof.models}
+    first = next(iter(frames.values()))
+    rows = []
+    for kind, source in first.select("kind", "source").unique(maintain_order=True).rows():
+        cells = [kind, source, str(len(first.filter(pl.col("source") == source)))]
+        for frame in frames.values():
+            part = frame.filter(pl.col("source") == source)
+            uncertain = int((part["verdict"] == "uncertain").sum()) / len(part)
+            wrong = "artificial" if kind == "photo" else "real"
+            cells += [
+                rate(int(part["top1"].sum()), len(part)),
+                percent(uncertain),
+                percent(int((part["verdict"] == wrong).sum()) / len(part)),
+            ]
+        rows.append(cells)
+    headings = ["kind", "source", "images"]
+    for name in frames:
+        headings += [f"{MODELS[name]}: kind right", "uncertain", "wrong verdict"]
+    return table(headings, rows)
+
+
+def summary(proof: Proof) -> str:
+    """Return the table of what matters first, a column a model."""
+    rows: list[list[str]] = []
+    frames = {name: proof.predictions(name) for name in proof.models}
+    lines: dict[str, Callable[[str, pl.DataFrame], str]] = {
+        "kind, all images of `test`": lambda _, f: rate(int(f["top1"].sum()), len(f)),
+        "clean pair (FFHQ, StyleGAN), real or artificial": lambda _, f: right_of(f, PAIR),
+        "CIPLAB, real or composite (the paper: 76.75 %)": lambda _, f: right_of(f, CIPLAB),
+        "Stable Diffusion 2.1, SDXL, FLUX found": lambda _, f: right_of(f, DIFFUSION),
+        "expected calibration error of the kind": lambda name, _: ece(proof, name),
+        "right among the surest 85 %": lambda name, _: surest(proof, name),
+        "points lost from clean to hard": lambda name, _: hard(proof, name),
+        "points lost in the format test, at most": lambda name, _: stored(proof, name),
+    }
+    for heading, cell in lines.items():
+        rows.append([heading, *(cell(name, frame) for name, frame in frames.items())])
+    return table(["on `test`", *(MODELS[name] for name in frames)], rows)
+
+
+def evaluated(proof: Proof, name: str) -> Any:
+    """Return what ``evaluate`` found."""
+    return proof.json(f"evaluate-{name}.json")["result"]
+
+
+def ece(proof: Proof, name: str) -> str:
+    """Return the calibration error of the most probable kind."""
+    return f"{evaluated(proof, name)['calibration']['ece']['value']:.3f}"
+
+
+def surest(proof: Proof, name: str) -> str:
+    """Return the share right among the surest 85 %."""
+    points = dict(map(tuple, evaluated(proof, name)["risk_coverage"]["points"]))
+    return percent(1 - points[0.85])
+
+
+def benchmark(proof: Proof, name: str) -> Any:
+    """Return what ``benchmark-model`` found, or None."""
+    path = proof.folder / f"benchmark-{name}" / "benchmark.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def hard(proof: Proof, name: str) -> str:
+    """Return the points lost from clean to hard."""
+    found = benchmark(proof, name)
+    return "not measured" if found is None else f"{100 * found['clean_to_hard']:.1f}"
+
+
+def stored(proof: Proof, name: str) -> str:
+    """Return the most that any kind loses when stored as the photographs are."""
+    found = benchmark(proof, name)
+    if found is None or not found["format_test"]:
+        return "not measured"
+    return f"{100 * max(row['lost'] for row in found['format_test']):.1f}"
+
+
+def robustness(proof: Proof) -> str:
+    """Return the table of what happens to pictures."""
+    rows = []
+    for name in proof.models:
+        found = benchmark(proof, name)
+        if found is None:
+            continue
+        for row in [*found["lines"], *found["cases"], *found["sizes"]]:
+            cells = [MODELS[name], row["name"]]
+            for side in ("photo", "artificial"):
+                share = row[side]
+                cells.append("-" if share is None else percent(share["right"]))
+            rows.append([*cells, percent(row["accuracy"])])
+    return table(["model", "change", "photographs right", "artificial right", "mean"], rows)
+
+
+def strangers(proof: Proof) -> str:
+    """Return the table of sources scored by models that never saw them."""
+    rows = []
+    for row in proof.leave_out["rows"]:
+        found, alarms = row["recall"], row["alarms"]
+        low, high = row["interval"]
+        interval = f"({100 * low:.1f} to {100 * high:.1f})"
+        rows.append(
+            [
+                *(row["kind"], row["source"], str(row["images"]), f"{row['auc']:.3f}"),
+                "" if found is None else f"{percent(found)} {interval}",
+                "" if alarms is None else f"{percent(alarms)} {interval}",
+            ]
+        )
+    return table(
+        ["kind", "left out", "images", "AUC", "found at 1 % false alarms", "false alarms"], rows
+    )
+
+
+def left_out_verdicts(proof: Proof) -> pl.DataFrame:
+    """Return the left-out scores with the verdicts that the shipped thresholds give them."""
+    frame = pl.read_csv(proof.folder / "left-out-scores.csv")
+    low, high = proof.calibrate["thresholds"]
+    temperature = proof.calibrate["temperature"]
+    score = 1 / (1 + (-pl.col("log_odds") / temperature).exp())
+    verdict = (
+        pl.when(score >= high)
+        .then(pl.lit("artificial"))
+        .when(score <= low)
+        .then(pl.lit("real"))
+        .otherwise(pl.lit("uncertain"))
+    )
+    return frame.with_columns(verdict=verdict)
+
+
+def verdicts_of_strangers(proof: Proof) -> str:
+    """Return the table of verdicts on the left-out sources."""
+    frame = left_out_verdicts(proof)
+    rows = []
+    for (kind, source), part in frame.partition_by(
+        "kind", "source", as_dict=True, maintain_order=True
+    ).items():
+        shares = [
+            percent(int((part["verdict"] == verdict).sum()) / len(part))
+            for verdict in ("real", "uncertain", "artificial")
+        ]
+        rows.append([str(kind), str(source), str(len(part)), *shares])
+    order = [row["source"] for row in proof.leave_out["rows"]]
+    rows.sort(key=lambda row: order.index(row[1]))
+    return table(["kind", "left out", "images", "real", "uncertain", "artificial"], rows)
+
+
+def fairness(proof: Proof) -> str:
+    """Return the table of UTKFace's photographs by age, sex and origin, by models without it."""
+    frame = left_out_verdicts(proof).filter(pl.col("source") == "utkface")
+    person = frame["path"].str.extract(r"([0-9]+_[0-9]+_[0-9]+)-[0-9]+[^/]*$")
+    parts = person.str.split("_")
+    frame = frame.with_columns(
+        age=(parts.list.get(0).cast(pl.Int64) // 10 * 10).cast(pl.String) + "s",
+        sex=parts.list.get(1).replace_strict(SEXES, default="unknown"),
+        race=parts.list.get(2).replace_strict(RACES, default="unknown"),
+    )
+    rows = []
+    for column in ("age", "sex", "race"):
+        for (value,), part in sorted(frame.partition_by(column, as_dict=True).items()):
+            wrong = int((part["verdict"] == "artificial").sum())
+            doubt = int((part["verdict"] == "uncertain").sum())
+            cells = [rate(count, len(part)) for count in (wrong, doubt)]
+            rows.append([column, str(value), str(len(part)), *cells])
+    return table(["", "people", "images", "called artificial", "uncertain"], rows)
+
+
+def goals(proof: Proof) -> str:
+    """Return each goal of the model, what was reached, and whether that is enough."""
+    name = proof.models[0]
+    frame = proof.predictions(name)
+    left = left_out_verdicts(proof)
+    rows = proof.leave_out["rows"]
+    made = [row["auc"] for row in rows if row["kind"] in {"generated", "composite"}]
+    art = [row["auc"] for row in rows if row["kind"] in ART]
+    photos = left.filter(pl.col("kind") == "photo").group_by("source")
+    by_photo = photos.agg(
+        alarms=(pl.col("verdict") == "artificial").mean(),
+        uncertain=(pl.col("verdict") == "uncertain").mean(),
+    )
+    bench, found = benchmark(proof, name), evaluated(proof, name)
+
+    def share(sources: Sequence[str], column: str = "right") -> float:
+        return float(frame.filter(pl.col("source").is_in(sources))[column].mean())  # type: ignore[arg-type]
+
+    def highest(column: str) -> float:
+        return float(by_photo[column].max())  # type: ignore[arg-type]
+
+    points = dict(map(tuple, found["risk_coverage"]["points"]))
+    lost = [row["lost"] for row in bench["format_test"]] if bench else [math.nan]
+    drop = bench["clean_to_hard"] if bench else math.nan
+    top1 = float(frame["top1"].mean())  # type: ignore[arg-type]
+    mean_alarms, mean_doubt = (
+        float(by_photo[column].mean())  # type: ignore[arg-type]
+        for column in ("alarms", "uncertain")
+    )
+    least, most = 1, -1
+    measured: list[tuple[str, float, float, int, str]] = [
+        ("clean pair at least 97 %", share(PAIR), 0.97, least, "%"),
+        ("CIPLAB at least 85 % (the paper: 76.75 %)", share(CIPLAB), 0.85, least, "%"),
+        ("SD, SDXL, FLUX found at least 98 %", share(DIFFUSION), 0.98, least, "%"),
+        ("kind top-1 at least 97 %", top1, 0.97, least, "%"),
+        ("generators left out: mean AUC at least 0.92", sum(made) / len(made), 0.92, least, ""),
+        ("generators left out: none under 0.80", min(made), 0.80, least, ""),
+        ("photo sources left out: false alarms at most 3 %, mean", mean_alarms, 0.03, most, "%"),
+        ("the same, the worst source", highest("alarms"), 0.03, most, "%"),
+        ("photo sources left out: uncertain at most 20 %, mean", mean_doubt, 0.20, most, "%"),
+        ("the same, the worst source", highest("uncertain"), 0.20, most, "%"),
+        ("art and statues left out: mean AUC at least 0.97", sum(art) / len(art), 0.97, least, ""),
+        ("clean to hard: at most 5 points lost", drop, 0.05, most, "points"),
+        ("format test: at most 2 points lost", max(lost), 0.02, most, "points"),
+        ("ECE at most 0.03", found["calibration"]["ece"]["value"], 0.03, most, ""),
+        ("99 % right on the surest 85 %", 1 - points[0.85], 0.99, least, "%"),
+    ]
+    lines = []
+    for goal, value, wanted, direction, unit in measured:
+        shown = f"{value:.3f}" if not unit else f"{100 * value:.1f} {unit}"
+        is_met = direction * value >= direction * wanted
+        lines.append([goal, shown, "met" if is_met else "**missed**"])
+    return table(["goal (`builtin`)", "reached", ""], lines)
+
+
+def figures(proof: Proof) -> str:
+    """Return the generated part of the card."""
+    low, high = proof.calibrate["thresholds"]
+    sections = {
+        "What they reach": summary(proof),
+        "By source, on images of sources they know": known(proof),
+        "Sources that a model never saw": strangers(proof),
+        "Verdicts on sources never seen": verdicts_of_strangers(proof),
+        "After what happens to pictures": robustness(proof),
+        "People": fairness(proof),
+        "The goals": goals(proof),
+    }
+    notes = {
+        "Verdicts on sources never seen": (
+            f"By the thresholds of `builtin`: real up to a score of {low:.3f}, artificial from "
+            f"{high:.3f}."
+        ),
+        "People": (
+            "UTKFace's photographs, by the model that never saw UTKFace; age, sex and origin are "
+            "those of its file names."
+        ),
+    }
+    parts = []
+    for heading, text in sections.items():
+        parts += [f"## {heading}", *([notes[heading]] if heading in notes else []), text]
+    return "\n\n".join(parts)
+
+
+def main(folder: str, *into: str) -> None:
+    """Print the figures, or write them into the card."""
+    text = figures(Proof(Path(folder)))
+    if not into:
+        print(text)
+        return
+    card = Path(into[-1])
+    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
+    old = card.read_text(encoding="utf-8")
+    if not pattern.search(old):
+        sys.exit(f"{card}: lacks the lines {BEGIN} and {END}")
+    card.write_text(pattern.sub(lambda _: f"{BEGIN}\n\n{text}\n\n{END}", old), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
