@@ -37,9 +37,8 @@ SOURCES = ("photo/ffhq-256", "generated/stylegan-256", "photo/celeba-256", "gene
 
 def crops(data: Path, work: Path, images: int) -> Path:
     """Return a manifest of face crops with splits."""
-    made = index(
-        [data], IndexOptions(out=work / "all.csv", include=tuple(f"{s}/*" for s in SOURCES))
-    )
+    named = tuple(f"{source}/*" for source in SOURCES)
+    made = index([data], work / "all.csv", IndexOptions(include=named))
     few = read_manifest(made.manifest).sampled(images // len(SOURCES))
     write_manifest(Manifest(few.frame), work / "few.csv", {})
     split(work / "few.csv", SplitOptions())
