@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from facecheck.core.errors import FacecheckError, UsageError
-from facecheck.core.workspace import BUILTIN
+from facecheck.core.workspace import BUILTIN_FAST
 from facecheck.known.add import known_add
 from facecheck.known.options import KnownAddOptions
 from facecheck.report.explain import explain
@@ -47,7 +47,7 @@ def scene(portraits: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tu
 def rows(scene: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Row]:
     folder, table = scene
     out = tmp_path_factory.mktemp("out") / "r.csv"
-    result = scan([folder], out, BUILTIN, ScanOptions(known=table, workers=2))
+    result = scan([folder], out, BUILTIN_FAST, ScanOptions(known=table, workers=2))
     assert result.bases == {"known": 4, "pixels": 2}
     assert result.statuses == {"ok": 6}
     return {Path(str(row["path"])).stem: row for row in read_rows(out, COLUMNS)}
@@ -81,11 +81,13 @@ def test_a_checker_and_explain_answer_as_the_scan(
     scene: tuple[Path, Path], rows: dict[str, Row], tmp_path: Path
 ) -> None:
     folder, table = scene
-    checker = Checker(BUILTIN, CheckOptions(known=table))
+    checker = Checker(BUILTIN_FAST, CheckOptions(known=table))
     for name in ("bytes.png", "near.jpg", "damaged.png"):
         path = folder / name
         row, answer = rows[path.stem], checker.check(path)
-        result = explain(path, BUILTIN, tmp_path / f"{path.stem}.png", ExplainOptions(known=table))
+        result = explain(
+            path, BUILTIN_FAST, tmp_path / f"{path.stem}.png", ExplainOptions(known=table)
+        )
         shown = (row["status"], row["verdict"], row["basis"], row["message"])
         assert (answer.status, answer.verdict, answer.basis, answer.message) == shown
         assert (result.status, result.verdict, result.basis, result.message) == shown
@@ -98,7 +100,7 @@ def test_parts_of_other_tables_are_not_merged(scene: tuple[Path, Path], tmp_path
     folder, table = scene
     for number, known in ((1, table), (2, None)):
         options = ScanOptions(known=known, shard=(number, 2), faces="off", workers=1)
-        scan([folder], tmp_path / f"{number}.csv", BUILTIN, options)
+        scan([folder], tmp_path / f"{number}.csv", BUILTIN_FAST, options)
     with pytest.raises(UsageError, match="differ in known_sha256"):
         merge(tmp_path / "all.csv", [tmp_path / "1.csv", tmp_path / "2.csv"])
 
@@ -115,9 +117,9 @@ def test_with_another_table_an_interrupted_scan_starts_from_scratch(
 
     options = ScanOptions(known=copy, faces="off", workers=1)
     with pytest.raises(KeyboardInterrupt):
-        scan([folder], out, BUILTIN, options, progress=interrupt)
+        scan([folder], out, BUILTIN_FAST, options, progress=interrupt)
     copy.write_text(copy.read_text().replace("desk 3", "desk 4"))
-    result = scan([folder], out, BUILTIN, options)
+    result = scan([folder], out, BUILTIN_FAST, options)
     assert "known_sha256" in result.dropped
     assert "desk 4" in out.read_text()
     meta = json.loads((tmp_path / "r.csv.meta.json").read_text())
@@ -130,5 +132,5 @@ def test_a_bad_table_ends_the_scan_before_it_begins(
     bad = tmp_path / "known.csv"
     bad.write_text(f"sha256,verdict\n{'a' * 64},maybe\n")
     with pytest.raises(FacecheckError, match="row 2: unknown verdict 'maybe'"):
-        scan([scene[0]], tmp_path / "r.csv", BUILTIN, ScanOptions(known=bad))
+        scan([scene[0]], tmp_path / "r.csv", BUILTIN_FAST, ScanOptions(known=bad))
     assert not list(tmp_path.glob("r.csv*"))

@@ -15,7 +15,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.labels import Status
-from facecheck.core.workspace import BUILTIN
+from facecheck.core.workspace import BUILTIN_FAST
 from facecheck.provenance.read import load_evidence, read_provenance
 from facecheck.report.explain import explain
 from facecheck.scanner.checker import Checker
@@ -57,14 +57,14 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def rows(folder: Path, out: Path, **options: Any) -> dict[str, Row]:
-    scan([folder], out, BUILTIN, ScanOptions(faces="off", workers=1, **options))
+    scan([folder], out, BUILTIN_FAST, ScanOptions(faces="off", workers=1, **options))
     return {Path(str(row["path"])).name: row for row in read_rows(out, COLUMNS)}
 
 
 @pytest.mark.slow
 def test_scan_explain_and_checker_go_by_the_same_evidence(pictures: Path, tmp_path: Path) -> None:
     found = rows(pictures, tmp_path / "r.csv")
-    checker = Checker(BUILTIN, CheckOptions(faces="off"))
+    checker = Checker(BUILTIN_FAST, CheckOptions(faces="off"))
     for name, short in (("marked.png", "mark:facecheck"), ("signed.jpg", "c2pa:valid:generated")):
         row = found[name]
         assert (row["verdict"], row["kind"]) == ("artificial", "generated")
@@ -75,7 +75,7 @@ def test_scan_explain_and_checker_go_by_the_same_evidence(pictures: Path, tmp_pa
         )  # fmt: skip
         assert answer.provenance.short == short
     shown = explain(
-        pictures / "marked.png", BUILTIN, tmp_path / "e.png", ExplainOptions(faces="off")
+        pictures / "marked.png", BUILTIN_FAST, tmp_path / "e.png", ExplainOptions(faces="off")
     )
     assert (shown.verdict, shown.basis) == ("artificial", "provenance")
     assert shown.message == found["marked.png"]["message"]

@@ -93,7 +93,7 @@ def leave_out(
     """Train once without each fold of sources, and score the images of the sources left out.
 
     Training takes the train split of the other sources; scored are the ``train`` and ``val`` images
-    of those left out, which that model never saw, and none of ``test``. ``facecheck calibrate
+    of those left out, which that model never saw, and never ``test``. ``facecheck calibrate
     --left-out`` takes the scores. A finished fold is kept, and the same command resumes.
 
     Args:

@@ -2,7 +2,7 @@
 
 On images of the sources it knows a model is surer than on any others, so thresholds from these
 promise too much. ``leave-out`` gives scores as a stranger's images get them; here each source
-counts alike, since the next one will be none of them.
+counts alike, since the next one will be another.
 """
 
 from __future__ import annotations
