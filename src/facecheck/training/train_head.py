@@ -107,6 +107,7 @@ def train_head(
         transform=transform,
         recipe=recipe.jsonable(),
         manifest_sha256=sha256_file(manifest),
+        trained_on=data.sources,
         epoch=recipe.epochs,
         metrics=_figures(log[-1]),
         encoder=encoder_field(encoder, head),
