@@ -104,7 +104,8 @@ def choose_checkpoint(path: Path | None, runs: Path = RUNS) -> Choice:
         found = sorted(runs.glob(f"*/{BEST}"), key=lambda file: (file.stat().st_mtime_ns, file))
         unfinished = tuple(file.parent for file in found if _is_unfinished(file))
         finished = [file for file in found if file.parent not in unfinished]
-        return Choice(finished[-1] if finished else BUILTINS[BUILTIN_NAME], len(finished), unfinished)
+        best = finished[-1] if finished else BUILTINS[BUILTIN_NAME]
+        return Choice(best, len(finished), unfinished)
     if str(path) in BUILTINS and not path.exists():
         return Choice(BUILTINS[str(path)])
     checkpoint = path / BEST if path.is_dir() else path
