@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.image import decode
@@ -24,6 +27,9 @@ from facecheck.data.options import AuditOptions, Normalise
 from facecheck.training.recipe import load_recipe
 
 pytest.importorskip("sklearn")
+
+#: As `generate sample` writes it.
+SYNTHETIC = "Synthetic image: made by a trained generative model."
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +175,27 @@ def test_vanished_and_broken_files_are_told_and_left_out(manifest: Path) -> None
         "a-0.img": "No such file or directory",
         "b-0.img": "a text file, not an image",
     }
+
+
+def test_files_that_say_what_they_are_are_a_shortcut_too(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    rows = []
+    for number in range(40):
+        info, kind = PngInfo(), "generated" if number % 2 else "photo"
+        info.add_text("Description" if number % 4 == 1 else "Comment", SYNTHETIC)
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(encoded(noise(number), "PNG", pnginfo=info))
+        rows.append(Record(str(path), "s", kind, sha256=str(number)))
+    write_manifest(Manifest.from_records(rows), tmp_path / "m.csv", {})
+    result = audit(tmp_path / "m.csv")
+    found = guess_at(result.guesses, "real or artificial", "provenance")
+    assert found.balanced_accuracy == 0.75  # half of the generated ones are marked
+    assert found.shortcut == (
+        "provenance alone: artificial is 50 % marked as generated, real is 0 % marked as generated"
+    )
+    said = command("audit", tmp_path / "m.csv").out
+    assert "their own origin alone: kind 75.0 % (chance 50.0 %), real or artificial 75.0 %" in said
 
 
 def test_too_few_images_are_refused(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from facecheck.data.features import (
     METADATA,
     NAMED_PIXELS,
     PIXELS,
+    PROVENANCE,
     Features,
     read_features,
     wording,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 #: A side of a question with fewer images than this is not asked about.
 MIN_IMAGES = 20
+#: The questions that are asked of all images together.
+_OF_ALL = ("kind", "real or artificial")
 _FOLDS = 5
 _TREES = 50
 
@@ -53,7 +56,7 @@ class Guess:
 
     Attributes:
         question: what is distinguished: ``kind``, ``real or artificial``, or two sources.
-        features: ``metadata`` or ``pixels``.
+        features: ``metadata``, ``pixels`` or, of all images together, ``provenance``.
         images: how many images it was asked of.
         sides: how many answers there are; chance is a balanced accuracy of 1 / sides.
         balanced_accuracy: mean share of each side guessed right, 0 to 1, each image by a model
@@ -110,7 +113,7 @@ def audit(
     *,
     progress: Progress = silent,
 ) -> AuditResult:
-    """Measure how far kind and source can be guessed from headers and crude pixels.
+    """Measure how far kind and source can be guessed from headers, crude pixels and provenance.
 
     Asked are the kind, real or artificial, and each source of photographs against each artificial
     one. A small forest of extremely randomised trees (Geurts et al. 2006) answers, tested by
@@ -282,6 +285,7 @@ class _Asked:
         tables = {
             "metadata": (METADATA, np.stack([one.metadata for one in read])),
             "pixels": (PIXELS, np.stack([one.pixels for one in read])),
+            "provenance": (PROVENANCE, np.stack([one.provenance for one in read])),
         }
         for question, answers, asked in self.questions():
             names, counts = np.unique(answers[asked], return_counts=True)
@@ -290,6 +294,8 @@ class _Asked:
             if len(enough) < 2:
                 continue
             for features, (columns, table) in tables.items():
+                if features == "provenance" and question not in _OF_ALL:
+                    continue
                 values, sides = table[taken], answers[taken]
                 guessed, auc = _cross_validated(values, sides, self.folds[taken], self.seed)
                 right = guessed == sides

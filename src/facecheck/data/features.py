@@ -1,7 +1,8 @@
 """Features: what can be measured in an image without looking at the face.
 
-Two sets. ``metadata`` is what the file's header says; ``pixels`` is what a crude look says:
-colour, sharpness, an 8 x 8 thumbnail. A model that recognises kinds by these has learned how the
+Three sets. ``metadata`` is what the file's header says; ``pixels`` is what a crude look says:
+colour, sharpness, an 8 x 8 thumbnail; ``provenance`` is what the file says of its own origin. A
+model that recognises kinds by these has learned how the
 images were stored, not what they show.
 """
 
@@ -19,6 +20,8 @@ from PIL import Image, ImageFilter, JpegImagePlugin
 
 from facecheck.core.image import FORMATS, decode
 from facecheck.data.options import Normalise
+from facecheck.provenance.evidence import Claim
+from facecheck.provenance.read import read_provenance
 
 #: Side in pixels of the crude thumbnail.
 THUMBNAIL_SIDE = 8
@@ -36,7 +39,13 @@ FLAGS = {
     **{f"mode {name}": f"of mode {name}" for name in _MODES},
     "EXIF": "with EXIF",
     "grey": "grey",
+    f"provenance {Claim.GENERATED}": "marked as generated",
+    f"provenance {Claim.COMPOSITE}": "marked as composite",
+    f"provenance {Claim.CAPTURE}": "claimed to be captured",
+    f"provenance {Claim.OTHER}": "naming a program or signer",
 }
+#: What the strongest finding in a file claims, one flag each.
+PROVENANCE = tuple(f"provenance {claim}" for claim in Claim)
 METADATA = (
     *(f"format {name}" for name in FORMATS),
     *(f"subsampling {name}" for name in (*_SAMPLINGS.values(), "none")),
@@ -59,10 +68,12 @@ class Features:
     Attributes:
         metadata: shape (len(METADATA),), flags as 0 and 1; JPEG features are 0 in other formats.
         pixels: shape (len(PIXELS),), colours from 0 to 255.
+        provenance: shape (len(PROVENANCE),), 0 and 1.
     """
 
     metadata: npt.NDArray[np.float32]
     pixels: npt.NDArray[np.float32]
+    provenance: npt.NDArray[np.float32]
 
 
 def measure_features(data: bytes) -> Features:
@@ -74,7 +85,9 @@ def measure_features(data: bytes) -> Features:
     decoded = decode(data)  # before the header: this makes Pillow ready for threads
     with Image.open(io.BytesIO(data), formats=FORMATS) as header:
         metadata = _metadata(header, len(data), decoded.width, decoded.height)
-    return Features(metadata, _pixels(decoded.image))
+    claim = f"provenance {read_provenance(data).claim}"
+    said = np.array([name == claim for name in PROVENANCE], dtype=np.float32)
+    return Features(metadata, _pixels(decoded.image), said)
 
 
 def _metadata(header: Image.Image, size: int, width: int, height: int) -> npt.NDArray[np.float32]:
@@ -167,7 +180,7 @@ def wording(feature: str, threshold: float, shares: Sequence[tuple[str, float]])
     """Say in words how one feature separates two sides.
 
     Args:
-        feature: a name of :data:`METADATA` or :data:`PIXELS`.
+        feature: a name of :data:`METADATA`, :data:`PIXELS` or :data:`PROVENANCE`.
         threshold: where it separates them; at or below is one side of it.
         shares: for each side, its name and the share of its images at or below ``threshold``.
     """

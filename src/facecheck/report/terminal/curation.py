@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -267,6 +267,7 @@ def render_audit(result: AuditResult) -> RenderableType:
             "bold",
         ),
         table,
+        *_provenance_line(result),
     ]
     if result.warnings:
         shown = result.warnings[:_SHOWN_WARNINGS]
@@ -286,6 +287,17 @@ def render_audit(result: AuditResult) -> RenderableType:
         )
     parts.append(text_line(f"{result.images:,} images; report in {result.report}"))
     return Group(*parts)
+
+
+def _provenance_line(result: AuditResult) -> Iterator[Text]:
+    """Say how far what files say of their own origin gives the kinds away."""
+    said = [
+        f"{each.question} {100 * each.balanced_accuracy:.1f} % (chance {100 / each.sides:.1f} %)"
+        for each in result.guesses
+        if each.features == "provenance"
+    ]
+    if said:
+        yield text_line(f"from what files say of their own origin alone: {', '.join(said)}")
 
 
 def _guess_cell(guess: Guess, warn_above: float) -> Text:

@@ -7,9 +7,12 @@ to six decimals. Text is never missing, only empty; a number may be missing (an 
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import math
+import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -38,6 +41,8 @@ PATH = "path"
 _GROUP = 16_384
 # The byte order mark.
 _MARK = "\ufeff"
+# Bytes that are free on a disk that is full: the end of a Parquet file may not fit in them.
+_FULL = 65_536
 # Ours, since the csv module of Python 3.11 leaves a carriage return unquoted and later ones do not.
 _NEEDS_QUOTES = re.compile('[,"\r\n]')
 
@@ -289,4 +294,6 @@ def _write_parquet(path: Path, rows: _Counted, columns: Columns) -> None:
     except pl.exceptions.PolarsError as error:
         if rows.error is not None:  # of the rows, wrapped by polars
             raise rows.error from None
+        if shutil.disk_usage(path.parent).free < _FULL:  # which polars may call broken Thrift
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
         raise OSError(reason(error)) from None
