@@ -59,4 +59,5 @@ for model in builtin.safetensors builtin-fast.onnx; do
   facecheck benchmark-model "$model" "${FACES[@]}" --per-source 15 --out "proof/benchmark-$name" \
     --overwrite | tee "proof/benchmark-$name.txt"
 done
+sed -i "s#$PWD/data/faces/##" proof/*.csv proof/*.json
 python "$HERE/model_card.py" proof --into "$HERE/../docs/model-card.md"

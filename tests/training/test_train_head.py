@@ -12,6 +12,7 @@ from facecheck.core.manifest import read_manifest
 from facecheck.engines.load import load_predictor
 from facecheck.training.feature_cache import CachePlan
 from facecheck.training.head import FeatureData, fit_head
+from facecheck.training.lr_find import lr_find
 from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe
 from facecheck.training.train import train
@@ -106,6 +107,17 @@ def test_a_run_of_a_head_is_a_run(trained: tuple[Path, Path], tmp_path: Path) ->
     assert found.mean() == pytest.approx(log[-1]["val_top1"], abs=0.051)
     with pytest.raises(UsageError, match=r"--resume: .*recipe\.yaml"):
         train(trained[0], recipe, TrainOptions(resume=run))
+
+
+def test_what_is_for_whole_networks_is_refused(
+    trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = HEAD.changed({"encoder": write_encoder(tmp_path / "colours.onnx")})
+    with pytest.raises(UsageError, match="lr-find is for whole networks"):
+        lr_find(trained[0], recipe)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="by one process"):
+        train(trained[0], recipe, TrainOptions(runs=tmp_path))
 
 
 def test_a_network_learns_from_a_head(trained: tuple[Path, Path], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from torch import nn
 
-from facecheck.core.errors import TrainingError
+from facecheck.core.errors import TrainingError, UsageError
 from facecheck.core.files import atomic_path, refuse_to_overwrite
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.model.backbones import check_arch
@@ -98,6 +98,11 @@ def lr_find(
     """
     if table is not None:
         refuse_to_overwrite(table, overwrite=options.overwrite)
+    if recipe.encoder is not None:
+        raise UsageError(
+            "--encoder: lr-find is for whole networks; a head is trained in seconds: try rates with "
+            "`facecheck train --lr`"
+        )
     check_arch(recipe.arch)
     target = choose_device(options.device)
     data = training_data(manifest, recipe)

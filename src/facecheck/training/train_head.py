@@ -63,7 +63,8 @@ def train_head(
         on_plan: called with what the cache lacks, before it is computed.
 
     Raises:
-        UsageError: manifest or encoder is not there, or the run is to be resumed.
+        UsageError: manifest or encoder is not there, the run is to be resumed, or several processes
+            are to train it.
         ManifestError: the manifest cannot be read, or files of it are gone.
         CheckpointError: the encoder cannot be used, or the head cannot be written.
         TrainingError: too little data, a file that turns bad, or a loss that is not finite.
@@ -73,6 +74,8 @@ def train_head(
             "--resume: a head on an encoder is trained from its cached features in seconds: run "
             f"`facecheck train --recipe {path_text(options.resume / 'recipe.yaml')}`"
         )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError("--encoder: a head is trained by one process: run it without torchrun")
     assert recipe.encoder is not None  # noqa: S101
     data = training_data(manifest, recipe)
     encoder = Encoder(find_encoder(recipe.encoder))
