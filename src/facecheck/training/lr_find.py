@@ -100,8 +100,8 @@ def lr_find(
         refuse_to_overwrite(table, overwrite=options.overwrite)
     if recipe.encoder is not None:
         raise UsageError(
-            "--encoder: lr-find is for whole networks; a head is trained in seconds: try rates with "
-            "`facecheck train --lr`"
+            "--encoder: lr-find is for whole networks; a head is trained in seconds: try rates "
+            "with `facecheck train --lr`"
         )
     check_arch(recipe.arch)
     target = choose_device(options.device)
