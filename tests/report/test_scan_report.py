@@ -250,9 +250,17 @@ def test_what_is_ticked_is_exported_as_scan_wrote_it(workspace: Path, page: Page
 def test_what_a_verdict_rests_on_is_shown_where_it_is_not_the_pixels(
     tmp_path: Path, browse: Browse
 ) -> None:
+    said: Row = {"provenance": "mark:comfyui;software", "generator": "<b>Comfy, UI"}
     rows: list[Row] = [
         {"path": "a.jpg", "status": "ok", "verdict": "real", "basis": "pixels", "score": 0.1},
-        {"path": "b.jpg", "status": "ok", "verdict": "artificial", "basis": "known", "score": 0.2},
+        {
+            "path": "b.jpg",
+            "status": "ok",
+            "verdict": "artificial",
+            "basis": "known",
+            "score": 0.2,
+            **said,
+        },
         {"path": "c.jpg", "status": "ok", "verdict": "real", "basis": "known"},
         {"path": "d.jpg", "status": "error"},
     ]
@@ -261,10 +269,12 @@ def test_what_a_verdict_rests_on_is_shown_where_it_is_not_the_pixels(
     page.check("#facet-basis [data-word=known]")
     assert names(page) == ["b.jpg", "c.jpg"]
     page.click("#faces .open")
-    assert "known" in page.inner_text("#large-facts")
+    facts = page.inner_text("#large-facts")
+    assert all(word in facts for word in ("known", "mark:comfyui, software", "<b>Comfy, UI"))
     page.keyboard.press("Escape")
     page.click("#tick-all")
     assert [row["basis"] for row in exported(page)] == ["known", "known"]
+    assert {name: exported(page)[0][name] for name in said} == said
 
 
 def test_without_such_verdicts_there_is_nothing_to_choose(tmp_path: Path, browse: Browse) -> None:

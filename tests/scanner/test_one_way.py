@@ -167,7 +167,7 @@ def test_the_walk_through_a_scan_names_every_file_once() -> None:
     assert len(set(files)) == len(files)
     walked = {file for file in files if file.startswith("scanner/")}
     # What a scan of plain files never enters.
-    others = {"checker", "watch", "options", "merge", "place", "on_ray", "named"}
+    others = {"checker", "crop", "watch", "options", "merge", "place", "on_ray", "named"}
     others |= {"archives", "reach", "remote", "path_list", "provenance", "__init__"}
     there = {str(path.relative_to(root)) for path in (root / "scanner").rglob("*.py")}
     assert {file for file in there if Path(file).stem not in others} == walked

@@ -263,6 +263,8 @@ def _facts_of(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Stability", f"{meta['stability']} variants"
     if meta.get("threshold") is not None:
         yield "Threshold", str(meta["threshold"])
+    if meta.get("provenance") == "off":
+        yield "Provenance", "not read: verdicts are by the pixels alone"
 
 
 def _model_facts(stored: Any) -> Iterator[tuple[str, str]]:
