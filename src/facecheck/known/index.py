@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -81,18 +81,22 @@ class Index:
         Equally near ones come in the order of the index.
         """
         value = np.uint64(phash)
-        found = [rows for band in range(_BANDS) for rows in self._in_band(value, band)]
-        rows = np.unique(np.concatenate(found)) if found else np.empty(0, np.uint32)
+        rows = np.concatenate([self._in_band(value, band) for band in range(_BANDS)])
         distances = np.bitwise_count(self.phash[rows] ^ value)
-        near = distances <= RADIUS
-        return rows[near][np.argsort(distances[near], kind="stable")].tolist()  # type: ignore[no-any-return]
+        near = np.flatnonzero(distances <= RADIUS)
+        # A row may share several bands: once each, and by distance.
+        found, first = np.unique(rows[near], return_index=True)
+        return found[np.argsort(distances[near][first], kind="stable")].tolist()  # type: ignore[no-any-return]
 
-    def _in_band(self, value: np.uint64, band: int) -> Iterator[Numbers]:
+    def _in_band(self, value: np.uint64, band: int) -> Numbers:
+        """Return the rows of which a band differs from that of ``value`` by a bit at most."""
         keys = (_band(value, band) ^ _MASKS).astype(np.intp)
-        starts = self.band_starts[band]
-        first, last = starts[keys], starts[keys + 1]
-        for at in np.flatnonzero(first < last):
-            yield self.band_rows[band, first[at] : last[at]]
+        first = self.band_starts[band, keys].astype(np.intp)
+        counts = self.band_starts[band, keys + 1] - first
+        ends = np.cumsum(counts)
+        places = np.arange(ends[-1]) + np.repeat(first - ends + counts, counts)
+        found: Numbers = self.band_rows[band, places]
+        return found
 
 
 def _band(values: Any, band: int) -> Any:
@@ -315,7 +319,8 @@ def read(table: Path) -> tuple[Known, Index] | None:
 def _mapped(stream: BinaryIO, kind: str, shape: list[int], at: int) -> Numbers:
     if 0 in shape:  # nothing can be mapped
         return np.empty(shape, kind)
-    return np.memmap(stream, kind, "r", at, tuple(shape))
+    # As a plain array: each part of a memmap is one again, which takes longer than most look-ups.
+    return np.memmap(stream, kind, "r", at, tuple(shape)).view(np.ndarray)
 
 
 def _whole(index: Index) -> Index:
