@@ -177,6 +177,7 @@ def test_vanished_and_broken_files_are_told_and_left_out(manifest: Path) -> None
     }
 
 
+@pytest.mark.slow
 def test_files_that_say_what_they_are_are_a_shortcut_too(
     tmp_path: Path, command: Callable[..., Any]
 ) -> None:

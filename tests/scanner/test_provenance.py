@@ -120,6 +120,7 @@ def test_a_decoder_that_crashes_over_a_manifest_is_tried_without_it(pictures: Pa
     assert prepared_or_failed(plain, crashed, Prepared).status == Status.ERROR
 
 
+@pytest.mark.slow
 def test_the_command_tables_every_file(pictures: Path, tmp_path: Path) -> None:
     result = provenance([pictures], tmp_path / "t.csv", ProvenanceTableOptions(workers=1))
     with (tmp_path / "t.csv").open() as stream:
@@ -141,6 +142,7 @@ def crash(_: Item) -> None:
     os.abort()
 
 
+@pytest.mark.slow
 def test_the_command_survives_a_crash_of_its_reader(pictures: Path) -> None:
     from facecheck.scanner import provenance as module
 
@@ -152,6 +154,7 @@ def test_the_command_survives_a_crash_of_its_reader(pictures: Path) -> None:
     assert file.provenance.short.startswith("c2pa:unread;error: ")
 
 
+@pytest.mark.slow
 def test_the_terminal_says_what_was_found(
     command: Callable[..., Any], pictures: Path, tmp_path: Path
 ) -> None:
