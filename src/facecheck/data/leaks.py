@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from facecheck.core.files import path_text
 from facecheck.core.labels import Kind
 from facecheck.core.manifest import SPLITS, read_manifest, read_table
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.scratch import scratch_folder
 from facecheck.data.duplicates.dedup import dedup
 from facecheck.data.duplicates.groups import KEYS, duplicates_of
 from facecheck.data.index import index
@@ -268,8 +268,8 @@ def look(
         the records as ``index`` makes them, with real paths and a kind that says nothing; the
         confirmed pairs, none unless ``near``; how many files could not be read.
     """
-    with tempfile.TemporaryDirectory(prefix="facecheck-") as temporary:
-        manifest = Path(temporary) / "manifest.parquet"
+    with scratch_folder() as temporary:
+        manifest = temporary / "manifest.parquet"
         # One kind for all: the same picture under two labels is a leak like any other.
         indexed = index(
             folders,

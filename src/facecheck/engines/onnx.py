@@ -5,7 +5,6 @@ The header is in the file's metadata.
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 
 from facecheck.core.errors import CheckpointError
 from facecheck.core.install import extra_hint
+from facecheck.core.scratch import scratch_folder
 from facecheck.engines.base import (
     FEATURES,
     LOGITS,
@@ -155,10 +155,8 @@ def _quantised(exported: Any, batches: Batches) -> Any:
             batch = next(self._left, None)
             return None if batch is None else {PIXELS: batch}
 
-    with tempfile.TemporaryDirectory(prefix="facecheck-") as scratch, quiet():
-        plain, ready, small = (
-            Path(scratch) / f"{name}.onnx" for name in ("plain", "ready", "small")
-        )
+    with scratch_folder() as scratch, quiet():
+        plain, ready, small = (scratch / f"{name}.onnx" for name in ("plain", "ready", "small"))
         onnx.save(exported, plain)
         quant_pre_process(plain, ready, skip_symbolic_shape=True)
         quantization.quantize_static(

@@ -21,7 +21,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -36,6 +35,7 @@ from facecheck.core.files import path_text
 from facecheck.core.install import extra_hint
 from facecheck.core.labels import Status
 from facecheck.core.parallel import cpu_count
+from facecheck.core.scratch import scratch_folder
 from facecheck.core.version import PACKAGE, VERSION
 from facecheck.engines.load import load_predictor
 from facecheck.model.checkpoint import Header
@@ -391,8 +391,8 @@ def _worker(reference: Any) -> _Worker:
 
 
 def _load(setup: _Setup) -> Predictor:
-    with tempfile.TemporaryDirectory(prefix="facecheck-") as folder:
-        file = Path(folder) / f"model{setup.suffix}"
+    with scratch_folder() as folder:
+        file = folder / f"model{setup.suffix}"
         for suffix, content in setup.model.items():
             file.with_suffix(suffix).write_bytes(content)
         predictor = load_predictor(file, setup.device, threads=1)
