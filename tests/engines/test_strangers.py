@@ -60,7 +60,8 @@ def test_a_graph_that_fails_while_it_runs_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_loop_without_an_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def endless(path: Path) -> Path:
+    """Write a graph that runs for ever."""
     helper, kinds = onnx.helper, onnx.TensorProto
     body = helper.make_graph(
         [
@@ -84,10 +85,50 @@ def test_a_loop_without_an_end_is_ended(tmp_path: Path, monkeypatch: pytest.Monk
         constant("start", [0.0] * 4, kinds.FLOAT, (2, 2)),
         helper.make_node("Loop", ["often", "yes", "start"], ["logits"], body=body),
     ]
-    predictor = OnnxPredictor(written(tmp_path / "m.onnx", nodes))
+    return written(path, nodes)
+
+
+def test_a_loop_without_an_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = OnnxPredictor(endless(tmp_path / "m.onnx"))
     monkeypatch.setattr(engine, "LONGEST_RUN", 0.5)
     with pytest.raises(CheckpointError, match="took longer than 0.5 s"):
         predictor.begin_crops(PIXELS)()
+
+
+@pytest.mark.openvino
+def test_openvino_is_not_given_a_loop(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    from facecheck.engines.openvino import OpenVinoPredictor, _store
+
+    network = openvino.Core().read_model(endless(tmp_path / "m.onnx"))
+    _store(network, header_text(HEADER), tmp_path / "m.xml", halved=False)
+    with pytest.raises(CheckpointError, match="the operation Loop, which may run for ever"):
+        OpenVinoPredictor(tmp_path / "m.xml")
+
+
+def test_torchscript_runs_no_loop_and_says_what_fails(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch", reason="the full install is not there")
+    from facecheck.engines.torchscript import TorchScriptPredictor, _store
+
+    class Endless(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            while bool(pixels.sum() >= 0):
+                pixels = pixels + 1
+            return pixels
+
+    class Narrow(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            numbers = pixels.flatten(1).float()
+            return numbers[:, :3], numbers
+
+    path = tmp_path / "m.ts"
+    _store(torch.jit.script(Endless().eval()), header_text(HEADER), path)
+    with pytest.raises(CheckpointError, match=r"its program calls .*, which no network needs"):
+        TorchScriptPredictor(path)
+    traced = torch.jit.trace(Narrow().eval(), torch.from_numpy(PIXELS))
+    _store(torch.jit.freeze(traced), header_text(HEADER), path)
+    with pytest.raises(CheckpointError, match=r"answers numbers of shape \(2, 3\), not \(2, 2\)"):
+        TorchScriptPredictor(path).begin_crops(PIXELS)()
 
 
 def test_a_header_that_names_a_huge_network_takes_no_memory(

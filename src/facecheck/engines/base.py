@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from facecheck.core.errors import CheckpointError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text
 from facecheck.core.parallel import cpu_count
+from facecheck.core.scratch import scratch_folder
 from facecheck.engines.options import Format
 from facecheck.model.checkpoint import Header, header_text, parse_header
 from facecheck.model.metrics import Floats
@@ -148,6 +148,14 @@ def damaged(path: Path, what: str, error: Exception) -> CheckpointError:
     return CheckpointError(f"{path_text(path)}: not a whole {what} file ({reason(error)})")
 
 
+def has_loop(path: Path, operation: str) -> CheckpointError:
+    """Return the error of a file whose graph need not come to an end."""
+    return CheckpointError(
+        f"{path_text(path)}: its graph has the operation {operation}, which may run for ever and "
+        "no export of `facecheck export` has: it is not run"
+    )
+
+
 @contextlib.contextmanager
 def draft(path: Path) -> Iterator[Path]:
     """Yield a path to write to; what lies there when the block ends well replaces ``path``.
@@ -158,8 +166,8 @@ def draft(path: Path) -> Iterator[Path]:
         CheckpointError: a file cannot be written.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="facecheck-") as scratch:
-            temporary = Path(scratch) / f"export{path.suffix}"
+        with scratch_folder() as scratch:
+            temporary = scratch / f"export{path.suffix}"
             yield temporary
             for written in sorted(temporary.parent.iterdir()):
                 with atomic_path(path.with_suffix(written.suffix)) as target:

@@ -10,7 +10,6 @@ import contextlib
 import io
 import os
 import sys
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy.typing as npt
 
 from facecheck.core.errors import CheckpointError
 from facecheck.core.install import extra_hint
+from facecheck.core.scratch import scratch_folder
 from facecheck.engines.base import (
     FEATURES,
     LOGITS,
@@ -29,6 +29,7 @@ from facecheck.engines.base import (
     damaged,
     example,
     from_pixels,
+    has_loop,
     quiet,
     read_bytes,
 )
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 _HEADER_FILE = f"{HEADER_KEY}.json"
 _LONGEST_HEADER = 1 << 24
+#: Operations that repeat or choose a graph of their own, or run code of others, which no export of
+#: ours has: one that a stranger made need not end, and LiteRT cannot be stopped.
+_LOOPS = frozenset(("WHILE", "IF", "CALL", "CALL_ONCE"))
 _SIGNATURE = "serving_default"
 # What int8 computes in. Normalisation and head cost nothing, and the converter fails to join a
 # quantised head to outputs that are not.
@@ -63,10 +67,14 @@ class LiteRtPredictor(ExportedPredictor):
                 interpreter = Interpreter(model_content=content, num_threads=self._threads)
                 interpreter.allocate_tensors()
                 self._runner = interpreter.get_signature_runner()
-            return _text(content)
+            names = {each["op_name"] for each in interpreter._get_ops_details()}
+            text = _text(content)
         # What a damaged file leads to is not documented.
         except Exception as error:
             raise damaged(path, "LiteRT", error) from None
+        if loops := _LOOPS & names:
+            raise has_loop(path, min(loops))
+        return text
 
     def _save(self, text: str, path: Path) -> None:
         path.write_bytes(_with_text(self._path.read_bytes(), text))
@@ -122,8 +130,8 @@ def _converted(model: torch.nn.Module, header: Header) -> bytes:
             return {LOGITS: logits, FEATURES: features}
 
     edge = litert_torch.convert(Named().eval(), sample_kwargs={PIXELS: example(header, 1)})
-    with tempfile.TemporaryDirectory(prefix="facecheck-") as scratch:
-        path = Path(scratch) / "plain.tflite"
+    with scratch_folder() as scratch:
+        path = scratch / "plain.tflite"
         edge.export(str(path))
         return path.read_bytes()
 

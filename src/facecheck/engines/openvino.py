@@ -22,6 +22,7 @@ from facecheck.engines.base import (
     Batches,
     ExportedPredictor,
     damaged,
+    has_loop,
     read_bytes,
 )
 from facecheck.engines.options import Precision
@@ -31,6 +32,9 @@ from facecheck.model.metrics import Floats
 if TYPE_CHECKING:
     import torch
 
+#: Operations that repeat or choose a graph of their own, which no export of ours has: one that a
+#: stranger made need not end, and OpenVINO cannot be stopped.
+_LOOPS = frozenset(("If", "Loop", "TensorIterator"))
 _HEADER, _WEIGHTS = [HEADER_KEY, "header"], [HEADER_KEY, "weights_sha256"]
 
 
@@ -58,6 +62,8 @@ class OpenVinoPredictor(ExportedPredictor):
             )
         except RuntimeError as error:
             raise damaged(path, "OpenVINO", error) from None
+        if loops := _LOOPS & {each.get_type_name() for each in self._network.get_ops()}:
+            raise has_loop(path, min(loops))
         if hashlib.sha256(weights).hexdigest() != wanted:
             raise CheckpointError(
                 f"{path_text(path)}: its weights, {path_text(path.with_suffix('.bin').name)}, are "

@@ -91,7 +91,7 @@ class TorchScriptPredictor(ExportedPredictor):
 
     def begin_crops(self, pixels: Pixels) -> Finish:
         """Begin with crops on all cores, a few crops a core."""
-        return self._cores.begin(self._run, pixels)
+        return self._cores.begin(self._answer, pixels)
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> tuple[Floats, Floats | None]:
         import torch
