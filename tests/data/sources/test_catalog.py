@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from facecheck.core.errors import ConfigError, UsageError
+from facecheck.core.errors import ConfigError, SourceError, UsageError
 from facecheck.core.labels import KINDS
 from facecheck.data.sources import rules
 from facecheck.data.sources.catalog import PLATFORMS, choose, read_catalog
@@ -187,6 +187,16 @@ def test_a_pattern_of_many_stars_takes_no_years() -> None:
     pattern = "*a" * 40 + "b"
     assert place([Rule(pattern, "photo")], PurePosixPath("a" * 200 + ".png")) is None
     assert place([Rule(pattern + "*", "photo")], PurePosixPath("a" * 200 + "b.png")) is not None
+
+
+def test_an_expression_that_is_slow_for_a_name_ends_with_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("facecheck.data.sources.rules.LONGEST_MATCH", 0.05)
+    rule = Rule("*", "photo", name=r"(a|aa)+[b-c]\.png")
+    with pytest.raises(SourceError, match=r"takes over 0\.05 s for the file a+\.png") as caught:
+        place([rule], PurePosixPath("a" * 200 + ".png"))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

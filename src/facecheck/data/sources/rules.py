@@ -9,12 +9,18 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Any
 
+import regex
+
+from facecheck.core.errors import SourceError
+from facecheck.core.files import path_text
 from facecheck.core.image import is_image_name
 
 _FIELD = re.compile(r"\{(\w+)\}")
 # What the wildcards of a pattern are as regular expressions; so many of them cannot take long.
 _WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 _FEW = 2
+#: Seconds that a rule's ``name`` may take for one file name.
+LONGEST_MATCH = 1.0
 # The step of ``**/`` that takes folders, behind the one that may take none.
 _FOLDERS = "folders"
 #: What a template may use besides the named groups of its rule's ``name``.
@@ -61,13 +67,16 @@ def place(rules: Sequence[Rule], inner: PurePosixPath) -> Placement | None:
 
     ``inner`` is the path inside the archive or folder that came. Files that are not named like
     images fit no rule. Groups are compared without regard to case, as upstream names vary.
+
+    Raises:
+        SourceError: a rule's ``name`` takes longer than :data:`LONGEST_MATCH`.
     """
     if not is_image_name(inner):
         return None
     for position, rule in enumerate(rules):
         if not glob_matcher(rule.files)(inner.as_posix()):
             continue
-        named = re.fullmatch(rule.name, inner.name) if rule.name else None
+        named = _named(rule.name, inner.name) if rule.name else None
         if rule.name and not named:
             continue
         values = {"stem": inner.stem, "name": inner.name, "folder": inner.parent.name}
@@ -81,6 +90,16 @@ def place(rules: Sequence[Rule], inner: PurePosixPath) -> Placement | None:
             {column: _fill(template, values) for column, template in rule.columns.items()},
         )
     return None
+
+
+def _named(expression: str, name: str) -> regex.Match[str] | None:
+    try:
+        return regex.fullmatch(expression, name, timeout=LONGEST_MATCH)
+    except TimeoutError:
+        raise SourceError(
+            f"the rule with the name {expression!r} takes over {LONGEST_MATCH:g} s for the file "
+            f"{path_text(name)}: write the rule with fewer repetitions"
+        ) from None
 
 
 def template_fields(template: str) -> set[str]:
