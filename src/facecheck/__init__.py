@@ -68,6 +68,9 @@ if TYPE_CHECKING:
     from facecheck.report.scan_report import scan_report as scan_report
     from facecheck.scanner.answers import Answer as Answer
     from facecheck.scanner.checker import Checker as Checker
+    from facecheck.scanner.inputs.reach import EVERYWHERE as EVERYWHERE
+    from facecheck.scanner.inputs.reach import Reach as Reach
+    from facecheck.scanner.inputs.reach import reach_of as reach_of
     from facecheck.scanner.job import scan as scan
     from facecheck.scanner.options import CheckOptions as CheckOptions
     from facecheck.scanner.options import ExplainOptions as ExplainOptions
@@ -137,6 +140,9 @@ _HOMES = {
     "CheckOptions": "scanner.options",
     "ExplainOptions": "scanner.options",
     "ScanOptions": "scanner.options",
+    "EVERYWHERE": "scanner.inputs.reach",
+    "Reach": "scanner.inputs.reach",
+    "reach_of": "scanner.inputs.reach",
     "scan": "scanner.job",
     "merge": "scanner.results.merge",
     "place": "scanner.results.place",

@@ -10,6 +10,7 @@ from PIL import Image
 from facecheck.engines.load import load_predictor
 from facecheck.model.transforms import load_input
 from facecheck.report.heat_pictures import heat_pictures, overlay
+from facecheck.scanner.inputs.reach import EVERYWHERE
 from facecheck.scanner.job import scan
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
@@ -38,7 +39,7 @@ def test_a_row_without_an_answer_has_no_picture(
     gone.unlink()
     Image.new("RGB", (50, 60)).save(changed)
     rows = list(read_rows(table, COLUMNS))
-    pictures = list(heat_pictures(rows, checkpoint=trained[1]))
+    pictures = list(heat_pictures(rows, checkpoint=trained[1], reach=EVERYWHERE))
     assert [picture is not None for picture in pictures] == [True, False, False, False]
     side = load_predictor(trained[1]).header.transform.image_size
     assert pictures[0] is not None
@@ -54,7 +55,7 @@ def test_each_face_of_an_image_has_its_own(
     table = tmp_path / "rows.csv"
     scan([image], table, trained[1], ScanOptions(face_detector=detector, per_face=True))
     rows = list(read_rows(table, COLUMNS))
-    one, two = heat_pictures(rows, checkpoint=trained[1], face_detector=detector)
+    one, two = heat_pictures(rows, checkpoint=trained[1], reach=EVERYWHERE, face_detector=detector)
     assert one is not None
     assert two is not None
     assert np.asarray(one).tolist() != np.asarray(two).tolist()

@@ -22,6 +22,7 @@ from facecheck.report.options import ScanReportOptions
 from facecheck.report.scan_report import HeatMaps, ScanReport, heat_rows, scan_report
 from facecheck.report.thumbs import classified_picture, numbered
 from facecheck.scanner.inputs.named import load_named
+from facecheck.scanner.inputs.reach import EVERYWHERE
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import CSV, Row, read_rows, tidy, write_rows
@@ -305,7 +306,8 @@ def report(
     """Write rows as the results of a scan, and report them."""
     results = folder / f"results{suffix}"
     write_rows(results, (tidy(row, COLUMNS) for row in rows), COLUMNS, suffix)
-    return scan_report(results, folder / "out", ScanReportOptions(**options), draw_heat=draw_heat)
+    made = ScanReportOptions(**options)
+    return scan_report(results, folder / "out", made, draw_heat=draw_heat, reach=EVERYWHERE)
 
 
 def many(count: int) -> Iterator[Row]:
@@ -461,6 +463,13 @@ def test_the_page_says_what_the_model_knows_and_what_real_does_not_say(tmp_path:
     for strange in ("text", {"kinds": 7}, {**model, "trained_on": 7}):
         meta.write_text(json.dumps({"model": strange}))
         report(tmp_path, many(3), overwrite=True)
+
+
+def test_no_cell_of_its_tables_is_run_by_a_spreadsheet(tmp_path: Path) -> None:
+    strange = {"path": "a", "status": "@SUM(A1)", "verdict": "=1+1", "kind": "+x", "score": 0.5}
+    made = report(tmp_path, [strange])
+    assert "'@SUM(A1),'=1+1,'+x,1" in (made.out / "counts.csv").read_text()
+    assert (made.out / "scores.csv").read_text().startswith("from,to,'=1+1\n")
 
 
 def test_real_faces_are_cut_out_and_their_box_is_drawn(

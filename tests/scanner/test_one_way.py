@@ -17,6 +17,7 @@ from facecheck.report.explain import ExplainResult, explain
 from facecheck.report.heat_pictures import heat_pictures
 from facecheck.scanner.answers import Answer
 from facecheck.scanner.checker import Checker
+from facecheck.scanner.inputs.reach import EVERYWHERE
 from facecheck.scanner.job import scan
 from facecheck.scanner.options import CheckOptions, ExplainOptions, ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
@@ -152,7 +153,8 @@ def test_every_row_with_a_verdict_has_an_attribution_map(
     detector: Path, rows: tuple[list[Row], list[Row]]
 ) -> None:
     few = [row for row in rows[1] if str(row["path"]).endswith(("00.png", "01.png", "03.png"))]
-    pictures = list(heat_pictures(few, checkpoint=BUILTIN_FAST, face_detector=detector))
+    drawn = heat_pictures(few, checkpoint=BUILTIN_FAST, reach=EVERYWHERE, face_detector=detector)
+    pictures = list(drawn)
     assert [picture is not None for picture in pictures] == [row["status"] == "ok" for row in few]
     assert sum(picture is not None for picture in pictures) >= 5
 

@@ -17,7 +17,7 @@ from facecheck.report.thumbs import box_of
 from facecheck.scanner.classifier import Classifier, load_classifier
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.inputs.named import load_named
-from facecheck.scanner.inputs.reach import EVERYWHERE, Reach
+from facecheck.scanner.inputs.reach import Reach
 from facecheck.scanner.options import FaceOptions
 from facecheck.scanner.prepare import Crop
 from facecheck.scanner.results.rows import PATH, Row
@@ -46,9 +46,9 @@ def heat_pictures(
     rows: Sequence[Row],
     *,
     checkpoint: Path,
+    reach: Reach,
     face_detector: Path | None = None,
     device: str = "auto",
-    reach: Reach = EVERYWHERE,
 ) -> Iterator[Image.Image | None]:
     """Yield for each row of a scan what was classified, with the heat over it.
 
@@ -57,9 +57,9 @@ def heat_pictures(
     Args:
         rows: of a scan; relative names are of the current folder, as for the scan.
         checkpoint: the one it was scanned with.
+        reach: which files the rows may name.
         face_detector: the scan's; None takes the cached one, or downloads it.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
-        reach: which files the rows may name.
 
     Raises:
         CheckpointError: the checkpoint or the face detector cannot be used.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from facecheck.core.csv_files import safe_text
 from facecheck.core.errors import FacecheckError
 from facecheck.core.files import name_text, path_text, sha256_file, write_json
 from facecheck.core.jsonable import parse_json
@@ -25,7 +26,7 @@ from facecheck.report.page import number_text, report_folder, write_page
 from facecheck.report.plots import plot_scores
 from facecheck.report.thumbs import numbered, write_thumbnails
 from facecheck.scanner.inputs.items import INSIDE
-from facecheck.scanner.inputs.reach import EVERYWHERE, Reach
+from facecheck.scanner.inputs.reach import Reach, reach_of
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import PATH, Row, read_rows
 
@@ -89,7 +90,7 @@ def scan_report(
     options: ScanReportOptions = ScanReportOptions(),
     *,
     draw_heat: HeatMaps | None = None,
-    reach: Reach = EVERYWHERE,
+    reach: Reach | None = None,
     progress: Progress = silent,
 ) -> ScanReport:
     """Write a page of the results of a scan to the folder ``out``.
@@ -105,7 +106,8 @@ def scan_report(
         options: how many thumbnails and heat maps; a thumbnail takes about 3 kB.
         draw_heat: draws them; None draws none.
         reach: which files the results may name; the others are not opened, and shown without a
-            thumbnail.
+            thumbnail. None: what their ``.meta.json`` says was scanned. Of results that you
+            trust: ``EVERYWHERE``.
         progress: called with thumbnails done, and how many there will be.
 
     Raises:
@@ -122,7 +124,7 @@ def scan_report(
             write_thumbnails(
                 islice(rows, wanted),
                 folder / "thumbs",
-                reach=reach,
+                reach=reach or reach_of(results),
                 workers=options.workers,
                 progress=lambda done, _: progress(done, wanted),
             )
@@ -194,8 +196,8 @@ def _write_tables(
 def _write_csv(path: Path, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
         lines = csv.writer(stream, lineterminator="\n")
-        lines.writerow(headings)
-        lines.writerows(rows)
+        for row in (headings, *rows):
+            lines.writerow([safe_text(cell) if isinstance(cell, str) else cell for cell in row])
 
 
 def _summary(report: ScanReport) -> dict[str, object]:

@@ -12,7 +12,7 @@ from facecheck.core.labels import Status
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.scanner.faces.boxes import Box, face_square
 from facecheck.scanner.inputs.named import load_named
-from facecheck.scanner.inputs.reach import EVERYWHERE, Reach
+from facecheck.scanner.inputs.reach import Reach
 from facecheck.scanner.picture import Picture
 from facecheck.scanner.results.rows import PATH, Row
 
@@ -34,7 +34,7 @@ def write_thumbnails(
     rows: Iterable[Row],
     folder: Path,
     *,
-    reach: Reach = EVERYWHERE,
+    reach: Reach,
     workers: int | None = None,
     progress: Progress = silent,
 ) -> Iterator[bool]:

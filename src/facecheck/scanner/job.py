@@ -32,7 +32,7 @@ from facecheck.model.several_faces import file_threshold
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
 from facecheck.scanner.classifier import Classifier, load_classifier
 from facecheck.scanner.inputs.items import STDIN, Inputs, Item, find_inputs, shard
-from facecheck.scanner.inputs.reach import ROOTS, Roots
+from facecheck.scanner.inputs.reach import EVERYWHERE, ROOTS, Roots
 from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import ScanOptions
@@ -412,7 +412,7 @@ def _placed(out: Path, inputs: Sequence[Path | str], options: ScanOptions) -> Pl
         return None
     roots = [Path(given) for given in inputs if _is_folder(given)]
     move = options.move_to is not None
-    result = place(out, options.folder, move=move, confirmed=True, roots=roots)
+    result = place(out, options.folder, move=move, confirmed=True, roots=roots, reach=EVERYWHERE)
     meta = read_meta(out)
     write_json(meta_path(out), {**meta, PLACING: {**meta[PLACING], "done": True}})
     return result

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import facecheck
 from facecheck.core.errors import ImageError
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.inputs.reach import Roots, reach_of
@@ -42,6 +43,16 @@ def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_rows(results, rows, COLUMNS, CSV)
     meta_path(results).write_text(json.dumps({"roots": [str(tmp_path / "pics")]}))
     return results
+
+
+def test_python_reads_no_more_than_the_commands_unless_told(strange: Path) -> None:
+    assert facecheck.place(strange, Path("one")).placed == 1
+    assert facecheck.scan_report(strange, Path("page")).thumbnails == 1
+    assert facecheck.place(strange, Path("two"), roots=[Path("victim")]).placed == 3
+    without = Path("lone.csv")
+    without.write_bytes(strange.read_bytes())
+    assert facecheck.place(without, Path("three")).placed == 0
+    assert facecheck.scan_report(without, Path("page2")).thumbnails == 0
 
 
 @pytest.mark.parametrize("how", ["--copy-to", "--move-to"])

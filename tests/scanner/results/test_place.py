@@ -7,6 +7,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ import pytest
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import name_text
-from facecheck.scanner.results.place import PlaceResult, place
+from facecheck.scanner.inputs.reach import EVERYWHERE
+from facecheck.scanner.results.place import PlaceResult
+from facecheck.scanner.results.place import place as job
 from facecheck.scanner.results.rows import FORMATS, format_of, tidy, write_rows
 from tests.scanner.items import COLUMNS
+
+#: These results are the test's own.
+place = partial(job, reach=EVERYWHERE)
 
 HOSTILE = ("=1.jpg", "-rf.jpg", "new\nline.jpg", "caf\udce9.jpg", "\\xe9.jpg", "x" * 251 + ".jpg")
 

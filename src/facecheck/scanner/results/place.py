@@ -23,7 +23,7 @@ from facecheck.core.moving import Origin, Plan, put, same
 from facecheck.core.parallel import Progress, silent
 from facecheck.scanner.inputs.items import INSIDE
 from facecheck.scanner.inputs.named import load_named
-from facecheck.scanner.inputs.reach import EVERYWHERE, Reach
+from facecheck.scanner.inputs.reach import Reach, reach_of
 from facecheck.scanner.results.rows import PATH, Row, read_columns, read_rows
 
 #: The verdicts, which are the names of folders: nothing else in a results file becomes one.
@@ -80,7 +80,7 @@ def place(
     confirmed: bool = False,
     verdicts: Collection[str] = (),
     roots: Sequence[Path] = (),
-    reach: Reach = EVERYWHERE,
+    reach: Reach | None = None,
     progress: Progress = silent,
 ) -> PlaceResult:
     """Put every file that has a verdict at ``to/<verdict>/<its name>``.
@@ -98,7 +98,8 @@ def place(
         verdicts: place only these; empty: all.
         roots: the folders that were scanned.
         reach: which files the results may name; others, and what is no image, are left where they
-            are.
+            are. None: what lies below ``roots`` and what the ``.meta.json`` next to the results
+            says was scanned. Of results that you trust: ``EVERYWHERE``.
         progress: called with files done.
 
     Raises:
@@ -114,6 +115,7 @@ def place(
         raise UsageError(
             f"no verdict is called {min(unknown)!r}: there are {', '.join(sorted(VERDICTS))}"
         )
+    reach = reach or reach_of(results, roots)
     tally = _Tally()
     try:
         to.mkdir(parents=True, exist_ok=True)
