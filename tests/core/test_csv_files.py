@@ -12,7 +12,14 @@ from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import read_columns, read_rows
 
 #: Encoding and separator: CSV UTF-8, CSV in a locale with decimal commas, and Unicode text.
-SAVED = [("utf-8-sig", ","), ("utf-8", ";"), ("utf-8-sig", ";"), ("utf-8", "\t"), ("utf-16", "\t")]
+SAVED = [
+    ("utf-8-sig", ","),
+    ("utf-8", ";"),
+    ("utf-8-sig", ";"),
+    ("utf-8", "\t"),
+    ("utf-16", "\t"),
+    ("utf-16-le", ";"),
+]
 
 
 def save(path: Path, encoding: str, separator: str) -> Path:

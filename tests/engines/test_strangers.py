@@ -127,7 +127,7 @@ def test_torchscript_runs_no_loop_and_says_what_fails(tmp_path: Path) -> None:
         TorchScriptPredictor(path)
     traced = torch.jit.trace(Narrow().eval(), torch.from_numpy(PIXELS))
     _store(torch.jit.freeze(traced), header_text(HEADER), path)
-    with pytest.raises(CheckpointError, match=r"answers numbers of shape \(2, 3\), not \(2, 2\)"):
+    with pytest.raises(CheckpointError, match=r"answers numbers of shape \(\d, 3\), not \(\d, 2\)"):
         TorchScriptPredictor(path).begin_crops(PIXELS)()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from facecheck.core.csv_files import csv_form
+from facecheck.core.csv_files import FORMULA, NUMBER, csv_form
 from facecheck.core.errors import (
     FacecheckError,
     ManifestError,
@@ -34,9 +34,6 @@ from facecheck.core.version import VERSION
 from facecheck.core.workspace import require_manifest
 
 SPLITS = ("train", "val", "test")
-# What a spreadsheet runs, with marks that text has of its own; and what is only a number.
-_FORMULA = r"'*[=+\-@\t\r\n]"
-_NUMBER = r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$"
 
 
 @dataclass(frozen=True)
@@ -394,11 +391,8 @@ def _write_frame(frame: pl.DataFrame, path: Path) -> None:
 
 
 def _escaped(text: pl.Expr) -> pl.Expr:
-    """Return text that no spreadsheet runs as a formula: a ``'`` in front marks it as text.
-
-    What begins with such marks and a formula gets one more, so that reading removes the right one.
-    """
-    is_formula = text.str.contains(f"^{_FORMULA}") & ~text.str.contains(_NUMBER)
+    """Return what :func:`~facecheck.core.csv_files.safe_text` makes of each text."""
+    is_formula = text.str.contains(f"^{FORMULA}") & ~text.str.contains(f"^{NUMBER}$")
     return pl.when(is_formula).then("'" + text).otherwise(text).name.keep()
 
 
@@ -429,10 +423,10 @@ def read_table(path: Path) -> pl.DataFrame:
     try:
         if path.suffix.lower() == ".csv":
             form = csv_form(path)
-            wide = form.encoding == "utf-16"  # which Polars does not read
+            wide = form.encoding != "utf-8-sig"  # which Polars does not read
             source = path.read_bytes().decode(form.encoding).encode() if wide else path
             table = pl.read_csv(source, separator=form.separator, infer_schema=False)
-            return table.with_columns(pl.all().str.replace(f"^'({_FORMULA})", "$1"))
+            return table.with_columns(pl.all().str.replace(f"^'({FORMULA})", "$1"))
         return pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError, UnicodeError, FacecheckError) as error:
         raise ManifestError(f"{path_text(path)}: not a readable table: {reason(error)}") from None

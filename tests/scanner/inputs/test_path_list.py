@@ -11,6 +11,7 @@ from typing import Literal
 import pytest
 
 from facecheck.scanner.inputs.items import find_inputs
+from facecheck.scanner.options import InputOptions
 
 NAMES = ["a.jpg", "b c.jpg", "é.jpg"]
 NFC: Literal["NFC"] = "NFC"
@@ -29,11 +30,19 @@ def listed(content: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", " \r\n"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("quote", ["", '"', "'"])
 def test_lists_of_windows_are_read(encoding: str, ending: str, quote: str) -> None:
     text = "".join(f"{quote}{name}{quote}{ending}" for name in NAMES)
     assert listed(text.encode(encoding)) == NAMES
+
+
+def test_names_of_one_letter_between_zeros_are_told_from_utf16_by_null() -> None:
+    for name in "abcdef":
+        Path(name).touch()
+    content = b"a\0b\0c\0d\0e\0f\0"
+    listed = find_inputs(["-"], InputOptions(null=True), stdin=io.BytesIO(content))
+    assert [item.name for item in listed] == list("abcdef")
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facecheck.core.csv_files import exact_text
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import name_text, named_path
 from facecheck.scanner.results.rows import (
@@ -49,7 +50,7 @@ def test_any_text_is_one_csv_row(name: str, message: str) -> None:
     row = tidy({"path": name, "message": message}, COLUMNS)
     text = header_line(".csv", COLUMNS) + line_writer(".csv", COLUMNS, raw_paths=True)(row)
     _, cells = csv.reader(io.StringIO(text, newline=""), strict=True)
-    assert (cells[0], cells[-1]) == (row["path"], row["message"])
+    assert (cells[0], exact_text(cells[-1])) == (row["path"], row["message"])
 
 
 def test_a_name_of_any_bytes_comes_back_as_the_same_file(tmp_path: Path) -> None:
@@ -70,6 +71,18 @@ def test_only_csv_escapes_names_that_a_spreadsheet_would_run() -> None:
     assert json.loads(line_writer(".jsonl", COLUMNS)(row))["path"] == "=cmd().jpg"
     for safe in ("/abs/=x.jpg", "s3://b/=x.jpg", "z.zip::=x.jpg"):
         assert line_writer(".csv", COLUMNS)(tidy({"path": safe}, COLUMNS)).startswith(f"{safe},")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "@SUM(A1)", "'=1", "''-x", "\t=1", "+a", "-1", "it's"])
+def test_no_text_of_a_csv_is_run_and_all_is_read_back(tmp_path: Path, text: str) -> None:
+    columns = [name for name, kind in COLUMNS.items() if kind is str and name != "path"]
+    row = tidy({"path": "a", **dict.fromkeys(columns, text)}, COLUMNS)
+    write_rows(tmp_path / "r.csv", [row], COLUMNS, ".csv")
+    (cells,) = csv.DictReader((tmp_path / "r.csv").read_text().splitlines(keepends=True))
+    for name in columns:
+        assert cells[name] in {f"'{text}", text}
+        assert not cells[name].startswith(("=", "+", "@", "\t")), name
+    assert list(read_rows(tmp_path / "r.csv", COLUMNS)) == [row]
 
 
 def test_numbers_have_one_text() -> None:

@@ -199,7 +199,7 @@
     const millionths = new Set(data.millionths);
     const cell = (column, row) => {
       if (column === "path") return csvCell(safeCell(pathOf(row)));
-      if (column in data.texts) return csvCell(textOf(column, row));
+      if (column in data.texts) return csvCell(safeText(textOf(column, row)));
       if (column in data.few) return wordOf(column, row);
       const value = numberOf(column, row);
       return value == null ? "" : millionths.has(column) ? inUnits(value, 6) : String(value);

@@ -34,6 +34,12 @@ function csvCell(value) {
   return /[,"\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
+/** Return text with ' in front if a spreadsheet would run it: safe_text of core/csv_files.py. */
+function safeText(text) {
+  return /^'*[=+\-@\t\r\n]/.test(text) && !/^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$/.test(text)
+    ? `'${text}` : text;
+}
+
 /** Return a name with ./ in front if a spreadsheet would run it: safe_cell of core/files.py. */
 function safeCell(name) {
   return /^[=+\-@\t\r\n]/.test(name) ? `./${name}` : name;

@@ -8,10 +8,13 @@ import unicodedata
 from collections.abc import Iterator
 from io import BufferedIOBase
 
+from facecheck.core.csv_files import encoding_of
 from facecheck.core.errors import FacecheckError
 
 #: Longer than any path: what holds no separator for so long is no list of paths.
 _MAX_PATH = 2**20
+#: Bytes that say how a list is encoded.
+_ENOUGH = 8
 
 
 class Once:
@@ -36,14 +39,15 @@ def read_list(stream: BufferedIOBase, *, null: bool = False) -> Iterator[str]:
     r"""Yield the paths in a list, as they come, bytes that are not UTF-8 as surrogates.
 
     They are separated by newlines; by NUL if ``null``, or if one comes in the first block that
-    holds a whole path. Empty ones are skipped. A byte order mark is taken off; a list that begins
-    with that of UTF-16, as Windows PowerShell writes it, is read as that.
+    holds a whole path. Empty ones are skipped. A byte order mark is taken off; UTF-16, as Windows
+    PowerShell writes it, is read as that, without such a mark if the first path begins in ASCII
+    and ``null`` is not given.
 
     Raises:
         FacecheckError: it is no such list.
     """
     separator, rest = b"\0" if null else b"", b""
-    for block in _blocks(stream):
+    for block in _blocks(stream, may_be_wide=not null):
         rest += block
         if not separator and (b"\0" in rest or b"\n" in rest):
             separator = b"\0" if b"\0" in rest else b"\n"
@@ -58,17 +62,18 @@ def read_list(stream: BufferedIOBase, *, null: bool = False) -> Iterator[str]:
         yield _path_of(rest)
 
 
-def _blocks(stream: BufferedIOBase) -> Iterator[bytes]:
+def _blocks(stream: BufferedIOBase, *, may_be_wide: bool) -> Iterator[bytes]:
     """Yield a list as UTF-8, or as the bytes it is made of, in blocks."""
     start = b""
-    while len(start) < len(codecs.BOM_UTF8) and (block := stream.read1(2**16)):
+    while len(start) < _ENOUGH and (block := stream.read1(2**16)):
         start += block
-    if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    encoding = encoding_of(start)
+    if encoding == "utf-8-sig" or not (may_be_wide or encoding == "utf-16"):
         yield start.removeprefix(codecs.BOM_UTF8)
         while block := stream.read1(2**16):
             yield block
         return
-    decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     yield decoder.decode(start).encode()
     while block := stream.read1(2**16):
         yield decoder.decode(block).encode()

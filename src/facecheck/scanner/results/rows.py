@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facecheck.core.csv_files import csv_form
+from facecheck.core.csv_files import csv_form, exact_text, safe_text
 from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import path_text, safe_cell
 from facecheck.core.jsonable import parse_json
@@ -100,19 +100,24 @@ def line_writer(
 ) -> Callable[[Row], str]:
     """Return what makes a line of ``.csv`` or ``.jsonl`` of a row by :func:`tidy`.
 
-    In CSV the path is made safe for spreadsheets (:func:`facecheck.core.files.safe_cell`), but not
-    with ``raw_paths``. JSON and Parquet hold exact names: no spreadsheet runs what it finds there.
+    In CSV every text is made safe for spreadsheets (:func:`~facecheck.core.csv_files.safe_text`);
+    the path in a way of its own (:func:`~facecheck.core.files.safe_cell`), and not with
+    ``raw_paths``. JSON and Parquet hold exact text: no spreadsheet runs what it finds there.
     """
     if file_format == JSONL:
         return lambda row: json.dumps(row, ensure_ascii=False) + "\n"
-    texts = {str: _quoted, int: _whole, float: _decimal}
+    texts = {str: _text, int: _whole, float: _decimal}
     cells = {name: texts[kind] for name, kind in columns.items()}
-    if PATH in cells and not raw_paths:
-        cells[PATH] = lambda name: _quoted(safe_cell(str(name)))
+    if PATH in cells:
+        cells[PATH] = _quoted if raw_paths else lambda name: _quoted(safe_cell(str(name)))
     makers = tuple(cells.values())
     return lambda row: (
         ",".join([make(value) for make, value in zip(makers, row.values(), strict=True)]) + "\n"
     )
+
+
+def _text(value: Any) -> str:
+    return _quoted(safe_text(value))
 
 
 def _whole(value: Value) -> str:
@@ -187,10 +192,13 @@ def _read_csv(path: Path, columns: Columns) -> Iterator[Row]:
         lines = csv.reader(stream, strict=True, delimiter=form.separator)
         _check_columns(next(lines, []), columns)
         for cells in lines:
-            yield {
-                name: text if kind is str else (kind(form.number(text)) if text else None)
-                for (name, kind), text in zip(columns.items(), cells, strict=True)
-            }
+            row: dict[str, Value] = {}
+            for (name, kind), text in zip(columns.items(), cells, strict=True):
+                if kind is str:
+                    row[name] = text if name == PATH else exact_text(text)
+                else:
+                    row[name] = kind(form.number(text)) if text else None
+            yield row
 
 
 def _read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
