@@ -159,8 +159,24 @@ def _show_warning(
         otherwise(message, category, *where)
 
 
+def _use_utf8() -> None:
+    """Start again in Python's UTF-8 mode where file names are read as something else.
+
+    So the locale does not decide which files can be named; what is written to the terminal stays
+    in the terminal's encoding.
+    """
+    if sys.getfilesystemencoding() == "utf-8" or not sys.orig_argv[0]:
+        return
+    if sys.stdout is not None:
+        os.environ.setdefault("PYTHONIOENCODING", sys.stdout.encoding)
+    # What decodes in other processes takes the mode from the environment.
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606
+
+
 def main() -> None:
     """Run the command line; what the user can fix is one line on stderr."""
+    _use_utf8()
     if sys.stderr is None:  # closed: there is nobody to say anything to
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
