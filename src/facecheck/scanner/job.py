@@ -31,6 +31,7 @@ from facecheck.model.facts import ModelFacts, facts_of
 from facecheck.model.several_faces import file_threshold
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
 from facecheck.scanner.classifier import Classifier, load_classifier
+from facecheck.scanner.inputs.isolated_listing import IsolatedListing
 from facecheck.scanner.inputs.items import STDIN, Inputs, Item, find_inputs, shard
 from facecheck.scanner.inputs.reach import EVERYWHERE, ROOTS, Roots
 from facecheck.scanner.inputs.remote import is_address
@@ -130,7 +131,8 @@ def scan(
     _refuse_what_is_at_odds(inputs, out, options)
     if resumed := _resumed_placing(inputs, out, checkpoint, options):
         return resumed
-    found = find_inputs(inputs, options)
+    lists = IsolatedListing()
+    found = find_inputs(inputs, options, lists=lists)
     some = watch(found, stop or Event()) if options.watch else _shard(_some(found, inputs), options)
     roots = Roots(inputs, lists=options.manifest is not None)
     classifier, device = _classifier(checkpoint, options)
@@ -142,6 +144,7 @@ def scan(
     )
     done = 0
     with (
+        lists,
         _sink(out, _facts(checkpoint, device, classifier, options, size), options) as sink,
         _classify(classifier, checkpoint, device, options, started) as classify,
         _counted(total_of) as total,

@@ -52,6 +52,10 @@ class Member:
     read: Callable[[], bytes]
 
 
+#: Lists an archive: :func:`members`, or another process's.
+Lists = Callable[[str, int], Iterator[Member]]
+
+
 def members(place: str, stamp: int) -> Iterator[Member]:
     """Yield the files in an archive in its own order, folders left out.
 

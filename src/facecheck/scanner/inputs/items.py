@@ -20,7 +20,7 @@ from facecheck.core.files import name_text, path_text
 from facecheck.core.image import is_image_name, open_image
 from facecheck.core.selection import Selection, is_archive_name, select
 from facecheck.scanner.inputs import remote
-from facecheck.scanner.inputs.archives import MAX_MEMBER, members
+from facecheck.scanner.inputs.archives import MAX_MEMBER, Lists, members
 from facecheck.scanner.inputs.path_list import Once, as_there, read_list
 from facecheck.scanner.options import InputOptions
 
@@ -101,11 +101,19 @@ class Inputs:
             yield from part()
 
 
+@dataclass(frozen=True)
+class _Rules(Selection):
+    """What to take, and how archives are listed."""
+
+    lists: Lists = members
+
+
 def find_inputs(
     inputs: Sequence[Path | str],
     options: InputOptions = InputOptions(),
     *,
     stdin: BufferedIOBase | None = None,
+    lists: Lists = members,
 ) -> Inputs:
     """Return all there is to scan, as a stream that needs little memory however long it is.
 
@@ -127,13 +135,15 @@ def find_inputs(
             are those of :class:`~facecheck.core.globs.Globs`; links to files are always
             followed.
         stdin: where the list is read; None takes the process's own.
+        lists: lists archives; another process does so in a scan.
 
     Raises:
         UsageError: nothing is given, or what is given is not there; a glob or scheme is wrong.
         ManifestError: the manifest cannot be used.
         FacecheckError: a store cannot be reached, or the package for it is missing.
     """
-    rules = select(options, hidden=options.hidden, archives=options.archives)
+    chosen = select(options, hidden=options.hidden, archives=options.archives)
+    rules = _Rules(**vars(chosen), lists=lists)
     given = [text for each in inputs for text in _expanded(_local(os.fspath(each)))]
     places = _places(given)
     elsewhere = frozenset(places.values()) if len(places) > 1 else frozenset()
@@ -226,7 +236,7 @@ def _status(path: str) -> os.stat_result | None:
 
 
 def _path_part(
-    text: str, rules: Selection, elsewhere: frozenset[tree.Place]
+    text: str, rules: _Rules, elsewhere: frozenset[tree.Place]
 ) -> Callable[[], Iterator[Item]]:
     status = _status(text)
     if status is not None and stat.S_ISDIR(status.st_mode):
@@ -234,7 +244,7 @@ def _path_part(
     return partial(_named_items, text, rules)
 
 
-def _named_items(path: str, rules: Selection) -> Iterator[Item]:
+def _named_items(path: str, rules: _Rules) -> Iterator[Item]:
     """Yield the items of a file or archive that is named itself."""
     try:
         status = os.stat(path)  # noqa: PTH116
@@ -252,9 +262,7 @@ def _file_item(path: str, status: os.stat_result | None) -> Item:
     return Item(name, size, mtime_ns, Path(path))
 
 
-def _folder_items(
-    folder: str, rules: Selection, elsewhere: frozenset[tree.Place]
-) -> Iterator[Item]:
+def _folder_items(folder: str, rules: _Rules, elsewhere: frozenset[tree.Place]) -> Iterator[Item]:
     for path, status in rules.walk(folder, elsewhere=elsewhere):
         if status is not None and is_archive_name(path):
             yield from _archive_items(path, status.st_size, status.st_mtime_ns, rules)
@@ -262,11 +270,11 @@ def _folder_items(
             yield _file_item(path, status)
 
 
-def _archive_items(place: str, size: int, mtime_ns: int, rules: Selection) -> Iterator[Item]:
+def _archive_items(place: str, size: int, mtime_ns: int, rules: _Rules) -> Iterator[Item]:
     """Yield the images in an archive; then the archive itself, if it cannot be read to its end."""
     outer = place if remote.is_address(place) else name_text(place)
     try:
-        for member in members(place, mtime_ns):
+        for member in rules.lists(place, mtime_ns):
             name = f"{outer}{INSIDE}{name_text(member.name)}"
             if _is_left_out(member.name, name, rules):
                 continue
@@ -278,7 +286,7 @@ def _archive_items(place: str, size: int, mtime_ns: int, rules: Selection) -> It
         yield Item(outer, size, mtime_ns, None, _read=partial(_fail, str(error)))
 
 
-def _is_left_out(path: str, name: str, rules: Selection) -> bool:
+def _is_left_out(path: str, name: str, rules: _Rules) -> bool:
     """Return whether a path in an archive or store is hidden or machine-made; count it if so."""
     *folders, file = path.split("/")
     if any(map(tree.is_machine_made, folders)):
@@ -295,14 +303,14 @@ def _fail(reason: str) -> bytes:
     raise ImageError(reason)
 
 
-def _address_part(address: str, rules: Selection) -> Callable[[], Iterator[Item]]:
+def _address_part(address: str, rules: _Rules) -> Callable[[], Iterator[Item]]:
     found = remote.look(address)
     if found is None:
         return partial(_store_items, address, rules)
     return partial(_remote_items, found, rules)
 
 
-def _store_items(folder: str, rules: Selection) -> Iterator[Item]:
+def _store_items(folder: str, rules: _Rules) -> Iterator[Item]:
     start = len(folder.rstrip("/")) + 1
 
     def takes(address: str) -> bool:
@@ -317,7 +325,7 @@ def _store_items(folder: str, rules: Selection) -> Iterator[Item]:
         yield from _remote_items(found, rules)
 
 
-def _remote_items(found: remote.RemoteFile, rules: Selection) -> Iterator[Item]:
+def _remote_items(found: remote.RemoteFile, rules: _Rules) -> Iterator[Item]:
     if is_archive_name(found.address):
         yield from _archive_items(found.address, found.size, found.mtime_ns, rules)
     else:
@@ -325,7 +333,7 @@ def _remote_items(found: remote.RemoteFile, rules: Selection) -> Iterator[Item]:
         yield Item(name_text(found.address), found.size, found.mtime_ns, None, _read=read)
 
 
-def _listed_items(once: Once, rules: Selection, null: bool) -> Iterator[Item]:
+def _listed_items(once: Once, rules: _Rules, null: bool) -> Iterator[Item]:
     for path in map(as_there, map(_local, read_list(once.take(), null=null))):
         if not rules.takes_named(path):
             continue
@@ -336,7 +344,7 @@ def _listed_items(once: Once, rules: Selection, null: bool) -> Iterator[Item]:
 
 
 def _manifest_part(
-    path: Path, splits: Sequence[str], rules: Selection
+    path: Path, splits: Sequence[str], rules: _Rules
 ) -> Callable[[], Iterator[Item]]:
     from facecheck.core.manifest import SPLITS, read_manifest  # slow, and in each worker's way
 
