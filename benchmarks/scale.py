@@ -182,7 +182,9 @@ def fill_index(work: Path, journal: Path, count: int) -> None:
     many = (work / "many").resolve()
     with journal.with_suffix(".part").open("w") as stream:
         for path in islice(sorted(many.rglob("*.jpg"), key=str), count):
-            row = {**known[path.stat().st_ino], "path": str(path)}
+            status = path.stat()
+            changed = {"path": str(path), "mtime_ns": status.st_mtime_ns}
+            row = {**known[status.st_ino], **changed}
             stream.write(json.dumps(row) + "\n")
     journal.with_suffix(".part").rename(journal)
 

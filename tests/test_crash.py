@@ -65,7 +65,8 @@ def lost(commands: Commands, folder: Path, case: Case, models: Path, other: Path
     if case.other and other is None:
         pytest.skip("/dev/shm is no other disk here")
     workspace = Workspace(commands, folder, case, models, other)
-    tried = workspace.tried(workspace.points(3))
+    # Not before the first change: what runs then runs from the beginning, as it just did.
+    tried = workspace.tried(workspace.points(3)[1:])
     assert tried.tried
     return tried.lost
 

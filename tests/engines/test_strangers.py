@@ -61,7 +61,7 @@ def test_a_graph_that_fails_while_it_runs_is_one_line(tmp_path: Path) -> None:
 
 
 def endless(path: Path) -> Path:
-    """Write a graph that runs for ever."""
+    """Write a graph that runs for ever, for any pixels: no engine finds out while it loads it."""
     helper, kinds = onnx.helper, onnx.TensorProto
     body = helper.make_graph(
         [
@@ -82,7 +82,10 @@ def endless(path: Path) -> Path:
     nodes = [
         constant("often", [2**62], kinds.INT64, ()),
         constant("yes", [True], kinds.BOOL, ()),
-        constant("start", [0.0] * 4, kinds.FLOAT, (2, 2)),
+        constant("zeros", [0.0] * 4, kinds.FLOAT, (2, 2)),
+        helper.make_node("Cast", ["pixels"], ["numbers"], to=kinds.FLOAT),
+        helper.make_node("ReduceMax", ["numbers"], ["most"], keepdims=0),
+        helper.make_node("Add", ["zeros", "most"], ["start"]),
         helper.make_node("Loop", ["often", "yes", "start"], ["logits"], body=body),
     ]
     return written(path, nodes)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 #: Modules of the full install that the small one for scanning leaves out; a test compares.
 FULL_INSTALL_ONLY = frozenset({
-    "c2pa", "gdown", "huggingface_hub", "jinja2", "kagglesdk", "markupsafe", "matplotlib", "psutil",
-    "requests", "scipy", "sklearn", "timm", "torch", "urllib3",
+    "c2pa", "gdown", "huggingface_hub", "jinja2", "kagglesdk", "markupsafe", "matplotlib",
+    "psutil", "regex", "requests", "scipy", "sklearn", "timm", "torch", "urllib3",
 })  # fmt: skip
 
 

@@ -46,6 +46,9 @@ class OpenVinoPredictor(ExportedPredictor):
         graph, weights = read_bytes(path), read_bytes(path.with_suffix(".bin"))
         try:
             self._network = core.read_model(graph, weights)
+            # Before it is compiled, which runs what is constant.
+            if loops := _LOOPS & {each.get_type_name() for each in self._network.get_ops()}:
+                raise has_loop(path, min(loops))
             if not self._network.has_rt_info(_HEADER):
                 return None
             text, wanted = (
@@ -62,8 +65,6 @@ class OpenVinoPredictor(ExportedPredictor):
             )
         except RuntimeError as error:
             raise damaged(path, "OpenVINO", error) from None
-        if loops := _LOOPS & {each.get_type_name() for each in self._network.get_ops()}:
-            raise has_loop(path, min(loops))
         if hashlib.sha256(weights).hexdigest() != wanted:
             raise CheckpointError(
                 f"{path_text(path)}: its weights, {path_text(path.with_suffix('.bin').name)}, are "

@@ -51,6 +51,7 @@ class _Lister:
     def __call__(self, ask: _Ask) -> _Batch:
         if self._at != (ask.number, ask.start):
             self._rest = islice(members(ask.place, ask.stamp), ask.start, None)
+        self._at = (-1, 0)  # nowhere, unless there is more
         found: list[Member] = []
         until = time.monotonic() + _SOON
         try:
