@@ -35,10 +35,8 @@ def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         *(str(tmp_path / "victim/1.png"), "pics/link/../victim/1.png"),
         *("webhdfs://127.0.0.1:1/x.jpg", "http://127.0.0.1:1/x.jpg", "victim/a.zip::1.png"),
     ]
-    rows = [
-        tidy({"path": name, "status": "ok", "verdict": "real", "score": 0.5}, COLUMNS)
-        for name in names
-    ]
+    scanned = {"status": "ok", "verdict": "real", "score": 0.5, "width": 8, "height": 8}
+    rows = [tidy({"path": name, **scanned}, COLUMNS) for name in names]
     results = tmp_path / "r.csv"
     write_rows(results, rows, COLUMNS, CSV)
     meta_path(results).write_text(json.dumps({"roots": [str(tmp_path / "pics")]}))
@@ -48,7 +46,7 @@ def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_python_reads_no_more_than_the_commands_unless_told(strange: Path) -> None:
     assert facecheck.place(strange, Path("one")).placed == 1
     assert facecheck.scan_report(strange, Path("page")).thumbnails == 1
-    assert facecheck.place(strange, Path("two"), roots=[Path("victim")]).placed == 3
+    assert facecheck.place(strange, Path("two"), roots=[Path("victim")]).placed == 5
     without = Path("lone.csv")
     without.write_bytes(strange.read_bytes())
     assert facecheck.place(without, Path("three")).placed == 0
