@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from facecheck.core.errors import CheckpointError
-from facecheck.engines import onnx as engine
 from facecheck.engines.onnx import OnnxPredictor
+from facecheck.model import onnx_session as engine
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text, load_checkpoint
 from facecheck.model.transforms import Transform
 
