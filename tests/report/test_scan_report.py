@@ -466,7 +466,13 @@ def test_the_page_says_what_the_model_knows_and_what_real_does_not_say(tmp_path:
 
 
 def test_no_cell_of_its_tables_is_run_by_a_spreadsheet(tmp_path: Path) -> None:
-    strange = {"path": "a", "status": "@SUM(A1)", "verdict": "=1+1", "kind": "+x", "score": 0.5}
+    strange: Row = {
+        "path": "a",
+        "status": "@SUM(A1)",
+        "verdict": "=1+1",
+        "kind": "+x",
+        "score": 0.5,
+    }
     made = report(tmp_path, [strange])
     assert "'@SUM(A1),'=1+1,'+x,1" in (made.out / "counts.csv").read_text()
     assert (made.out / "scores.csv").read_text().startswith("from,to,'=1+1\n")

@@ -15,7 +15,7 @@ from facecheck.core.errors import ImageError
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.inputs.reach import Roots, reach_of
 from facecheck.scanner.results.columns import COLUMNS
-from facecheck.scanner.results.rows import CSV, tidy, write_rows
+from facecheck.scanner.results.rows import CSV, Row, tidy, write_rows
 from facecheck.scanner.results.sink import meta_path
 from tests.conftest import Outcome
 
@@ -35,7 +35,7 @@ def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         *(str(tmp_path / "victim/1.png"), "pics/link/../victim/1.png"),
         *("webhdfs://127.0.0.1:1/x.jpg", "http://127.0.0.1:1/x.jpg", "victim/a.zip::1.png"),
     ]
-    scanned = {"status": "ok", "verdict": "real", "score": 0.5, "width": 8, "height": 8}
+    scanned: Row = {"status": "ok", "verdict": "real", "score": 0.5, "width": 8, "height": 8}
     rows = [tidy({"path": name, **scanned}, COLUMNS) for name in names]
     results = tmp_path / "r.csv"
     write_rows(results, rows, COLUMNS, CSV)

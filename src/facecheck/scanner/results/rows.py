@@ -107,6 +107,7 @@ def line_writer(
     if file_format == JSONL:
         return lambda row: json.dumps(row, ensure_ascii=False) + "\n"
     texts = {str: _text, int: _whole, float: _decimal}
+    cells: dict[str, Callable[[Any], str]]
     cells = {name: texts[kind] for name, kind in columns.items()}
     if PATH in cells:
         cells[PATH] = _quoted if raw_paths else lambda name: _quoted(safe_cell(str(name)))
