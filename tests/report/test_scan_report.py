@@ -475,7 +475,6 @@ def test_no_cell_of_its_tables_is_run_by_a_spreadsheet(tmp_path: Path) -> None:
     }
     made = report(tmp_path, [strange])
     assert "'@SUM(A1),'=1+1,'+x,1" in (made.out / "counts.csv").read_text()
-    assert (made.out / "scores.csv").read_text().startswith("from,to,'=1+1\n")
 
 
 def test_real_faces_are_cut_out_and_their_box_is_drawn(
