@@ -318,7 +318,7 @@ def figures(proof: Proof) -> str:
     notes = {
         "Verdicts on sources never seen": (
             f"By the thresholds of `builtin`: real up to a score of {low:.3f}, artificial from "
-            f"{high:.3f}."
+            f"{high:.3f}; without the detector of unfamiliar images."
         ),
         "People": (
             "UTKFace's photographs, by the model that never saw UTKFace; age, sex and origin are "

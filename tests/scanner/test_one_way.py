@@ -108,7 +108,8 @@ def test_a_checker_answers_as_a_scan(
         verdicts.append(answer.verdict)
     assert {"ok", "no_face", "too_small"} <= statuses
     # What was wrong: whole scenes were classified, and photographs in them called artificial.
-    assert verdicts[6:16].count(Verdict.REAL) >= 8
+    assert verdicts[6:16].count(Verdict.REAL) >= 5
+    assert verdicts[6:16].count(Verdict.ARTIFICIAL) <= 1
 
 
 @pytest.mark.slow
@@ -120,12 +121,15 @@ def test_each_face_has_one_answer_in_a_scan_of_faces_and_in_explain(
         options = ExplainOptions(face_detector=detector)
         result = explain(path, BUILTIN_FAST, tmp_path / f"{number}.png", options)
         mine = [row for row in each if row["path"] == str(path)]
-        assert same_image(mine[0], result), path
+        # A row for one face says why that face is uncertain, an image's why the image is.
+        of_image = {**mine[0], "message": result.message} if len(mine) > 1 else mine[0]
+        assert same_image(of_image, result), path
         scored = [row for row in mine if row["score"] is not None]
         assert len(scored) == len(result.explained)
         for row, one in zip(scored, result.explained, strict=True):
             assert row["score"] == pytest.approx(one.verdict.score, abs=CLOSE)
             assert (row["verdict"], row["kind"]) == (one.verdict.verdict, one.verdict.kind)
+            assert one.verdict.reason in str(row["message"])
             assert row["view"] == one.view
             if one.face is not None:
                 box = one.face.box
@@ -170,6 +174,7 @@ def test_the_walk_through_a_scan_names_every_file_once() -> None:
     walked = {file for file in files if file.startswith("scanner/")}
     # What a scan of plain files never enters.
     others = {"checker", "crop", "watch", "options", "merge", "place", "on_ray", "named"}
-    others |= {"archives", "reach", "remote", "path_list", "provenance", "__init__"}
+    others |= {"archives", "isolated_listing", "reach", "remote", "path_list", "provenance"}
+    others |= {"__init__"}
     there = {str(path.relative_to(root)) for path in (root / "scanner").rglob("*.py")}
     assert {file for file in there if Path(file).stem not in others} == walked
