@@ -235,7 +235,7 @@ def test_the_command(command, manifest: Path) -> None:  # type: ignore[no-untype
         "origin", "target", "layout", "records", "by_split", "left_out", "errors",
     ]  # fmt: skip
     assert command("convert", "m.csv", "t", "--layout", "odd").code == 2
-    assert "CLASS=KIND" in command("convert", "tree", "b.csv", "--label", "fake").err
+    assert "NAME=KIND" in command("convert", "tree", "b.csv", "--label", "fake").err
     next((manifest.parent / "tree" / "train" / "data").iterdir()).unlink()
     assert command("convert", "tree", "b.csv", "--quiet").code == 3
     assert pl.read_csv(manifest.parent / "b.csv").height == 36

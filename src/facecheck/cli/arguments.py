@@ -9,7 +9,7 @@ import typer
 
 from facecheck.cli.display import Display, tell
 from facecheck.core.files import path_text
-from facecheck.core.workspace import BUILTIN, Choice, choose_checkpoint
+from facecheck.core.workspace import Choice, builtin_name, choose_checkpoint
 
 _CHECKPOINT = "A checkpoint, an export of one, a run folder, `builtin` or `builtin-fast`."
 _NEWEST = "the newest finished run, or builtin"
@@ -44,7 +44,7 @@ def _unfinished(choice: Choice, *, named: bool) -> str:
     runs = ", ".join(map(path_text, choice.unfinished))
     if named:
         return f"{runs} is not finished: this is its best epoch so far"
-    instead = "the built-in model" if choice.path == BUILTIN else path_text(choice.path.parent)
+    instead = "the built-in model" if builtin_name(choice.path) else path_text(choice.path.parent)
     what = "a run that is" if len(choice.unfinished) == 1 else "runs that are"
     return (
         f"skipped {what} not finished: {runs} (resume it with `facecheck train --resume RUN`, or "

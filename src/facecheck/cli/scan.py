@@ -24,7 +24,7 @@ from facecheck.core.options import Trust
 from facecheck.core.parallel import cpu_count
 from facecheck.core.text import printable
 from facecheck.core.tree import skipped_sentences
-from facecheck.core.workspace import BUILTIN
+from facecheck.core.workspace import builtin_name
 from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import PlaceOptions, PlacingOptions, ScanOptions
 
@@ -63,7 +63,7 @@ def scan(
     found = chosen_checkpoint(checkpoint, display)
     # Before the imports below, which take as long as the processes need to start.
     started = StartedAhead(0 if options.on_ray else options.workers or cpu_count())
-    if checkpoint is None and found != BUILTIN and not display.quiet:
+    if checkpoint is None and builtin_name(found) is None and not display.quiet:
         tell(f"facecheck: {_who_answers(found)}")
     from facecheck.report.terminal.scanning import render_scan
     from facecheck.scanner.job import STDOUT
