@@ -15,7 +15,7 @@ from facecheck.cli.flags import takes_options
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.options import Trust
-from facecheck.core.workspace import BUILTIN_NAME, find_checkpoint
+from facecheck.core.workspace import BUILTINS, find_checkpoint
 from facecheck.report.options import CurationReportOptions, RunReportOptions, ScanReportOptions
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _kind_of(source: Path) -> str:
         FacecheckError: it cannot be read.
     """
     suffix = source.suffix.lower()
-    if source.is_dir() or suffix in _MODELS or str(source) == BUILTIN_NAME:
+    if source.is_dir() or suffix in _MODELS or str(source) in BUILTINS:
         return _RUN
     if not source.is_file():
         raise UsageError(f"nothing to report at {path_text(source)}: check the path")
