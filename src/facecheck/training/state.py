@@ -49,6 +49,54 @@ class Epoch:
     test_top5: float | None = None
 
 
+def epoch_row(
+    number: int,
+    seconds: float,
+    rate: float,
+    lr: float,
+    loss: float,
+    top1: float,
+    top5: float | None,
+    evaluated: Mapping[str, Summary | None],
+) -> Epoch:
+    """Return an epoch's row of the log.
+
+    Args:
+        number: 1 for the first.
+        seconds: training and validation together.
+        rate: images a second, in training.
+        lr: at the epoch's end.
+        loss: of the training images, as they were learned; like ``top1`` and ``top5``.
+        top1: share right, 0 to 1.
+        top5: share whose kind was among the five most probable.
+        evaluated: what was found on ``val``, and on ``test`` where the log was asked to show it.
+    """
+    val, test = evaluated.get("val"), evaluated.get("test")
+    return Epoch(
+        epoch=number,
+        seconds=round(seconds, 2),
+        images_per_second=round(rate, 1),
+        lr=lr,
+        train_loss=loss,
+        train_top1=top1,
+        train_top5=top5,
+        val_loss=val.loss if val else None,
+        val_top1=val.top1 if val else None,
+        val_top5=val.top5 if val else None,
+        test_top1=test.top1 if test else None,
+        test_top5=test.top5 if test else None,
+    )
+
+
+def figures_of(row: Epoch) -> dict[str, float]:
+    """Return what belongs to the weights: the same whenever the training is repeated."""
+    return {
+        name: value
+        for name, value in asdict(row).items()
+        if name not in {"epoch", "seconds", "images_per_second"} and value is not None
+    }
+
+
 def best_of(log: list[Epoch]) -> int:
     """Return the epoch with the highest validation top-1, the lower loss breaking ties.
 

@@ -40,7 +40,7 @@ from facecheck.training.optim import rate_factor, set_rate, train_mode
 from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe, load_recipe
 from facecheck.training.result import TrainResult
-from facecheck.training.state import Epoch, Tally, TrainingState, best_of
+from facecheck.training.state import Epoch, Tally, TrainingState, best_of, epoch_row, figures_of
 from facecheck.training.step import TrainSetup, first_state, for_computing, learn, make_setup
 from facecheck.training.teacher import teacher_probabilities
 from facecheck.training.train_head import train_head
@@ -217,16 +217,17 @@ def train(  # noqa: PLR0912
                 split: _evaluate(checkpoint, records, data, target, options.workers, ranks)
                 for split, records in eval_on.items()
             }
-            row = _epoch_row(
+            trained_on = _gathered(state.seen, ranks).summary()
+            row = epoch_row(
                 state.epoch,
                 time.perf_counter() - start,
                 fresh / trained,
                 float(state.optimiser.param_groups[0]["lr"]),
-                _gathered(state.seen, ranks).summary(),
+                *(trained_on.loss, trained_on.top1, trained_on.top5),
                 evaluated,
             )
             state.log.append(row)
-            header = replace(header, metrics=_figures(row))
+            header = replace(header, metrics=figures_of(row))
             state.epoch, state.step, state.seen = state.epoch + 1, 0, Tally()
             if ranks.is_first:
                 save_checkpoint(state.eval_model, header, run / LAST)
@@ -333,40 +334,6 @@ def _evaluate(
     for rank, part in enumerate(ranks.gather(rows)):
         table[rank :: ranks.world] = part
     return summarise(table, np.array(data.labels(records)))
-
-
-def _epoch_row(
-    number: int,
-    seconds: float,
-    rate: float,
-    lr: float,
-    trained: Summary,
-    evaluated: Mapping[str, Summary | None],
-) -> Epoch:
-    val, test = evaluated["val"], evaluated.get("test")
-    return Epoch(
-        epoch=number,
-        seconds=round(seconds, 2),
-        images_per_second=round(rate, 1),
-        lr=lr,
-        train_loss=trained.loss,
-        train_top1=trained.top1,
-        train_top5=trained.top5,
-        val_loss=val.loss if val else None,
-        val_top1=val.top1 if val else None,
-        val_top5=val.top5 if val else None,
-        test_top1=test.top1 if test else None,
-        test_top5=test.top5 if test else None,
-    )
-
-
-def _figures(row: Epoch) -> dict[str, float]:
-    """Return what belongs to the weights: the same whenever the training is repeated."""
-    return {
-        name: value
-        for name, value in asdict(row).items()
-        if name not in {"epoch", "seconds", "images_per_second"} and value is not None
-    }
 
 
 def _write_log(run: Path, log: Sequence[Epoch]) -> None:

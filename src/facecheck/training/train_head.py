@@ -34,7 +34,7 @@ from facecheck.training.head import FeatureData, FeatureSet, fit_head
 from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe
 from facecheck.training.result import TrainResult
-from facecheck.training.state import Epoch
+from facecheck.training.state import Epoch, epoch_row, figures_of
 from facecheck.training.training_data import TrainingData, training_data
 
 
@@ -98,7 +98,9 @@ def train_head(
         nonlocal started
         seconds = time.perf_counter() - started
         found = {split: _summary(head, *its) for split, its in evaluated.items()}
-        log.append(_row(number, seconds, len(data.train), recipe.lr, loss, top1, found))
+        images = len(data.train)
+        row = epoch_row(number, seconds, images / seconds, recipe.lr, loss, top1, None, found)
+        log.append(row)
         on_epoch(log[-1])
         started = time.perf_counter()
 
@@ -112,7 +114,7 @@ def train_head(
         manifest_sha256=sha256_file(manifest),
         trained_on=data.sources,
         epoch=recipe.epochs,
-        metrics=_figures(log[-1]),
+        metrics=figures_of(log[-1]),
         encoder=encoder_field(encoder, head),
     )
 
@@ -147,40 +149,6 @@ def _feature_data(data: TrainingData, sets: list[FeatureSet]) -> FeatureData:
 def _summary(head: Head, sets: list[FeatureSet], labels: Labels) -> Summary:
     logits, _ = head.answer([one[:, 0] for one in sets])
     return summarise(logits, labels)
-
-
-def _row(
-    number: int,
-    seconds: float,
-    images: int,
-    lr: float,
-    loss: float,
-    top1: float,
-    found: Mapping[str, Summary],
-) -> Epoch:
-    val, test = found.get("val"), found.get("test")
-    return Epoch(
-        epoch=number,
-        seconds=round(seconds, 2),
-        images_per_second=round(images / seconds, 1),
-        lr=lr,
-        train_loss=loss,
-        train_top1=top1,
-        train_top5=None,
-        val_loss=val.loss if val else None,
-        val_top1=val.top1 if val else None,
-        val_top5=val.top5 if val else None,
-        test_top1=test.top1 if test else None,
-        test_top5=test.top5 if test else None,
-    )
-
-
-def _figures(row: Epoch) -> dict[str, float]:
-    return {
-        name: value
-        for name, value in asdict(row).items()
-        if name not in {"epoch", "seconds", "images_per_second"} and value is not None
-    }
 
 
 def _bring_encoder(encoder: Path, run: Path) -> None:
