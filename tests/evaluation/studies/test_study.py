@@ -315,7 +315,8 @@ def test_a_study_may_start_from_a_recipe(write: Write, tmp_path: Path) -> None:
 
 def test_the_packages_studies_load() -> None:
     assert study_names() == [
-        "augmentation", "doubling", "freeze", "loss", "optimiser", "pretrained", "sources",
+        "augmentation", "doubling", "freeze", "loss", "networks", "optimiser", "pretrained",
+        "sources",
     ]  # fmt: skip
     for name in study_names():
         spec = load_study(name)

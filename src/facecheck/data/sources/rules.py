@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Any
-
-import regex
+from typing import TYPE_CHECKING, Any
 
 from facecheck.core.errors import SourceError
 from facecheck.core.files import path_text
 from facecheck.core.image import is_image_name
+
+if TYPE_CHECKING:
+    import regex
 
 _FIELD = re.compile(r"\{(\w+)\}")
 # What the wildcards of a pattern are as regular expressions; so many of them cannot take long.
@@ -93,6 +94,8 @@ def place(rules: Sequence[Rule], inner: PurePosixPath) -> Placement | None:
 
 
 def _named(expression: str, name: str) -> regex.Match[str] | None:
+    import regex  # which the small install, that lists sources but fetches none, does without
+
     try:
         return regex.fullmatch(expression, name, timeout=LONGEST_MATCH)
     except TimeoutError:
