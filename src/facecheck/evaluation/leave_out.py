@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from scipy.special import logsumexp
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import sha256_file
@@ -190,8 +191,7 @@ def log_odds(logits: Floats, photo: int) -> Floats:
         photo: the place of ``photo`` among them.
     """
     rest = np.delete(logits, photo, axis=1)
-    largest = rest.max(1)
-    return np.asarray(largest + np.log(np.exp(rest - largest[:, None]).sum(1)) - logits[:, photo])
+    return np.asarray(logsumexp(rest, axis=1) - logits[:, photo])
 
 
 def by_source(scores: pl.DataFrame) -> list[StrangerSource]:

@@ -14,8 +14,7 @@ from facecheck.core.common_options import (
 )
 from facecheck.core.errors import UsageError
 from facecheck.core.options import Options, Trust, option
-from facecheck.core.workspace import FEATURES
-from facecheck.training.options import TrainingWorkersOption
+from facecheck.training.options import FeaturesOption, TrainingWorkersOption
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class LeaveOneOutOptions(SplitOption, DeviceOption, TrainingWorkersOption):
 
 
 @dataclass(frozen=True)
-class LeaveOutOptions(DeviceOption, TrainingWorkersOption):
+class LeaveOutOptions(FeaturesOption, DeviceOption, TrainingWorkersOption):
     """Which sources ``leave_out`` leaves out together, and where its scores go."""
 
     out: Path = option(
@@ -126,11 +125,6 @@ class LeaveOutOptions(DeviceOption, TrainingWorkersOption):
         "Sources to leave out in one training, since they share their processing or only to save "
         "time, as in ffhq-256:stylegan-256; each other source is left out alone. Repeatable.",
         metavar="SOURCE:SOURCE…",
-    )
-    features: Path = option(
-        FEATURES,
-        "With an encoder: the folder where features are kept, for this and later trainings.",
-        trust=Trust.NAMED,
     )
 
 

@@ -8,6 +8,7 @@ of its outputs is a set of features, shape (1, width). Its metadata say what it 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,6 @@ class Encoder:
     Attributes:
         path: its file.
         facts: what the file says of itself.
-        sha256: of the file.
         image_size: the side of its square input, in pixels.
         sets: the names of its sets of features.
         widths: how many features each set has.
@@ -55,7 +55,6 @@ class Encoder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._session = open_session(path)
-        self.sha256 = sha256_file(path)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         shape = inputs[0].shape if inputs else []
         sized = all(isinstance(one.shape[-1], int) for one in outputs if one.shape)
@@ -70,6 +69,11 @@ class Encoder:
         self.facts = _facts(
             self._session.get_modelmeta().custom_metadata_map.get(ENCODER_KEY), path
         )
+
+    @cached_property
+    def sha256(self) -> str:
+        """The file's digest, as what is kept of its features names it."""
+        return sha256_file(self.path)
 
     def features(self, pixels: Pixels) -> tuple[Floats, ...]:
         """Return each set of features of crops, shape (n, width), float32.

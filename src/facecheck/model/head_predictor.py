@@ -14,7 +14,6 @@ from safetensors.numpy import load_file, save_file
 
 from facecheck.core.errors import CheckpointError, UsageError, reason
 from facecheck.core.files import atomic_path, path_text, sha256_file
-from facecheck.core.parallel import cpu_count
 from facecheck.core.workspace import PACKAGED_MODELS
 from facecheck.model.checkpoint import HEADER_KEY, Header, header_text, read_header
 from facecheck.model.cores import Cores
@@ -61,7 +60,7 @@ class HeadPredictor(Predictor):
                 f"{path_text(self.encoder.path)} gives {self.encoder.widths}"
             )
         self.gives_features = features or self.header.guard is not None
-        self._cores = Cores(threads or cpu_count())
+        self._cores = Cores(threads)
 
     def begin_crops(self, pixels: Pixels) -> Finish:
         """Begin with crops on all cores, a few crops a core."""

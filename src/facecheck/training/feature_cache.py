@@ -141,7 +141,8 @@ class FeatureCache:
         whole = np.empty((len(digests), len(views), self.width), np.float16)
         for place, view in enumerate(views):
             table = self._table(view)
-            known, rows = table.known(), table.rows()
+            known = table.known()
+            rows = table.rows(len(known))
             try:
                 whole[:, place] = rows[[known[digest] for digest in digests]]
             except KeyError:
@@ -213,9 +214,8 @@ class _Table:
             return {}
         return {key: place for place, key in enumerate(keys.split("\n")[:whole])}
 
-    def rows(self) -> npt.NDArray[np.float16]:
-        """Return all rows, shape (n, width), mapped from the file."""
-        count = len(self.known())
+    def rows(self, count: int) -> npt.NDArray[np.float16]:
+        """Return the first rows, shape (count, width), mapped from the file."""
         if not count:
             return np.empty((0, self.width), np.float16)
         return np.memmap(self.folder / "rows", np.float16, "r", shape=(count, self.width))

@@ -83,7 +83,6 @@ def fit_head(
     batch_size = int(recipe.batch_size) if recipe.batch_size != "auto" else 256
     steps = recipe.epochs * len(_epoch(data, count, batch_size, recipe, 1))
     step = 0
-    head = _head(branches, bases, shares)
     for epoch in range(1, recipe.epochs + 1):
         total, right, drawn = 0.0, 0, 0
         rng = np.random.default_rng([recipe.seed, epoch, 1])
@@ -110,11 +109,9 @@ def fit_head(
             right += int((logits.argmax(1) == labels[chosen]).sum())
             drawn += len(batch)
             step += 1
-        if on_epoch is not None or epoch == recipe.epochs:
-            head = _head(branches, bases, shares)
         if on_epoch is not None:
-            on_epoch(epoch, head, total / drawn, right / drawn)
-    return head
+            on_epoch(epoch, _head(branches, bases, shares), total / drawn, right / drawn)
+    return _head(branches, bases, shares)
 
 
 class _Members(nn.Module):

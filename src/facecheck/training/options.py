@@ -48,7 +48,18 @@ class RunOptions(Options):
 
 
 @dataclass(frozen=True)
-class TrainOptions(RunOptions, DeviceOption, TrainingWorkersOption):
+class FeaturesOption(Options):
+    """Where the features of frozen encoders are kept."""
+
+    features: Path = option(
+        FEATURES,
+        "With an encoder: the folder where features are kept, for this and later trainings.",
+        trust=Trust.NAMED,
+    )
+
+
+@dataclass(frozen=True)
+class TrainOptions(RunOptions, FeaturesOption, DeviceOption, TrainingWorkersOption):
     """How ``train`` runs; what it trains is the recipe's."""
 
     log_test: bool = option(
@@ -60,11 +71,6 @@ class TrainOptions(RunOptions, DeviceOption, TrainingWorkersOption):
         False,
         "Write TensorBoard events to the run folder (extra tensorboard).",
         flags=("--tensorboard/--no-tensorboard",),
-    )
-    features: Path = option(
-        FEATURES,
-        "With an encoder: the folder where features are kept, for this and later trainings.",
-        trust=Trust.NAMED,
     )
     cache: bool = option(True, "Keep decoded images in up to half of the free memory.")
     compile_model: Literal["auto", "yes", "no"] = option(
