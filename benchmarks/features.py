@@ -25,7 +25,7 @@ from facecheck.data.index import index
 from facecheck.data.options import IndexOptions, SplitOptions
 from facecheck.data.split import split
 from facecheck.model.encoder import Encoder
-from facecheck.model.transforms import Transform, load_input
+from facecheck.model.transforms import load_input
 from facecheck.scanner.crop import crop
 from facecheck.scanner.options import CropOptions
 from facecheck.training.options import TrainOptions
@@ -48,10 +48,11 @@ def crops(data: Path, work: Path, images: int) -> Path:
 def without_cache(manifest: Path) -> float:
     """Return the seconds that one pass of the training images through the encoder takes."""
     encoder, records = Encoder(BUILTIN_ENCODER), read_manifest(manifest).in_split("train")
-    transform = Transform.for_size(encoder.image_size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     start = time.perf_counter()
     for features in map_ordered(
-        lambda path: encoder.features(load_input(path, transform)), records.paths(), workers=2
+        lambda path: encoder.features(load_input(path, encoder.transform)),
+        records.paths(),
+        workers=2,
     ):
         assert np.isfinite(features[0]).all()
     return time.perf_counter() - start

@@ -7,9 +7,13 @@ of its outputs is a set of features, shape (1, width). Its metadata say what it 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +24,7 @@ from facecheck.model.checkpoint import PIXELS
 from facecheck.model.metrics import Floats
 from facecheck.model.onnx_session import open_session, run_session
 from facecheck.model.predict import Pixels
+from facecheck.model.transforms import Transform
 
 #: Where an encoder's description is in its file's metadata.
 ENCODER_KEY = "facecheck_encoder"
@@ -45,6 +50,7 @@ class Encoder:
         path: its file.
         facts: what the file says of itself.
         image_size: the side of its square input, in pixels.
+        transform: how an image becomes its input.
         sets: the names of its sets of features.
         widths: how many features each set has.
 
@@ -66,14 +72,26 @@ class Encoder:
         self.image_size = int(shape[1])
         self.sets = tuple(one.name for one in outputs)
         self.widths = tuple(int(one.shape[-1]) for one in outputs)
+        # It normalises by itself, whatever the network in it expects.
+        self.transform = Transform.for_size(self.image_size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         self.facts = _facts(
             self._session.get_modelmeta().custom_metadata_map.get(ENCODER_KEY), path
         )
+
+    @property
+    def weights(self) -> str:
+        """Where its weights came from, in words."""
+        return path_text(self.path)
 
     @cached_property
     def sha256(self) -> str:
         """The file's digest, as what is kept of its features names it."""
         return sha256_file(self.path)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Do nothing: its sessions compute on one core each as they are."""
+        yield
 
     def features(self, pixels: Pixels) -> tuple[Floats, ...]:
         """Return each set of features of crops, shape (n, width), float32.
@@ -104,6 +122,12 @@ class Encoder:
                     f"({len(pixels)}, {width})"
                 )
         return found
+
+
+def describe_encoder(model: Any, facts: EncoderFacts) -> None:
+    """Put into an encoder's ONNX model what it says of itself."""
+    entry = model.metadata_props.add()
+    entry.key, entry.value = ENCODER_KEY, json.dumps(asdict(facts))
 
 
 def _facts(text: str | None, path: Path) -> EncoderFacts:

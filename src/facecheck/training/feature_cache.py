@@ -12,8 +12,10 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +26,9 @@ from facecheck.core.image import DECODE_POLICY
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
-from facecheck.model.encoder import Encoder
+from facecheck.model.encoder import EncoderFacts
+from facecheck.model.metrics import Floats
+from facecheck.model.predict import Pixels
 from facecheck.model.transforms import Transform, load_resized, to_input
 from facecheck.training.augment import augment
 from facecheck.training.recipe import Recipe
@@ -36,6 +40,23 @@ VIEW_FIELDS = (
 )
 #: Bytes of one number in the cache.
 BYTES = 2
+
+
+class Frozen(Protocol):
+    """What gives features: an :class:`~facecheck.model.encoder.Encoder`, or a frozen network."""
+
+    facts: EncoderFacts
+    widths: tuple[int, ...]
+
+    @property
+    def sha256(self) -> str:
+        """What else is kept of it is of no use if this differs."""
+
+    def features(self, pixels: Pixels) -> tuple[Floats, ...]:
+        """Return each set of features of crops, shape (n, width)."""
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Return the context within which threads call :meth:`features`."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +81,12 @@ class FeatureCache:
 
     Args:
         folder: for all encoders.
-        encoder: the frozen encoder.
+        encoder: the frozen encoder or network.
         recipe: how augmented views are made.
         transform: how an image becomes the first view.
     """
 
-    def __init__(
-        self, folder: Path, encoder: Encoder, recipe: Recipe, transform: Transform
-    ) -> None:
+    def __init__(self, folder: Path, encoder: Frozen, recipe: Recipe, transform: Transform) -> None:
         self.folder, self.encoder = folder, encoder
         # An augmented view has the encoder's side, whatever side the recipe names for networks.
         self.recipe = replace(recipe, image_size=transform.image_size, train_size=0)
@@ -116,7 +135,7 @@ class FeatureCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         require_space(self.folder, plan.bytes, "the features")
         done = 0
-        with only_one(self.folder, "train"):
+        with only_one(self.folder, "train"), self.encoder.computing():
             for view, records in parts.items():
                 table = self._table(view)
                 known = table.known()

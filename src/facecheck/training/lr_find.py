@@ -27,7 +27,7 @@ from facecheck.model.device import choose_device
 from facecheck.model.transforms import Transform
 from facecheck.training.dataset import Batch, epoch_batches, epoch_loader, training_images
 from facecheck.training.distributed import Ranks
-from facecheck.training.optim import set_rate, train_mode
+from facecheck.training.optim import set_rate
 from facecheck.training.options import LrFindOptions
 from facecheck.training.recipe import Recipe
 from facecheck.training.step import first_state, learn, make_setup
@@ -98,10 +98,10 @@ def lr_find(
     """
     if table is not None:
         refuse_to_overwrite(table, overwrite=options.overwrite)
-    if recipe.encoder is not None:
+    if recipe.encoder is not None or recipe.freeze:
         raise UsageError(
-            "--encoder: lr-find is for whole networks; a head is trained in seconds: try rates "
-            "with `facecheck train --lr`"
+            "--encoder, --freeze: lr-find is for whole networks; a head is trained in seconds: "
+            "try rates with `facecheck train --lr`"
         )
     check_arch(recipe.arch)
     target = choose_device(options.device)
@@ -109,7 +109,7 @@ def lr_find(
     setup = make_setup(recipe, data.kinds, target, Ranks())
     recipe, network, transform = setup.recipe, setup.network, setup.transform
     state = first_state(setup)
-    train_mode(network, frozen=recipe.freeze)
+    network.train()
     workers = cpu_count() if options.workers is None else options.workers
     batches = _endless(data, recipe, transform, workers)
 

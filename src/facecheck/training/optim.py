@@ -15,26 +15,8 @@ from facecheck.training.recipe import Recipe
 START = 1 / 25
 
 
-def freeze_body(model: nn.Module) -> None:
-    """Leave only the head of a timm model to be trained."""
-    head = {id(parameter) for parameter in _head(model).parameters()}
-    for parameter in model.parameters():
-        parameter.requires_grad_(id(parameter) in head)
-
-
-def train_mode(model: nn.Module, *, frozen: bool) -> None:
-    """Put a model in training mode; a frozen body keeps the statistics it came with."""
-    model.train(not frozen)
-    _head(model).train()
-
-
-def _head(model: nn.Module) -> nn.Module:
-    head: nn.Module = model.get_classifier()  # type: ignore[operator]
-    return head
-
-
 def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Return the recipe's optimiser for a timm model's trainable parameters.
+    """Return the recipe's optimiser for a timm model.
 
     Each of its groups holds under ``peak`` its highest rate: the recipe's, times ``layer_decay``
     for every stage between it and the head (Howard & Ruder 2018, "Universal language model
@@ -46,9 +28,8 @@ def make_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = []
     for depth, names in enumerate(reversed(list(stages.values()))):
         peak = recipe.lr * recipe.layer_decay**depth
-        trained = [named[name] for name in names if named[name].requires_grad]
         for is_flat, decay in ((True, 0.0), (False, recipe.weight_decay)):
-            params = [item for item in trained if (item.ndim <= 1) == is_flat]
+            params = [named[name] for name in names if (named[name].ndim <= 1) == is_flat]
             if params:
                 groups.append({"params": params, "lr": peak, "peak": peak, "weight_decay": decay})
     match recipe.optimiser:

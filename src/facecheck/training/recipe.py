@@ -38,7 +38,19 @@ class Recipe:
     weights: Path | None = _choice(
         None, "Start from a local safetensors file, checkpoint or state dict instead."
     )
-    freeze: bool = _choice(False, "Train only the head; the backbone stays frozen.")
+    freeze: bool = _choice(
+        False,
+        "Train only the head: the features of the frozen backbone are computed once and kept on "
+        "disk, so that an epoch takes seconds.",
+    )
+    blocks: tuple[int, ...] = _choice(
+        (),
+        "With --freeze: take the features of this block or stage, from 1, instead of the last "
+        "layer's input. Repeatable; each is a set of features.",
+    )
+    pooling: Literal["mean", "class"] = _choice(
+        "mean", "With --blocks: the mean of the patch tokens or pixels, or the class token."
+    )
     teacher: Path | None = _choice(
         None, "Also learn from the probabilities that this checkpoint gives the training images."
     )
@@ -52,26 +64,29 @@ class Recipe:
     )
     views: int = _choice(
         1,
-        "With an encoder: views of each training image to keep; the first is the image itself, "
+        "With cached features: views of each training image; the first is the image itself, "
         "the others are augmented.",
     )
     set_share: tuple[float, ...] = _choice(
         (),
-        "With an encoder: share of each of its sets of features in the logits. Repeatable.",
+        "With cached features: share of each set of features in the logits. Repeatable.",
     )
     components: int = _choice(
-        384, "With an encoder: principal components of the features that the head sees."
+        384, "With cached features: principal components of the features that the head sees."
     )
-    hidden: int = _choice(256, "With an encoder: hidden units of the head; 0: linear.")
+    hidden: int = _choice(
+        256,
+        "With cached features: hidden units of the head; 0: linear, as a network's last layer is.",
+    )
     members: int = _choice(
-        1, "With an encoder: heads trained side by side, whose logits are averaged."
+        1, "With cached features: heads trained side by side, whose logits are averaged."
     )
-    dropout: float = _choice(0.0, "With an encoder: dropout in the head, 0 to below 1.")
+    dropout: float = _choice(0.0, "With cached features: dropout in the head, 0 to below 1.")
     mixup: float = _choice(
-        0.0, "With an encoder: parameter of the mixup of features and labels; 0: none."
+        0.0, "With cached features: parameter of the mixup of features and labels; 0: none."
     )
     real_loss: float = _choice(
-        0.0, "With an encoder: weight of a second loss, of real against artificial."
+        0.0, "With cached features: weight of a second loss, of real against artificial."
     )
     sources: tuple[str, ...] = _choice(
         (), "Use only these kinds, sources or kind/source pairs. Repeatable."
@@ -183,6 +198,14 @@ class Recipe:
             "batch_size": (self.batch_size == "auto" or self.batch_size >= 1, "auto, or 1 or more"),
             "accumulate": (self.accumulate >= 1, "1 or more"),
             "teacher_share": (0 <= self.teacher_share <= 1, "0 to 1"),
+            "blocks": (
+                all(block >= 1 for block in self.blocks) and (self.freeze or not self.blocks),
+                "1 or more, with freeze",
+            ),
+            "freeze": (
+                not self.freeze or (self.encoder is None and self.teacher is None),
+                "without encoder and teacher",
+            ),
             "views": (1 <= self.views <= 100, "1 to 100"),
             "set_share": (all(share > 0 for share in self.set_share), "above 0"),
             "components": (self.components >= 1, "1 or more"),

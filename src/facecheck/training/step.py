@@ -22,7 +22,7 @@ from facecheck.model.transforms import Transform, normalise
 from facecheck.training.dataset import Batch
 from facecheck.training.distributed import Ranks
 from facecheck.training.loss import losses
-from facecheck.training.optim import freeze_body, make_optimiser, train_mode
+from facecheck.training.optim import make_optimiser
 from facecheck.training.recipe import Recipe
 from facecheck.training.state import TrainingState
 
@@ -95,7 +95,7 @@ def make_setup(
 def _check_single(network: nn.Module, recipe: Recipe, device: torch.device) -> None:
     """Raise :class:`TrainingError` if batch norm has one value a channel of one image."""
     trial = copy.deepcopy(network)  # a pass in training changes running means
-    train_mode(trial, frozen=recipe.freeze)
+    trial.train()
     image = torch.zeros(1, 3, recipe.image_size, recipe.image_size, device=device)
     try:
         with torch.random.fork_rng(), torch.no_grad():
@@ -108,19 +108,16 @@ def _check_single(network: nn.Module, recipe: Recipe, device: torch.device) -> N
 
 
 def _build(recipe: Recipe, kinds: tuple[str, ...]) -> Backbone:
-    """Build the recipe's network, its body frozen if it asks so."""
+    """Build the recipe's network."""
     # A head of as many outputs for other kinds would be taken for ours.
     same_kinds = recipe.weights is None or kinds_of_weights(recipe.weights) in {None, kinds}
-    backbone = build(
+    return build(
         recipe.arch,
         len(kinds),
         pretrained=recipe.pretrained,
         weights=recipe.weights,
         keep_head=same_kinds,
     )
-    if recipe.freeze:
-        freeze_body(backbone.model)
-    return backbone
 
 
 def first_state(setup: TrainSetup) -> TrainingState:
@@ -176,7 +173,7 @@ def for_computing(
         steps: of the whole training.
     """
     if ranks.world == 1:
-        train_mode(setup.network, frozen=setup.recipe.freeze)
+        setup.network.train()
         side = setup.recipe.train_side
         sample = torch.zeros(int(setup.recipe.batch_size), 3, side, side, device=setup.device)
         return compile_if_faster(

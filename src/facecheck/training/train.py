@@ -36,7 +36,7 @@ from facecheck.model.torch_predictor import TorchPredictor
 from facecheck.training.dataset import epoch_batches, epoch_loader, training_images
 from facecheck.training.distributed import Ranks, join_ranks
 from facecheck.training.feature_cache import CachePlan
-from facecheck.training.optim import rate_factor, set_rate, train_mode
+from facecheck.training.optim import rate_factor, set_rate
 from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe, load_recipe
 from facecheck.training.result import TrainResult
@@ -101,7 +101,7 @@ def train(  # noqa: PLR0912
             own: :func:`read_run`), and on what it is trained.
         progress: called with images trained on and to train on, over all epochs.
         on_epoch: called with each finished epoch.
-        on_plan: with an encoder, called with the features to compute, before they are.
+        on_plan: of a head alone, called with the features to compute, before they are.
 
     Raises:
         UsageError: the manifest is not there, or the architecture, a source or device is unknown.
@@ -111,7 +111,7 @@ def train(  # noqa: PLR0912
         TrainingError: the extra ``tensorboard`` is missing, too little data, a file that turns
             bad, a loss that is not finite, or a batch that the device has no memory for.
     """
-    if recipe.encoder is not None:
+    if recipe.encoder is not None or recipe.freeze:
         return train_head(
             *(manifest, recipe, options), progress=progress, on_epoch=on_epoch, on_plan=on_plan
         )
@@ -187,7 +187,7 @@ def train(  # noqa: PLR0912
             )
             total_weights = [float(images.weights[batch].sum()) for batch in batches]
             mine = [batch[ranks.rank :: ranks.world] for batch in batches[first_step:]]
-            train_mode(network, frozen=recipe.freeze)
+            network.train()
             unseen: list[torch.Tensor] = []
             for batch in epoch_loader(images, mine, state.epoch, workers=workers):
                 # Dropout and the like draw by the step's number, so that a resumed training draws

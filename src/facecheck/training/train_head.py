@@ -1,4 +1,7 @@
-"""train with an encoder: features from the cache, a head on them, a run folder like any other."""
+"""train of a head alone: features from the cache, a head on them, a run folder like any other.
+
+What is frozen under it is an encoder's file (``--encoder``) or a timm network (``--freeze``).
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +26,14 @@ from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.version import VERSION
 from facecheck.core.workspace import BEST, LAST, PACKAGED_MODELS, find_encoder, new_run_folder
 from facecheck.core.yaml_files import dump_yaml
-from facecheck.model.checkpoint import Header
+from facecheck.model.checkpoint import Header, save_checkpoint
+from facecheck.model.device import choose_device
 from facecheck.model.encoder import Encoder
 from facecheck.model.head import Head
 from facecheck.model.head_predictor import encoder_field, save_head
 from facecheck.model.metrics import Labels, Summary, summarise
-from facecheck.model.transforms import Transform
 from facecheck.training.feature_cache import CachePlan, FeatureCache
+from facecheck.training.frozen import FrozenNetwork
 from facecheck.training.head import FeatureData, FeatureSet, fit_head
 from facecheck.training.options import TrainOptions
 from facecheck.training.recipe import Recipe
@@ -47,16 +51,17 @@ def train_head(
     on_epoch: Callable[[Epoch], None] = silent,
     on_plan: Callable[[CachePlan], None] = silent,
 ) -> TrainResult:
-    """Train a head on a frozen encoder's features, on the CPU.
+    """Train a head on the features of a frozen encoder or network.
 
     The features of every image and view are computed once, into ``options.features``, and survive
-    any interruption; the training itself takes seconds, so that a run is begun again rather than
-    resumed. The last epoch's head is kept: none is chosen by the validation split, which has the
-    sources of the training split and so cannot say which head is best on others.
+    any interruption; the training itself takes seconds, on the CPU, so that a run is begun again
+    rather than resumed. The last epoch's head is kept: none is chosen by the validation split,
+    which has the sources of the training split and so cannot say which head is best on others.
 
     Args:
         manifest: a manifest by ``split``, of face crops (``facecheck crop``) or such images.
-        recipe: how to train; :attr:`~facecheck.training.recipe.Recipe.encoder` is set.
+        recipe: how to train; its :attr:`~facecheck.training.recipe.Recipe.encoder` or
+            :attr:`~facecheck.training.recipe.Recipe.freeze` is set.
         options: as ``train`` takes them.
         progress: called with views computed and views to compute.
         on_epoch: called with each finished epoch.
@@ -71,16 +76,20 @@ def train_head(
     """
     if options.resume is not None:
         raise UsageError(
-            "--resume: a head on an encoder is trained from its cached features in seconds: run "
+            "--resume: a head is trained from cached features in seconds: run "
             f"`facecheck train --recipe {path_text(options.resume / 'recipe.yaml')}`"
         )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError("--encoder: a head is trained by one process: run it without torchrun")
-    assert recipe.encoder is not None  # noqa: S101
+        raise UsageError("a head alone is trained by one process: run it without torchrun")
     data = training_data(manifest, recipe)
-    encoder = Encoder(find_encoder(recipe.encoder))
-    transform = Transform.for_size(encoder.image_size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    cache = FeatureCache(options.features, encoder, recipe, transform)
+    frozen: Encoder | FrozenNetwork
+    if recipe.encoder is not None:
+        frozen = Encoder(find_encoder(recipe.encoder))
+    else:
+        frozen = FrozenNetwork(recipe, data.kinds, choose_device(options.device))
+        if frozen.is_whole:
+            recipe = replace(recipe, hidden=0, set_share=())  # a network's last layer is linear
+    cache = FeatureCache(options.features, frozen, recipe, frozen.transform)
     whole, views = data.train.joined(data.val), tuple(range(recipe.views))
     whole = whole.joined(data.test) if options.log_test else whole
     parts = {view: whole if view == 0 else data.train for view in views}
@@ -107,31 +116,34 @@ def train_head(
     photo = data.kinds.index(Kind.PHOTO)
     head = fit_head(_feature_data(data, sets), len(data.kinds), photo, recipe, end_epoch)
     header = Header(
-        arch=encoder.facts.name,
+        arch=frozen.facts.name,
         kinds=data.kinds,
-        transform=transform,
+        transform=frozen.transform,
         recipe=recipe.jsonable(),
         manifest_sha256=sha256_file(manifest),
         trained_on=data.sources,
         epoch=recipe.epochs,
         metrics=figures_of(log[-1]),
-        encoder=encoder_field(encoder, head),
     )
 
     def fill(folder: Path) -> None:
-        _write_run(folder, header, manifest, recipe)
         write_json_lines(folder / "log.jsonl", map(asdict, log))
+        encoder = _encoder_in(folder, frozen)
+        whole = replace(header, encoder=None if encoder is None else encoder_field(encoder, head))
         for name in (BEST, LAST):
-            save_head(head, header, folder / name)
-        _bring_encoder(encoder.path, folder)
+            if encoder is not None:
+                save_head(head, whole, folder / name)
+            elif isinstance(frozen, FrozenNetwork):
+                save_checkpoint(frozen.with_head(head), whole, folder / name)
+        _write_run(folder, whole, manifest, recipe)
 
-    run = new_run_folder(options.name or encoder.facts.name, options.runs, fill)
+    run = new_run_folder(options.name or frozen.facts.name, options.runs, fill)
     return TrainResult(
         run=run,
         best=run / BEST,
         last=run / LAST,
         kinds=data.kinds,
-        weights=f"{path_text(encoder.path)}, frozen",
+        weights=f"{frozen.weights}, frozen",
         device="cpu, fp32",
         train_images=len(data.train),
         val_images=len(data.val),
@@ -151,14 +163,26 @@ def _summary(head: Head, sets: list[FeatureSet], labels: Labels) -> Summary:
     return summarise(logits, labels)
 
 
-def _bring_encoder(encoder: Path, run: Path) -> None:
-    """Put the encoder into the run folder, which is then whole, unless the package has it."""
-    if (PACKAGED_MODELS / encoder.name).is_file() and encoder.resolve().parent == PACKAGED_MODELS:
-        return
+def _encoder_in(run: Path, frozen: Encoder | FrozenNetwork) -> Encoder | None:
+    """Put the encoder into the run folder, which is then whole, unless the package has it.
+
+    Returns:
+        the encoder; None for a network, of which the head becomes a part.
+    """
+    if isinstance(frozen, FrozenNetwork):
+        if frozen.is_whole:
+            return None
+        file = run / f"{frozen.facts.name}.onnx"
+        frozen.write_encoder(file)
+        return Encoder(file)
+    path = frozen.path
+    if (PACKAGED_MODELS / path.name).is_file() and path.resolve().parent == PACKAGED_MODELS:
+        return frozen
     try:
-        os.link(encoder.resolve(), run / encoder.name)
+        os.link(path.resolve(), run / path.name)
     except OSError:  # another disk, or one without hard links
-        shutil.copyfile(encoder, run / encoder.name)
+        shutil.copyfile(path, run / path.name)
+    return frozen
 
 
 def _write_run(run: Path, header: Header, manifest: Path, recipe: Recipe) -> None:
