@@ -147,7 +147,7 @@ class FrozenNetwork:
         return self.network.get_classifier()  # type: ignore[operator]
 
     def _widths(self) -> tuple[int, ...]:
-        """Return how many features there are, after a look at whether the head is as assumed."""
+        """Return how many features there are, after checking that the head is as assumed."""
         side = self.transform.image_size
         pixels = torch.randint(0, 256, (1, side, side, 3), dtype=torch.uint8)
         seen = self.features(pixels.numpy())
