@@ -1,7 +1,8 @@
 #!/usr/bin/env python
-"""What a cascade would save: builtin-fast first, builtin for what it does not surely call a drawing.
+"""What a cascade would save: builtin-fast first, builtin for what is not surely a drawing.
 
-    python benchmarks/cascade.py docs/model/predictions-builtin.csv docs/model/predictions-builtin-fast.csv
+    cd docs/model
+    python ../../benchmarks/cascade.py predictions-builtin.csv predictions-builtin-fast.csv
 
 Takes the predictions of both models on the same images (`facecheck evaluate --predictions`), and
 the seconds of a core that each takes for a face. Prints for several limits how many images the
@@ -44,8 +45,9 @@ def main() -> None:
             for suffix in ("_small", "")
         ]
         faster = [large / (small + (1 - part) * large) for part in (settled, share, 0.0)]
-        print(f"| {limit} | {settled:.1%} | {share:.1%} | {len(taken) - len(own)} "
-              f"| {wrong[0]}, {wrong[1]} | {' | '.join(f'{one:.2f}' for one in faster)} |")  # fmt: skip
+        cells = [f"{limit}", f"{settled:.1%}", f"{share:.1%}", f"{len(taken) - len(own)}"]
+        cells += [f"{wrong[0]}, {wrong[1]}", *(f"{one:.2f}" for one in faster)]
+        print(f"| {' | '.join(cells)} |")
     sure = both.filter(pl.col("p_photo_small") > 0.99)
     missed = sure.filter(pl.col("kind") != "photo")
     found = int((missed["verdict"] != "real").sum())

