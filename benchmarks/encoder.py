@@ -100,9 +100,8 @@ def main() -> None:
     photo = ours.header.kinds.index("photo")
     wrong = {}
     print(f"{len(val)} images of val, {sources} sources\n")
-    print(
-        "| encoder | kind right | real or artificial right | images/s of a core |\n|---|---:|---:|---:|"
-    )
+    print("| encoder | kind right | real or artificial right | images/s of a core |")
+    print("|---|---:|---:|---:|")
     probabilities = {}
     for name in encoders:
         logits, _ = ours.head.answer([np.stack(parts) for parts in features[name]])
