@@ -16,7 +16,13 @@ from facecheck.data.options import IndexOptions
 
 @takes_options
 def index(
-    folders: Annotated[list[Path], typer.Argument(help="Folders laid out as <kind>/<source>/….")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders laid out as <kind>/<source>/… or train/<class>/…, or described by "
+            "--labels; and manifests to join."
+        ),
+    ],
     out: Annotated[
         Path, Trust.NAMED, typer.Option(help="The manifest to write, .csv or .parquet.")
     ] = MANIFEST,
@@ -24,7 +30,7 @@ def index(
     options: IndexOptions,
     display: Display,
 ) -> None:
-    """Decode and hash every image in some folders, and write a manifest.
+    """Decode and hash every image of some folders and manifests, and write one manifest.
 
     Files that cannot be decoded go to a rejects table next to it, with the reason. Files that have
     not changed since the last run are not decoded again.
@@ -35,5 +41,5 @@ def index(
     from facecheck.report.terminal.curation import render_index
 
     with progress_bar("indexing", quiet=display.quiet) as progress:
-        result = job(folders, out, options, progress=progress)
+        result = job(inputs, out, options, progress=progress)
     finish(result, render_index, display)

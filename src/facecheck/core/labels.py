@@ -69,12 +69,18 @@ _OTHER_NAMES: Mapping[str, Kind] = {
     **dict.fromkeys(("drawing", "pencil"), Kind.SKETCH),
     **dict.fromkeys(("art", "artwork", "portrait"), Kind.PAINTING),
     **dict.fromkeys(("bust", "statue"), Kind.SCULPTURE),
-    **dict.fromkeys(("ai", "diffusion", "gan", "stylegan", "synthetic"), Kind.GENERATED),
+    **dict.fromkeys(("ai", "diffusion", "fake", "gan", "stylegan", "synthetic"), Kind.GENERATED),
     **dict.fromkeys(
         ("edited", "manipulated", "morph", "photomontage", "photoshop", "photoshopped", "spliced"),
         Kind.COMPOSITE,
     ),
 }
+
+
+def kind_called(name: str) -> str | None:
+    """Return the kind that people call ``name``, such as ``photo`` for ``real``, or None."""
+    lower = name.lower()
+    return lower if lower in KINDS else _OTHER_NAMES.get(lower)
 
 
 def near_kind(name: str) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ from facecheck.core.version import VERSION
 from facecheck.core.workspace import require_manifest
 
 SPLITS = ("train", "val", "test")
+#: What other tools call the splits.
+SPLIT_NAMES = {
+    **{name: name for name in SPLITS},
+    **dict.fromkeys(("training",), "train"),
+    **dict.fromkeys(("valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("testing", "eval", "evaluation"), "test"),
+}
 
 
 @dataclass(frozen=True)
@@ -420,13 +428,37 @@ def read_table(path: Path) -> pl.DataFrame:
     """
     require_manifest(path, "check the path")
     check_table_suffix(path)
-    try:
-        if path.suffix.lower() == ".csv":
-            form = csv_form(path)
-            wide = form.encoding != "utf-8-sig"  # which Polars does not read
-            source = path.read_bytes().decode(form.encoding).encode() if wide else path
-            table = pl.read_csv(source, separator=form.separator, infer_schema=False)
-            return table.with_columns(pl.all().str.replace(f"^'({FORMULA})", "$1"))
+    return read_csv(path) if path.suffix.lower() == ".csv" else read_parquet(path)
+
+
+def read_csv(path: Path) -> pl.DataFrame:
+    """Read CSV, whatever the file is called; every column is text.
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
+    with _readable(path):
+        form = csv_form(path)
+        wide = form.encoding != "utf-8-sig"  # which Polars does not read
+        source = path.read_bytes().decode(form.encoding).encode() if wide else path
+        table = pl.read_csv(source, separator=form.separator, infer_schema=False)
+        return table.with_columns(pl.all().str.replace(f"^'({FORMULA})", "$1"))
+
+
+def read_parquet(path: Path) -> pl.DataFrame:
+    """Read Parquet, whatever the file is called.
+
+    Raises:
+        ManifestError: it cannot be read.
+    """
+    with _readable(path):
         return pl.read_parquet(path)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what may be wrong with a table into one line."""
+    try:
+        yield
     except (pl.exceptions.PolarsError, OSError, UnicodeError, FacecheckError) as error:
         raise ManifestError(f"{path_text(path)}: not a readable table: {reason(error)}") from None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -14,7 +13,7 @@ import polars as pl
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean
 from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite, unnameable_reason
 from facecheck.core.image import DECODE_POLICY, HASH_SIDE
-from facecheck.core.labels import KINDS, check_kind, near_kind
+from facecheck.core.labels import KINDS
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     Manifest,
@@ -24,12 +23,12 @@ from facecheck.core.manifest import (
     write_table,
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
-from facecheck.core.selection import select
-from facecheck.core.tree import Skipped, skipped_sentences, skipped_word
+from facecheck.core.tree import Skipped, skipped_word
+from facecheck.data.image_table import as_read
+from facecheck.data.inputs import Inputs, Listed, TableUse, read_inputs
 from facecheck.data.keep_columns import Kept, keep_columns
 from facecheck.data.measure import Measurements, Stamp, stamp
 from facecheck.data.options import IndexOptions
-from facecheck.data.relabel import Relabel
 from facecheck.data.sources.marker import HIDDEN, rules_by_folder
 from facecheck.data.sources.rules import Placement, extra_columns, place
 
@@ -42,8 +41,13 @@ class IndexResult:
         manifest: where the manifest was written.
         rejects: where the table of rejected files was written (``path``, ``reason``).
         records: images in the manifest.
-        rejected: files in the rejects table.
+        rejected: files in the rejects table, and rows of tables that name none.
         skipped: what was skipped in the folders.
+        tables: how tables of labels and manifests were read.
+        unnamed: images in folders that a table of labels describes, but does not name.
+        differing: images of which two inputs say different things, by column; the first counts.
+        changed: images that are not the ones a table describes, by its sha256; what was decided
+            of those is dropped.
         by_source: images by (kind, source).
         reasons: rejected files by reason.
         bad_lines: damaged lines of the journal; their files were decoded again.
@@ -57,6 +61,10 @@ class IndexResult:
     records: int
     rejected: int
     skipped: Skipped
+    tables: tuple[TableUse, ...]
+    unnamed: int
+    differing: Mapping[str, int]
+    changed: int
     by_source: Mapping[tuple[str, str], int]
     reasons: Mapping[str, int]
     bad_lines: int
@@ -66,22 +74,25 @@ class IndexResult:
 
 
 def index(
-    folders: Sequence[Path],
+    inputs: Sequence[Path],
     out: Path,
     options: IndexOptions = IndexOptions(),
     *,
     progress: Progress = silent,
 ) -> IndexResult:
-    """Decode and hash every image under ``folders``; write a manifest and a rejects table.
+    """Decode and hash the images of folders and manifests; write a manifest and a rejects table.
 
     A journal next to the manifest keeps what was measured: files that have not changed since are
     not decoded again, and a run that was killed resumes where it was.
 
-    Folders are laid out ``<kind>/<source>/…``; a folder that is itself named after a kind may be
-    given too. With the options ``kind`` and ``source`` any layout will do: all its files get
-    those. ``label`` gives a source's images another kind than their folder does. Files of one name
-    (without its ending) in paired sources show one person: they share a group, whatever their
-    kinds.
+    Folders are laid out ``<kind>/<source>/…``, and one that is itself named after a kind may be
+    given too; or like an ImageFolder, ``train/<class>/…``, whose split is kept; or a table of
+    ``labels`` says what their files are. With the options ``kind`` and ``source`` any layout will
+    do: all its files get those. ``label`` gives the images of a class or source another kind.
+    Tables among the inputs are manifests, ours or anybody's, which are joined: what was decided of
+    their records, and columns of their own, are kept. Where two inputs give one file two kinds, it
+    is left out, and listed among the rejects. Files of one name (without its ending) in paired
+    sources show one person: they share a group, whatever their kinds.
     Names are compared as people read them: after Unicode normalisation, without case.
     A manifest that is replaced leaves to the new one what was decided of records that have not
     changed: their split, group, exclusion, and columns of the user's own.
@@ -89,62 +100,59 @@ def index(
     columns as well.
 
     Args:
-        folders: what to walk. Hidden files, folders that a NAS or a system makes for itself and,
-            unless ``follow`` is set, linked folders are skipped.
+        inputs: folders and manifests. Of folders, hidden files, folders that a NAS or a system
+            makes for itself and, unless ``follow`` is set, linked folders are skipped.
         out: the manifest, ``.csv`` or ``.parquet``; the rejects table goes next to it.
         options: what the files are, and what is trusted or replaced.
         progress: called with files done and files in all.
 
     Raises:
-        UsageError: a folder is missing or not laid out like this, ``out`` exists or has another
-            suffix, a kind or a paired source is unknown.
+        UsageError: an input is missing or not laid out like this, ``out`` exists or has another
+            suffix, a kind, class or paired source is unknown, or a table's name of a file is
+            ambiguous.
+        ManifestError: a table cannot be read, or lacks a column.
         SourceError: a marker that ``fetch`` left cannot be read.
         FacecheckError: there is no image in the folders, none could be read, or another process
             writes ``out``.
     """
     check_table_suffix(out)
     with only_one(out, "index"):
-        return _index(folders, out, options, progress)
+        return _index(inputs, out, options, progress)
 
 
 def _index(
-    folders: Sequence[Path], out: Path, options: IndexOptions, progress: Progress
+    inputs: Sequence[Path], out: Path, options: IndexOptions, progress: Progress
 ) -> IndexResult:
     refuse_to_overwrite(out, overwrite=options.overwrite)
     before = _before(out)
-    if options.kind is not None:
-        check_kind(options.kind, "--kind")
     skipped = _Noted()
-    listed = _list_images(folders, options, skipped)
-    if not listed:
-        others = "; ".join(skipped_sentences(skipped))
-        raise FacecheckError(
-            f"no images in {', '.join(map(path_text, folders))}"
-            f"{f' (skipped {others})' if others else ''}: check the folder, or the endings of its "
-            "files"
-        )
-    group_of = _pair_groups(options.pair, {found.source for found in listed})
+    said = read_inputs(inputs, out, options, skipped)
+    folders = [each for each in inputs if each.is_dir()]
+    group_of = _pair_groups(options.pair, {found.source for found in said.images})
     labels = _Labels(folders)
-    nameable: list[_Listed] = []
-    unnameable: list[tuple[str, str]] = []
-    for found in listed:
+    nameable: list[Listed] = []
+    left_out = list(said.rejects)
+    for found in said.images:
         if is_utf8(found.path):
             nameable.append(found)
         else:
-            unnameable.append((path_text(found.path), unnameable_reason()))
+            left_out.append((path_text(found.path), unnameable_reason()))
+    known = [each for each in inputs if not each.is_dir()]
     measured, bad_lines = _measure(
-        nameable, out, options.verify, options.workers or cpu_count(), progress
+        nameable, out, known, options.verify, options.workers or cpu_count(), progress
     )
     table = pl.DataFrame(
         {
             "path": [str(found.path) for found in nameable],
             "source": [found.source for found in nameable],
             "kind": [found.kind for found in nameable],
+            "split": [found.split for found in nameable],
+            "stated": [found.sha256 for found in nameable],
         },
-        schema=dict.fromkeys(("path", "source", "kind"), pl.String),
+        schema=dict.fromkeys(("path", "source", "kind", "split", "stated"), pl.String),
     ).join(measured, on="path", how="left", maintain_order="left")
     rejects = table.filter(pl.col("reason") != "").select("path", "reason")
-    rejects = pl.concat([rejects, pl.DataFrame(unnameable, schema=rejects.schema, orient="row")])
+    rejects = pl.concat([rejects, pl.DataFrame(left_out, schema=rejects.schema, orient="row")])
     rejects_path = out.with_name(f"{out.stem}.rejects{out.suffix}")
     noted = pl.DataFrame(skipped.rows, schema=rejects.schema, orient="row")
     write_table(pl.concat([rejects, noted]), rejects_path)
@@ -156,7 +164,8 @@ def _index(
     made_by = {
         "command": "index",
         "arguments": {
-            "folders": [path_text(folder) for folder in folders],
+            "folders": [path_text(each) for each in inputs],
+            "tables": [path_text(file) for file in options.labels],
             "kind": options.kind,
             "source": options.source,
             "labels": dict(options.label),
@@ -165,9 +174,16 @@ def _index(
         "decode_policy": DECODE_POLICY,
         "hash_side": HASH_SIDE,
     }
-    manifest = Manifest.from_frame(records).with_columns(
-        **_label_columns(records, group_of, labels)
+    changed = records.select((pl.col("stated") != "") & (pl.col("stated") != pl.col("sha256")))
+    more = _more_columns(records, changed.to_series().to_list(), said)
+    records = records.with_columns(
+        split=pl.when(changed.to_series()).then(pl.lit("")).otherwise("split")
     )
+    manifest = Manifest.from_frame(records).with_columns(
+        **_label_columns(records, group_of, labels, more)
+    )
+    if before is not None and options.drop_split:
+        before = before.with_columns(split=[""] * len(before))
     manifest, kept = (manifest, Kept()) if before is None else keep_columns(before, manifest)
     write_manifest(manifest, out, made_by)
     paired, unpaired = _count_pairs(records, options.pair)
@@ -179,6 +195,10 @@ def _index(
         records=records.height,
         rejected=rejects.height,
         skipped=skipped,
+        tables=said.tables,
+        unnamed=said.unnamed,
+        differing=said.differing,
+        changed=int(changed.to_series().sum()),
         by_source={key: by_source[key] for key in sorted(by_source, key=_kinds_in_order)},
         reasons=Counter(rejects["reason"]),
         bad_lines=bad_lines,
@@ -193,16 +213,26 @@ def _kinds_in_order(key: tuple[str, str]) -> tuple[int, str]:
 
 
 def _measure(
-    listed: Sequence[_Listed], out: Path, verify: bool, workers: int, progress: Progress
+    listed: Sequence[Listed],
+    out: Path,
+    manifests: Sequence[Path],
+    verify: bool,
+    workers: int,
+    progress: Progress,
 ) -> tuple[pl.DataFrame, int]:
     """Return every file's measurement, and how many lines of the journal were bad.
 
-    What the journal knows of a file is taken from there while the file is unchanged.
+    What the journal, or that of one of the manifests that are joined, knows of a file is taken
+    from there while the file is unchanged.
     """
-    journal = Measurements(out.with_name(f"{out.stem}.hashes.jsonl"))
+    journal = Measurements(_journal_of(out))
     stamps = [stamp(found.path) for found in listed]
     before = journal.read()
     dropped = journal.dropped
+    others = [Measurements(_journal_of(each)).read() for each in manifests if each != out]
+    if any(each.height for each in others):
+        before = pl.concat([*others, before]).unique("path", keep="last")
+        journal.keep(before.filter(pl.col("path").is_in([file.path for file in stamps])))
     known = {
         Stamp(path, size, changed): digest
         for path, size, changed, digest in before.select(
@@ -222,11 +252,8 @@ def _measure(
     return current, dropped
 
 
-@dataclass(frozen=True)
-class _Listed:
-    path: Path
-    kind: str
-    source: str
+def _journal_of(manifest: Path) -> Path:
+    return manifest.with_name(f"{manifest.stem}.hashes.jsonl")
 
 
 def _before(out: Path) -> Manifest | None:
@@ -251,49 +278,6 @@ class _Noted(Skipped):
             self.rows.append((path_text(path), f"skipped: {skipped_word(what)}"))
 
 
-def _list_images(folders: Sequence[Path], options: IndexOptions, skipped: Skipped) -> list[_Listed]:
-    selection = replace(select(options), skipped=skipped)
-    relabel = Relabel(options.label)
-    found: dict[Path, _Listed] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"no folder at {path_text(folder)}: check the path")
-        root = folder.resolve()
-        for name, _ in selection.walk(os.fspath(root)):
-            path = Path(name)
-            kind, source = _kind_and_source(path, root, options.kind, options.source)
-            found[path] = _Listed(path, relabel.kind(kind, source), source)
-    relabel.check()
-    return [found[path] for path in sorted(found, key=str)]
-
-
-def _kind_and_source(
-    path: Path, root: Path, kind: str | None, source: str | None
-) -> tuple[str, str]:
-    """Return the kind and source of a file from the folders above it, or as given."""
-    if kind and source:
-        return kind, source
-    folders = path.relative_to(root).parts[:-1]
-    if not kind and root.name in KINDS and (not folders or folders[0] not in KINDS):
-        folders = (root.name, *folders)
-    if kind is None:
-        if not folders or folders[0] not in KINDS:
-            near = near_kind(folders[0]) if folders else ""
-            raise UsageError(
-                f"{path_text(path)}: not under a folder named after a kind ({', '.join(KINDS)})"
-                f"{near}: lay folders out <kind>/<source>/, or pass --kind and --source"
-            )
-        kind, folders = folders[0], folders[1:]
-    if source is None:
-        source = folders[0] if folders else root.name
-        if source in KINDS:
-            raise UsageError(
-                f"{path_text(path)}: no source folder under {source}/: lay folders out "
-                "<kind>/<source>/, or pass --source NAME"
-            )
-    return kind, source
-
-
 def _pair_groups(pairs: Sequence[Sequence[str]], sources: set[str]) -> Callable[[str, str], str]:
     """Return a function from a file's source and stem to its group, empty for unpaired sources."""
     names: dict[str, str] = {}
@@ -307,12 +291,7 @@ def _pair_groups(pairs: Sequence[Sequence[str]], sources: set[str]) -> Callable[
             if source in names:
                 raise UsageError(f"--pair names source {source!r} twice: name it in one pair")
             names[source] = "+".join(sorted(pair))
-    return lambda source, stem: f"{names[source]}/{_as_read(stem)}" if source in names else ""
-
-
-def _as_read(name: str) -> str:
-    """Return a name as people compare it: ``É.png`` of a Mac's archive and ``é.png`` are one."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return lambda source, stem: f"{names[source]}/{as_read(stem)}" if source in names else ""
 
 
 def _count_pairs(
@@ -322,7 +301,7 @@ def _count_pairs(
     paired, unpaired = {}, {}
     for pair in pairs:
         rows = records.filter(pl.col("source").is_in(list(pair)))
-        names = pl.Series([_as_read(Path(path).stem) for path in rows["path"]], dtype=pl.String)
+        names = pl.Series([as_read(Path(path).stem) for path in rows["path"]], dtype=pl.String)
         by_name = (
             rows.select("source", name=names)
             .group_by("name")
@@ -367,16 +346,44 @@ class _Labels:
         }
 
 
+def _more_columns(
+    records: pl.DataFrame, changed: Sequence[bool], said: Inputs
+) -> dict[str, list[str]]:
+    """Return what tables say of every record beyond its kind, by column, empty where nothing.
+
+    What was decided of a file that is another one now no longer counts.
+    """
+    by_path = {str(found.path): found.more for found in said.images if found.more}
+    names = dict.fromkeys(name for more in by_path.values() for name in more)
+    rows = [by_path.get(path, {}) for path in records["path"]]
+    columns = {name: [row.get(name, "") for row in rows] for name in names}
+    for name in {"group", "excluded"} & columns.keys():
+        pairs = zip(columns[name], changed, strict=True)
+        columns[name] = ["" if other else value for value, other in pairs]
+    return columns
+
+
 def _label_columns(
-    records: pl.DataFrame, group_of: Callable[[str, str], str], labels: _Labels
+    records: pl.DataFrame,
+    group_of: Callable[[str, str], str],
+    labels: _Labels,
+    more: Mapping[str, list[str]],
 ) -> dict[str, list[str]]:
     """Return the group, the exclusion and the further columns of every record."""
     groups, excluded = [], []
     paths = [Path(path) for path in records["path"]]
-    for path, source in zip(paths, records["source"], strict=True):
+    nothing = [""] * len(paths)
+    for path, source, group, why in zip(
+        *(paths, records["source"], more.get("group", nothing), more.get("excluded", nothing)),
+        strict=True,
+    ):
         label = labels.of(path)
-        group = unicodedata.normalize("NFC", label.group) if label else ""
-        named = f"{source}/{group}" if group else ""
+        ruled = unicodedata.normalize("NFC", label.group) if label else ""
+        named = f"{source}/{ruled}" if ruled else group
         groups.append(group_of(source, path.stem) or named)
-        excluded.append(label.excluded if label else "")
-    return {"group": groups, "excluded": excluded, **labels.columns(paths)}
+        excluded.append((label.excluded if label else "") or why)
+    ruled_columns = labels.columns(paths)
+    for name in ruled_columns.keys() & more.keys():
+        pairs = zip(ruled_columns[name], more[name], strict=True)
+        ruled_columns[name] = [ruled or other for ruled, other in pairs]
+    return {**more, "group": groups, "excluded": excluded, **ruled_columns}

@@ -51,6 +51,7 @@ from facecheck.core.labels import KINDS, check_kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     COLUMNS,
+    SPLIT_NAMES,
     Manifest,
     Record,
     check_table_suffix,
@@ -61,7 +62,7 @@ from facecheck.core.manifest import (
 )
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.tree import walk_files
-from facecheck.data.leaks import SPLIT_NAMES, look, split_folders
+from facecheck.data.leaks import look, split_folders
 from facecheck.data.options import ConvertOptions, Layout
 
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)

@@ -12,7 +12,7 @@ import polars as pl
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.labels import Kind
-from facecheck.core.manifest import SPLITS, read_manifest, read_table
+from facecheck.core.manifest import SPLIT_NAMES, SPLITS, read_manifest, read_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.scratch import scratch_folder
 from facecheck.data.duplicates.dedup import dedup
@@ -22,14 +22,6 @@ from facecheck.data.options import DedupOptions, IndexOptions
 
 #: Why records of equal values in a column must not cross, the surest reason first.
 _WHY = {"sha256": "same bytes", "pixel_hash": "same pixels", "group": "same group"}
-#: What other tools call the splits.
-SPLIT_NAMES = {
-    **{name: name for name in SPLITS},
-    **dict.fromkeys(("training",), "train"),
-    **dict.fromkeys(("valid", "validation", "dev"), "val"),
-    **dict.fromkeys(("testing", "eval", "evaluation"), "test"),
-}
-
 
 #: What the search for near duplicates rests on where there was none.
 NOT_CHECKED = "not checked"

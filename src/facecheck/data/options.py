@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from facecheck.core.common_options import FolderOptions, OverwriteOption, WorkersOption
 from facecheck.core.errors import UsageError
@@ -89,9 +89,9 @@ class LabelOptions(Options):
     source: str | None = option(None, "The source of every image, instead of the folder's name.")
     label: tuple[tuple[str, str], ...] = option(
         (),
-        "The kind of one source's images, whatever their folder says, as in "
-        "generated/ciplab-fakes=composite. Repeatable.",
-        metavar="SOURCE=KIND",
+        "The kind of one class or source, whatever its folder or table calls it, as in "
+        "fake=generated or generated/ciplab-fakes=composite. Repeatable.",
+        metavar="NAME=KIND",
         parse=parse_label,
     )
     pair: tuple[tuple[str, ...], ...] = option(
@@ -104,8 +104,32 @@ class LabelOptions(Options):
 
 
 @dataclass(frozen=True)
-class IndexOptions(LabelOptions, FolderOptions, OverwriteOption, WorkersOption):
-    """How ``index`` reads folders."""
+class TableOptions(Options):
+    """Tables that say what images are.
+
+    Raises:
+        UsageError: ``kind`` and ``kind_column`` are both given.
+    """
+
+    panel: ClassVar[str] = "Tables"
+    labels: tuple[Path, ...] = option(
+        (),
+        "A table that says what the images in the folders are: CSV, JSON lines or Parquet. "
+        "Repeatable.",
+        metavar="FILE",
+    )
+    path_column: str | None = option(
+        None, "The column of file names in tables.", metavar="COLUMN", words="path, image, file, …"
+    )
+    kind_column: str | None = option(
+        None, "The column of kinds or classes in tables.", metavar="COLUMN", words="kind, label, …"
+    )
+    drop_split: bool = option(False, "Forget which split images are in.")
+
+
+@dataclass(frozen=True)
+class IndexOptions(LabelOptions, TableOptions, FolderOptions, OverwriteOption, WorkersOption):
+    """How ``index`` reads folders and tables."""
 
     verify: bool = option(False, "Read every file again, even if it looks unchanged.")
 

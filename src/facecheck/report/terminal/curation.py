@@ -40,6 +40,7 @@ def render_index(result: IndexResult) -> RenderableType:
             f"{result.records:,} images in {result.manifest}; {result.rejected:,} rejected "
             f"({result.rejects})"
         ),
+        *_table_lines(result),
         *skipped_lines(result.skipped),
     ]
     for pair, count in result.paired.items():
@@ -56,6 +57,30 @@ def render_index(result: IndexResult) -> RenderableType:
     if result.reasons:
         parts.append(count_table("reason", result.reasons))
     return Group(*parts)
+
+
+def _table_lines(result: IndexResult) -> list[Text]:
+    """Say which columns of tables were read, and what tables and files do not share."""
+    lines = []
+    for use in result.tables:
+        kinds = f", kinds from {use.kind_column!r}" if use.kind_column else ""
+        without = f"; {use.without_file:,} rows name no file" if use.without_file else ""
+        line = f"{use.table}: {use.rows:,} rows, files from {use.path_column!r}{kinds}{without}"
+        lines.append(text_line(line, "yellow" if without else ""))
+    if result.unnamed:
+        lines.append(text_line(f"{result.unnamed:,} images that no table names", "yellow"))
+    for column, count in result.differing.items():
+        line = f"{column}: {count:,} images have two values in the inputs, the first counts"
+        lines.append(text_line(line, "yellow"))
+    if result.changed:
+        lines.append(
+            text_line(
+                f"{result.changed:,} images have another sha256 than their table says: their "
+                "group, split and exclusion are dropped",
+                "yellow",
+            )
+        )
+    return lines
 
 
 def _kept_lines(kept: Kept) -> list[Text]:
