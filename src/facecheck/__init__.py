@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from facecheck.report.run.report import run_report as run_report
     from facecheck.report.scan_report import scan_report as scan_report
     from facecheck.scanner.answers import Answer as Answer
+    from facecheck.scanner.checker import Answers as Answers
     from facecheck.scanner.checker import Checker as Checker
     from facecheck.scanner.inputs.reach import EVERYWHERE as EVERYWHERE
     from facecheck.scanner.inputs.reach import Reach as Reach
@@ -75,6 +76,8 @@ if TYPE_CHECKING:
     from facecheck.scanner.options import CheckOptions as CheckOptions
     from facecheck.scanner.options import ExplainOptions as ExplainOptions
     from facecheck.scanner.options import ScanOptions as ScanOptions
+    from facecheck.scanner.results.frame import read_results as read_results
+    from facecheck.scanner.results.frame import to_frame as to_frame
     from facecheck.scanner.results.merge import merge as merge
     from facecheck.scanner.results.place import place as place
     from facecheck.training.lr_find import lr_find as lr_find
@@ -136,6 +139,7 @@ _HOMES = {
     "known_show": "known.add",
     "KnownAddOptions": "known.options",
     "Answer": "scanner.answers",
+    "Answers": "scanner.checker",
     "Checker": "scanner.checker",
     "CheckOptions": "scanner.options",
     "ExplainOptions": "scanner.options",
@@ -144,6 +148,8 @@ _HOMES = {
     "Reach": "scanner.inputs.reach",
     "reach_of": "scanner.inputs.reach",
     "scan": "scanner.job",
+    "read_results": "scanner.results.frame",
+    "to_frame": "scanner.results.frame",
     "merge": "scanner.results.merge",
     "place": "scanner.results.place",
     "explain": "report.explain",
@@ -157,7 +163,9 @@ __all__ = ["__version__", *_HOMES]  # noqa: PLE0604
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from facecheck.core.errors import UnknownNameError, did_you_mean
+
+        raise UnknownNameError(f"facecheck has no {name!r}{did_you_mean(name, _HOMES)}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 

@@ -67,7 +67,7 @@ def test_more_faces_never_lower_the_threshold(
 
 
 def test_what_a_header_says_of_the_tail_is_checked() -> None:
-    assert file_threshold(HEADER) == FileThreshold(HEADER.thresholds[1], None)
+    assert file_threshold(HEADER) == FileThreshold(HEADER.thresholds[1], None, HEADER.thresholds[0])
     assert file_threshold(HEADER).table() is None
     stored = {SEVERAL_FACES: {"rise": 2, "images": 39}}
     known = file_threshold(replace(HEADER, thresholds=(0.3, 0.9), calibration=stored))

@@ -113,6 +113,31 @@ def test_a_checker_answers_as_a_scan(
 
 
 @pytest.mark.slow
+def test_pixels_in_memory_and_many_at_once_have_the_answers_of_a_scan(
+    scenes: Path, detector: Path, rows: tuple[list[Row], list[Row]]
+) -> None:
+    checker = Checker(BUILTIN_FAST, CheckOptions(face_detector=detector))
+    paths = [str(row["path"]) for row in rows[0]]
+    arrays = (np.asarray(Image.open(path).convert("RGB")) for path in paths)
+    ways = {
+        "paths": checker.check_many(paths, batch_size=7),
+        "bytes": checker.check_many((Path(path).read_bytes() for path in paths), batch_size=3),
+        "images": checker.check_many(map(Image.open, paths)),
+        "arrays": checker.check_many(arrays, batch_size=1),
+    }
+    for way, answers in ways.items():
+        for row, answer in zip(rows[0], answers, strict=True):
+            assert same_image(row, answer), (way, row)
+            assert (row["verdict"] or None, row["kind"] or None) == (answer.verdict, answer.kind)
+            score = None if answer.score is None else pytest.approx(answer.score, abs=CLOSE)
+            assert row["score"] == score, (way, row)
+            assert answer.box is None or answer.box in answer.boxes
+            if answer.box is not None:
+                box = answer.box
+                assert box_of(row) == (box.left, box.top, box.width, box.height)
+
+
+@pytest.mark.slow
 def test_each_face_has_one_answer_in_a_scan_of_faces_and_in_explain(
     scenes: Path, detector: Path, rows: tuple[list[Row], list[Row]], tmp_path: Path
 ) -> None:
@@ -173,7 +198,7 @@ def test_the_walk_through_a_scan_names_every_file_once() -> None:
     assert len(set(files)) == len(files)
     walked = {file for file in files if file.startswith("scanner/")}
     # What a scan of plain files never enters.
-    others = {"checker", "crop", "watch", "options", "merge", "place", "on_ray", "named"}
+    others = {"checker", "crop", "watch", "options", "merge", "place", "on_ray", "named", "frame"}
     others |= {"archives", "isolated_listing", "reach", "remote", "path_list", "provenance"}
     others |= {"__init__"}
     there = {str(path.relative_to(root)) for path in (root / "scanner").rglob("*.py")}

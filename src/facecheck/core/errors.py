@@ -2,7 +2,8 @@
 
     FacecheckError             exit code 1
     ├── UsageError             exit code 2: an argument, option or setting that cannot be
-    │   └── ConfigError        the same, in a project file or recipe
+    │   ├── ConfigError        the same, in a project file or recipe
+    │   └── UnknownNameError   the same, of a name in Python; an AttributeError as well
     ├── ImageError             one file that cannot be decoded
     ├── ManifestError          a table of records that is not what a step needs
     ├── SourceError            a dataset that cannot be fetched or unpacked
@@ -38,6 +39,10 @@ class UsageError(FacecheckError):
 
 class ConfigError(UsageError):
     """A project file or recipe with an unknown key or a value of the wrong type or range."""
+
+
+class UnknownNameError(UsageError, AttributeError):
+    """A name that the Python API does not have; ``hasattr`` sees an :class:`AttributeError`."""
 
 
 class ImageError(FacecheckError):

@@ -12,7 +12,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path, PurePath
@@ -153,6 +153,34 @@ def sha256_stream(stream: BinaryIO) -> str:
     while block := stream.read(_BLOCK):
         digest.update(block)
     return digest.hexdigest()
+
+
+def to_path(given: Path | str, what: str) -> Path:
+    """Return what a caller gave as a path.
+
+    Args:
+        given: a ``str`` or a path.
+        what: what it names, such as ``the results``.
+
+    Raises:
+        UsageError: it is neither, or empty.
+    """
+    if not isinstance(given, str | os.PathLike) or not isinstance(os.fspath(given), str):
+        raise UsageError(f"{what}: {given!r:.80} is not a path: pass a str or a Path")
+    if not os.fspath(given):
+        raise UsageError(f"{what}: the path is empty: name a file or folder")
+    return Path(given)
+
+
+def to_paths(given: Path | str | Iterable[Path | str], what: str) -> list[Path]:
+    """Return what a caller gave as one path or several.
+
+    Raises:
+        UsageError: one is no path.
+    """
+    if isinstance(given, str | os.PathLike) or not isinstance(given, Iterable):
+        return [to_path(given, what)]
+    return [to_path(each, what) for each in given]
 
 
 def path_text(path: Path | str) -> str:

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 
 from facecheck.core.errors import UsageError
-from facecheck.core.files import path_text, temporary_folder
+from facecheck.core.files import path_text, temporary_folder, to_path
 
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest.csv")
@@ -38,7 +38,7 @@ FACE_DETECTOR_VARIABLE = "FACECHECK_FACE_DETECTOR"
 VARIABLES = (FACE_DETECTOR_VARIABLE,)
 
 
-def find_manifest(path: Path | None) -> Path:
+def find_manifest(path: Path | str | None) -> Path:
     """Return ``path``, or the workspace's manifest when it is None.
 
     Raises:
@@ -51,7 +51,7 @@ def find_manifest(path: Path | None) -> Path:
     )
 
 
-def require_manifest(path: Path, hint: str) -> Path:
+def require_manifest(path: Path | str, hint: str) -> Path:
     """Return ``path`` if there is a file.
 
     Args:
@@ -59,8 +59,9 @@ def require_manifest(path: Path, hint: str) -> Path:
         hint: what to do where there is nothing.
 
     Raises:
-        UsageError: there is nothing, or a folder.
+        UsageError: there is nothing, or a folder; or ``path`` is none.
     """
+    path = to_path(path, "a manifest")
     name = path_text(path)
     if path.is_dir():
         raise UsageError(f"{name} is a folder: make a manifest of it with `facecheck index {name}`")
@@ -85,12 +86,12 @@ class Choice:
     unfinished: tuple[Path, ...] = ()
 
 
-def find_checkpoint(path: Path | None, runs: Path = RUNS) -> Path:
+def find_checkpoint(path: Path | str | None, runs: Path = RUNS) -> Path:
     """Return the checkpoint of :func:`choose_checkpoint`."""
     return choose_checkpoint(path, runs).path
 
 
-def choose_checkpoint(path: Path | None, runs: Path = RUNS) -> Choice:
+def choose_checkpoint(path: Path | str | None, runs: Path = RUNS) -> Choice:
     """Return the checkpoint at ``path`` (a file or a run folder), or the newest run's best one.
 
     Without a path and without a finished run it is the built-in model; ``builtin`` and
@@ -106,12 +107,13 @@ def choose_checkpoint(path: Path | None, runs: Path = RUNS) -> Choice:
         finished = [file for file in found if file.parent not in unfinished]
         best = finished[-1] if finished else BUILTINS[BUILTIN_NAME]
         return Choice(best, len(finished), unfinished)
+    path = to_path(path, "a checkpoint")
     if str(path) in BUILTINS and not path.exists():
         return Choice(BUILTINS[str(path)])
     checkpoint = path / BEST if path.is_dir() else path
     if not checkpoint.is_file():
         raise UsageError(
-            f"no checkpoint at {checkpoint}: pass a checkpoint, an export of one, a run "
+            f"no checkpoint at {path_text(checkpoint)}: pass a checkpoint, an export of one, a run "
             f"folder, or {' or '.join(BUILTINS)}"
         )
     return Choice(checkpoint, 0, (checkpoint.parent,) if _is_unfinished(checkpoint) else ())

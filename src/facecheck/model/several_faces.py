@@ -58,10 +58,12 @@ class FileThreshold:
     Attributes:
         high: from which a single face is artificial, 0 to 1.
         tail: None where it is not known, and every file is held against ``high``.
+        low: up to which a face is real, 0 to ``high``, whatever else is in the file.
     """
 
     high: float = 0.0
     tail: Tail | None = None
+    low: float = 0.0
 
     def of(self, faces: int) -> float:
         """Return the threshold, 0 to 1, for a file of so many faces, 1 or more."""
@@ -82,7 +84,8 @@ def file_threshold(header: Header) -> FileThreshold:
         CheckpointError: what the header says of the tail is not a :class:`Tail`.
     """
     stored = header.calibration.get(SEVERAL_FACES)
-    return FileThreshold(header.thresholds[1], None if stored is None else _tail(stored))
+    low, high = header.thresholds
+    return FileThreshold(high, None if stored is None else _tail(stored), low)
 
 
 def _tail(stored: Mapping[str, Any]) -> Tail:

@@ -78,7 +78,8 @@ class Answer:
         height: pixels down, likewise.
         classified: each face that was classified, in the order in which one reads, or the whole
             image; empty where the pixels give no verdict.
-        threshold: from which score a file is artificial, by the number of its faces.
+        threshold: up to which score a face is real, and from which a file is artificial, by the
+            number of its faces.
         decision: the verdict, where it rests on something else than the pixels.
         provenance: what the file says of its own origin, whatever the status.
     """
@@ -166,11 +167,13 @@ class Answer:
 
     def message_of(self, one: FaceAnswer | None) -> str:
         """Return why the verdict is as it is, if that needs words, before the notes on the file."""
+        return "; ".join(filter(None, (self.reason_of(one), self.notes)))
+
+    def reason_of(self, one: FaceAnswer | None) -> str:
+        """Return why the verdict on one of :attr:`classified` is as it is, if that needs words."""
         if self.decision:
-            reason = self.decision.reason
-        else:
-            reason = "" if one is None else one.prediction.reason
-        return "; ".join(filter(None, (reason, self.notes)))
+            return self.decision.reason
+        return "" if one is None else one.prediction.reason
 
     @property
     def score(self) -> float | None:
@@ -188,10 +191,25 @@ class Answer:
         return None if self._prediction is None else self._prediction.spread
 
     @property
+    def reason(self) -> str:
+        """Why the verdict is ``uncertain``, or does not rest on the pixels; else empty."""
+        return self.reason_of(self.deciding)
+
+    @property
+    def thresholds(self) -> tuple[float, float]:
+        """Up to which score this image is real, and from which it is artificial, 0 to 1."""
+        return self.threshold.low, self.threshold.of(max(1, len(self.classified)))
+
+    @property
     def box(self) -> Box | None:
         """Where the face is that the verdict is about, in pixels of the upright image."""
         top = self.deciding
         return top.face.box if top and top.face else None
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Where each face is that was classified, in the order in which one reads."""
+        return tuple(one.face.box for one in self.classified if one.face)
 
     @property
     def _prediction(self) -> Prediction | None:

@@ -38,6 +38,7 @@ from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
+from facecheck.scanner.results.frame import FileTable, read_results
 from facecheck.scanner.results.place import PlaceResult, place
 from facecheck.scanner.results.sink import (
     PLACING,
@@ -90,6 +91,21 @@ class ScanResult:
     kinds: Mapping[str, int]
     bases: Mapping[str, int]
     placed: PlaceResult | None = None
+
+    def frame(self, table: FileTable = "polars") -> Any:
+        """Return the rows as a typed frame, read from ``out`` now.
+
+        Args:
+            table: ``polars``, ``pandas`` or ``lazy``, as of
+                :func:`~facecheck.scanner.results.frame.read_results`, which says more.
+
+        Raises:
+            UsageError: the rows went to stdout; or there is no such kind of frame.
+            FacecheckError: the file is there no more; or pandas is asked for, and not installed.
+        """
+        if self.out == STDOUT:
+            raise UsageError("the rows went to stdout: name a file as `out` to read them again")
+        return read_results(self.out, table)
 
 
 def scan(

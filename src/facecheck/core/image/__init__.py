@@ -18,6 +18,7 @@ from facecheck.core.image.hashes import (
     picture_hash,
     pixel_hash,
 )
+from facecheck.core.image.pixels import array_file, image_file
 
 __all__ = [
     "DECODE_POLICY",
@@ -26,10 +27,12 @@ __all__ = [
     "MAX_BYTES",
     "SUFFIXES",
     "Decoded",
+    "array_file",
     "decode",
     "flat_hash",
     "frames",
     "image_errors",
+    "image_file",
     "is_image_name",
     "is_layered",
     "open_image",

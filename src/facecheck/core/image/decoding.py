@@ -132,6 +132,24 @@ def _further_frames(source: _Source, count: int) -> Iterator[Decoded]:
         yield _finished(source, _Frame(loaded, size, turn, number, count), notes)
 
 
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """Return an image that is open in Pillow as :func:`decode` gives a file's: sRGB, upright.
+
+    Of several frames it is the current one. The image itself stays as it is.
+
+    Raises:
+        ImageError: its pixels cannot be read, or have no agreed brightness range.
+    """
+    try:
+        with _pillow:
+            image.load()
+            own = image.copy()  # an ICC profile is applied in place
+        turn, _ = _orientation(image, image.format or "")
+    except _RefusedError as refused:
+        raise ImageError(_damage(refused)) from None
+    return _turned(to_rgb(own).image, turn)
+
+
 @contextmanager
 def _opened(source: Path | bytes) -> Iterator[BinaryIO]:
     if isinstance(source, bytes):

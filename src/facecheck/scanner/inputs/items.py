@@ -48,7 +48,7 @@ class Item:
     mtime_ns: int
     source: Path | None
     place: int = 0
-    _read: Callable[[], bytes] | None = field(default=None, repr=False, compare=False)
+    _read: Callable[[], Path | bytes] | None = field(default=None, repr=False, compare=False)
 
     def load(self) -> Path | bytes:
         """Return what the decoder takes: the path of a plain file, the bytes of anything else.

@@ -20,6 +20,7 @@ from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite, sh
 from facecheck.core.jsonable import parse_json
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
+from facecheck.scanner.results.frame import FileTable, read_results
 from facecheck.scanner.results.journal import journal_path, read_lines
 from facecheck.scanner.results.rows import Columns, Row, format_of, read_rows, write_rows
 from facecheck.scanner.results.sink import PLACING, meta_path, write_meta
@@ -44,6 +45,10 @@ class MergeResult:
     parts: tuple[Path, ...]
     files: int
     rows: int
+
+    def frame(self, table: FileTable = "polars") -> Any:
+        """Return the rows as :func:`~facecheck.scanner.results.frame.read_results` does."""
+        return read_results(self.out, table)
 
 
 def merge(
