@@ -165,7 +165,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         from facecheck.core.errors import UnknownNameError, did_you_mean
 
-        raise UnknownNameError(f"facecheck has no {name!r}{did_you_mean(name, _HOMES)}")
+        raise UnknownNameError(f"facecheck has no attribute {name!r}{did_you_mean(name, _HOMES)}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
