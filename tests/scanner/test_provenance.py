@@ -14,13 +14,13 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from facecheck.core.errors import FacecheckError, UsageError
+from facecheck.core.isolate import Failed, Isolated
 from facecheck.core.labels import Status
 from facecheck.core.workspace import BUILTIN_FAST
 from facecheck.provenance.read import load_evidence, read_provenance
 from facecheck.report.explain import explain
 from facecheck.scanner.checker import Checker
 from facecheck.scanner.inputs.items import Item
-from facecheck.scanner.isolate import Failed, Isolated
 from facecheck.scanner.job import scan
 from facecheck.scanner.options import (
     CheckOptions,

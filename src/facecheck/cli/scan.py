@@ -19,17 +19,21 @@ from facecheck.cli.flags import takes_options
 from facecheck.core.common_options import OverwriteOption
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
+from facecheck.core.isolate import StartedAhead
 from facecheck.core.labels import Status
 from facecheck.core.options import Trust
 from facecheck.core.parallel import cpu_count
 from facecheck.core.text import printable
 from facecheck.core.tree import skipped_sentences
 from facecheck.core.workspace import builtin_name
-from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import PlaceOptions, PlacingOptions, ScanOptions
 
 if TYPE_CHECKING:
     from facecheck.scanner.job import ScanResult
+
+
+#: The module of what decodes, which this process has not imported when others start with it.
+DECODER = "facecheck.scanner.prepare"
 
 
 @takes_options
@@ -62,7 +66,8 @@ def scan(
     """
     found = chosen_checkpoint(checkpoint, display)
     # Before the imports below, which take as long as the processes need to start.
-    started = StartedAhead(0 if options.on_ray else options.workers or cpu_count())
+    count = 0 if options.on_ray else options.workers or cpu_count()
+    started = StartedAhead(count, DECODER)
     if checkpoint is None and builtin_name(found) is None and not display.quiet:
         tell(f"facecheck: {_who_answers(found)}")
     from facecheck.report.terminal.scanning import render_scan

@@ -27,7 +27,8 @@ from facecheck.core.tree import Skipped, skipped_word
 from facecheck.data.image_table import as_read
 from facecheck.data.inputs import Inputs, Listed, TableUse, read_inputs
 from facecheck.data.keep_columns import Kept, keep_columns
-from facecheck.data.measure import Measurements, Stamp, stamp
+from facecheck.data.measure import Stamp, stamp
+from facecheck.data.measurements import Measurements
 from facecheck.data.options import IndexOptions
 from facecheck.data.sources.marker import HIDDEN, rules_by_folder
 from facecheck.data.sources.rules import Placement, extra_columns, place

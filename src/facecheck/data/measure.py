@@ -1,24 +1,17 @@
-"""What index needs of a file's content, and a journal of it that survives a kill.
+"""What index needs of a file's content.
 
-The journal is a file of JSON lines next to the manifest. A file that has the size and the time of
-change that the journal knows is not decoded again.
+Imports little: each process that measures begins with it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import polars as pl
 
 from facecheck.core.errors import ImageError, reason
 from facecheck.core.image import DECODE_POLICY, HASH_SIDE, frames, perceptual_hash, picture_hash
-from facecheck.core.journal import Journal
-from facecheck.core.parallel import chunked, map_ordered
 
 #: Files measured under another policy are measured again.
 POLICY = f"decode {DECODE_POLICY}, side {HASH_SIDE}, picture 3, phash 2"
@@ -71,12 +64,6 @@ class Measured:
     reason: str = ""
 
 
-_NUMBERS = frozenset(("bytes", "mtime_ns", "width", "height"))
-_SCHEMA = {
-    name: pl.Int64 if name in _NUMBERS else pl.String for name in Measured.__dataclass_fields__
-}
-
-
 def stamp(path: Path) -> Stamp:
     """Return a file's stamp; one that cannot be asked has size and time 0, and is never known."""
     try:
@@ -111,81 +98,14 @@ def measure(file: Stamp, known_sha256: str = "") -> Measured | None:
     )
 
 
+def measure_each(files: Sequence[tuple[Stamp, str]]) -> list[Measured | None]:
+    """Return what :func:`measure` returns of each file and its known sha256."""
+    return [measure(*one) for one in files]
+
+
 def _why_unread(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "the file is not there"
     if isinstance(error, PermissionError):
         return "no permission to read the file"
     return f"cannot be read: {reason(error)}"
-
-
-def _measured(value: Any) -> Measured:
-    """Return the measurement that a line of the journal holds.
-
-    Raises:
-        TypeError: it is not one, or a field is of another type.
-        ValueError: a number is too large for the table, or a text no table can hold.
-    """
-    row = Measured(**value)
-    for name, found in vars(row).items():
-        if name in _NUMBERS:
-            if type(found) is not int:
-                raise TypeError(name)
-            if abs(found) > LARGEST:
-                raise ValueError(name)
-        else:
-            found.encode()
-    return row
-
-
-class Measurements:
-    """The measurements of one manifest's files, each written as soon as it is made.
-
-    Attributes:
-        dropped: lines of the journal that were no measurement; their files are measured again.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._journal = Journal(path, _measured)
-        self.dropped = 0
-
-    def read(self) -> pl.DataFrame:
-        """Return what is known under the present policy, the latest measurement of each file."""
-        return self._table().filter(pl.col("policy") == POLICY).unique("path", keep="last")
-
-    def _table(self) -> pl.DataFrame:
-        # Polars reads a journal of a million lines in a second, but none that has a bad line.
-        with suppress(pl.exceptions.PolarsError):
-            frame = pl.read_ndjson(self._journal.text(), schema=_SCHEMA)
-            if not sum(frame.null_count().row(0)):
-                self.dropped = 0
-                return frame
-        frame = pl.DataFrame([vars(row) for row in self._journal.values()], schema=_SCHEMA)
-        self.dropped = self._journal.dropped
-        return frame
-
-    def measure(
-        self, files: Iterable[Stamp], known: Mapping[str, str], *, workers: int
-    ) -> Iterator[None]:
-        """Measure files and append what is found, yielding once for each.
-
-        Args:
-            files: in any order.
-            known: the sha256 by path of files whose bytes decide whether they are decoded.
-            workers: decoding threads.
-        """
-        # A few files a task: handing over each one alone costs a tenth of the time.
-        batches = map_ordered(
-            lambda batch: [measure(file, known.get(file.path, "")) for file in batch],
-            chunked(files, 16),
-            workers=workers,
-            ahead=8,
-        )
-        with self._journal:
-            for batch in batches:
-                self._journal.append(*(asdict(row) for row in batch if row is not None))
-                yield from (None for _ in batch)
-
-    def keep(self, frame: pl.DataFrame) -> None:
-        """Replace the journal, atomically, by one with these measurements alone."""
-        self._journal.replace(frame.select(list(_SCHEMA)).iter_rows(named=True))

@@ -20,6 +20,7 @@ from typing import Any
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import path_text, sha256_file, write_json
 from facecheck.core.image import DECODE_POLICY
+from facecheck.core.isolate import StartedAhead
 from facecheck.core.jsonable import jsonable
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
@@ -35,7 +36,6 @@ from facecheck.scanner.inputs.isolated_listing import IsolatedListing
 from facecheck.scanner.inputs.items import STDIN, Inputs, Item, find_inputs, shard
 from facecheck.scanner.inputs.reach import EVERYWHERE, ROOTS, Roots
 from facecheck.scanner.inputs.remote import is_address
-from facecheck.scanner.isolate import StartedAhead
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.frame import FileTable, read_results

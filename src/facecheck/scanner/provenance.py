@@ -11,6 +11,7 @@ from pathlib import Path
 
 from facecheck.core.errors import FacecheckError, ImageError
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
+from facecheck.core.isolate import Failed, Isolated
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.core.tree import Skipped
 from facecheck.provenance.evidence import NOTHING, Provenance
@@ -22,7 +23,6 @@ from facecheck.provenance.read import (
     without_manifest,
 )
 from facecheck.scanner.inputs.items import Item, find_inputs
-from facecheck.scanner.isolate import Failed, Isolated
 from facecheck.scanner.options import ProvenanceTableOptions
 from facecheck.scanner.results.rows import Row, format_of, tidy, write_rows
 

@@ -12,8 +12,8 @@ from itertools import count, islice
 from types import TracebackType
 
 from facecheck.core.errors import ImageError
+from facecheck.core.isolate import Failed, Isolated
 from facecheck.scanner.inputs.archives import Member, members
-from facecheck.scanner.isolate import Failed, Isolated
 
 #: Members that are handed over together, at most; fewer where they take longer than a second.
 BATCH = 1_000

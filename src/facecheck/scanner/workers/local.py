@@ -15,13 +15,13 @@ from dataclasses import replace
 from itertools import chain
 
 from facecheck.core.errors import ImageError
+from facecheck.core.isolate import Failed, Isolated, StartedAhead
 from facecheck.core.labels import Status
 from facecheck.core.parallel import cpu_count
 from facecheck.provenance.read import has_manifest, without_manifest
 from facecheck.scanner.chunking import Chunk
 from facecheck.scanner.classifier import Classifier
 from facecheck.scanner.inputs.items import Item
-from facecheck.scanner.isolate import Failed, Isolated, StartedAhead
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.prepare import Prepared
 from facecheck.scanner.results.columns import rows_of

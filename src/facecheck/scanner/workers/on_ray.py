@@ -33,6 +33,7 @@ from typing import Any
 from facecheck.core.errors import FacecheckError, ImageError
 from facecheck.core.files import path_text
 from facecheck.core.install import extra_hint
+from facecheck.core.isolate import Failed, Isolated
 from facecheck.core.labels import Status
 from facecheck.core.parallel import cpu_count
 from facecheck.core.scratch import scratch_folder
@@ -44,7 +45,6 @@ from facecheck.scanner.chunking import Chunk
 from facecheck.scanner.classifier import Classifier
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.inputs.remote import is_address
-from facecheck.scanner.isolate import Failed, Isolated
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.prepare import Prepared
 from facecheck.scanner.results.sink import Rows

@@ -12,9 +12,10 @@ import numpy as np
 import psutil
 import pytest
 
+from facecheck.cli.scan import DECODER
 from facecheck.core.errors import ImageError
+from facecheck.core.isolate import Failed, Isolated, StartedAhead
 from facecheck.core.parallel import map_ordered
-from facecheck.scanner.isolate import DECODER, Failed, Isolated, StartedAhead
 from facecheck.scanner.prepare import prepare
 
 
@@ -73,7 +74,7 @@ def test_a_killed_parent_leaves_no_process_behind(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import sys, os\nsys.path.pop(0)\n"
-        "from facecheck.scanner.isolate import Isolated\n"
+        "from facecheck.core.isolate import Isolated\n"
         "from facecheck.core.image import is_image_name\n"
         "from pathlib import Path\n"
         "isolated = Isolated(is_image_name, timeout=60)\n"
@@ -107,7 +108,7 @@ def test_processes_that_were_started_ahead_are_taken_first_or_end_quietly(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    started = StartedAhead(3)
+    started = StartedAhead(3, "facecheck.core.image")
     assert len(psutil.Process().children()) == 3
     monkeypatch.chdir(tmp_path)
     with Isolated(folder, timeout=60, ahead=started) as isolated:

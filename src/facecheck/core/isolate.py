@@ -23,10 +23,6 @@ from typing import Generic, TypeVar
 from facecheck.core.errors import FacecheckError
 from facecheck.core.version import PACKAGE
 
-#: What a process that is started ahead imports: the module of what decodes, which the process that
-#: starts it has not imported yet.
-DECODER = "facecheck.scanner.prepare"
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -178,10 +174,11 @@ class StartedAhead:
 
     Args:
         count: how many.
+        module: what they import: that of the function, which this process has not imported yet.
     """
 
-    def __init__(self, count: int) -> None:
-        self._waiting = [_Process(DECODER) for _ in range(count)]
+    def __init__(self, count: int, module: str) -> None:
+        self._waiting = [_Process(module) for _ in range(count)]
 
     def take(self) -> _Process | None:
         """Return one of the processes, or None where all are taken."""
