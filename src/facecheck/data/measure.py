@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from facecheck.core.errors import ImageError, reason
@@ -78,7 +78,7 @@ def measure(file: Stamp, known_sha256: str = "") -> Measured | None:
     try:
         content = Path(file.path).read_bytes()
     except OSError as error:  # vanished or turned unreadable since it was listed
-        return Measured(**asdict(file), reason=_why_unread(error))
+        return Measured(**vars(file), reason=_why_unread(error))
     digest = hashlib.sha256(content).hexdigest()
     if digest == known_sha256:
         return None
@@ -86,9 +86,9 @@ def measure(file: Stamp, known_sha256: str = "") -> Measured | None:
         further = frames(content, short_side=HASH_SIDE)
         decoded = next(further)
     except ImageError as error:
-        return Measured(**asdict(file), sha256=digest, reason=str(error))
+        return Measured(**vars(file), sha256=digest, reason=str(error))
     return Measured(
-        **asdict(file),
+        **vars(file),
         sha256=digest,
         pixel_hash=picture_hash(decoded, further, content),
         phash=perceptual_hash(decoded.image),

@@ -6,9 +6,8 @@ change that the journal knows is not decoded again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,7 @@ class Measurements:
         return frame
 
     def measure(
-        self, files: Iterable[Stamp], known: Mapping[str, str], *, workers: int
+        self, files: Sequence[Stamp], known: Mapping[str, str], *, workers: int
     ) -> Iterator[None]:
         """Measure files and append what is found, yielding once for each.
 
@@ -84,18 +83,21 @@ class Measurements:
         Args:
             files: in any order.
             known: the sha256 by path of files whose bytes decide whether they are decoded.
-            workers: decoding processes.
+            workers: decoding processes at most.
 
         Raises:
             FacecheckError: a process cannot be started, or the journal cannot be written.
         """
         todo = ((file, known.get(file.path, "")) for file in files)
         with Isolated(measure_each, timeout=TIMEOUT) as isolated, self._journal:
+            # A process takes as long to start as it takes to measure many files.
+            workers = min(workers, 1 + len(files) // 32)
             # A few files a task: handing over each one alone costs a tenth of the time.
+            few = max(1, min(16, len(files) // (4 * workers)))
             for found in map_ordered(
-                partial(_measured_by, isolated), chunked(todo, 16), workers=workers, ahead=8
+                partial(_measured_by, isolated), chunked(todo, few), workers=workers, ahead=8
             ):
-                self._journal.append(*(asdict(row) for row in found if row is not None))
+                self._journal.append(*(vars(row) for row in found if row is not None))
                 yield from (None for _ in found)
 
     def keep(self, frame: pl.DataFrame) -> None:
@@ -112,5 +114,5 @@ def _measured_by(
     if not isinstance(found, Failed):
         return found
     if len(files) == 1:
-        return [Measured(**asdict(files[0][0]), reason=found.reason)]
+        return [Measured(**vars(files[0][0]), reason=found.reason)]
     return [row for one in files for row in _measured_by(isolated, [one])]
