@@ -22,6 +22,7 @@ LINES = (
     {"data", "known", "model"},
     {"training", "engines"},
     {"evaluation", "generator", "scanner"},
+    {"faults"},
     {"report"},
     {"cli"},
 )

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from facecheck.evaluation.robustness import benchmark_model as benchmark_model
     from facecheck.evaluation.studies.spec import load_study as load_study
     from facecheck.evaluation.studies.study import study as study
+    from facecheck.faults.check import check as check
+    from facecheck.faults.options import FaultOptions as FaultOptions
     from facecheck.generator.options import GenerateQualityOptions as GenerateQualityOptions
     from facecheck.generator.options import GenerateSampleOptions as GenerateSampleOptions
     from facecheck.generator.options import GenerateTrainOptions as GenerateTrainOptions
@@ -108,6 +110,8 @@ _HOMES = {
     "IndexOptions": "data.options",
     "SplitOptions": "data.options",
     "Recipe": "training.recipe",
+    "check": "faults.check",
+    "FaultOptions": "faults.options",
     "generate_train": "generator.train",
     "generate_sample": "generator.sample",
     "generate_quality": "generator.quality",

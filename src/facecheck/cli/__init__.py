@@ -19,6 +19,7 @@ from facecheck.cli import (
     audit,
     benchmark,
     calibrate,
+    check,
     convert,
     crop,
     dedup,
@@ -93,7 +94,7 @@ app = typer.Typer(
 
 for command in (
     *(fetch.sources, fetch.fetch, index.index, dedup.dedup, split.split),
-    *(audit.audit, convert.convert, crop.crop),
+    *(audit.audit, check.check, convert.convert, crop.crop),
     *(lr_find.lr_find, train.train, calibrate.calibrate, evaluate.evaluate),
     *(benchmark.benchmark_model, leave_out.leave_out, study.study),
     *(export.export, scan.scan, scan.merge, scan.place),

@@ -293,11 +293,7 @@ def write_manifest(manifest: Manifest, path: Path, made_by: Mapping[str, Any]) -
     Raises:
         UsageError: the suffix is neither ``.csv`` nor ``.parquet``.
     """
-    inside = os.path.join(path.absolute().parent, "")  # noqa: PTH118
-    portable = [
-        path_text(Path(text.removeprefix(inside))) if text.startswith(inside) else text
-        for text in manifest.frame["path"]
-    ]
+    portable = portable_paths(manifest.frame["path"], path)
     check_table_suffix(path)
     with atomic_path(path) as temporary:
         _write_frame(
@@ -305,6 +301,15 @@ def write_manifest(manifest: Manifest, path: Path, made_by: Mapping[str, Any]) -
         )
         digest = {"sha256": sha256_file(temporary)}
         write_json(meta_path(path), {"facecheck": VERSION, **made_by, **digest})
+
+
+def portable_paths(paths: Iterable[str], table: Path) -> list[str]:
+    """Return absolute paths as a table has them: relative to its folder if they are inside."""
+    inside = os.path.join(table.absolute().parent, "")  # noqa: PTH118
+    return [
+        path_text(Path(text.removeprefix(inside))) if text.startswith(inside) else text
+        for text in paths
+    ]
 
 
 def meta_path(path: Path) -> Path:

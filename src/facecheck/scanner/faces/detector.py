@@ -44,6 +44,8 @@ class Detection:
         width: above 0.
         height: above 0.
         confidence: :data:`FAINT` to 1.
+        landmarks: (x, y) of the eyes, the nose and the corners of the mouth; of each two the one
+            that is further left in an upright face first.
     """
 
     left: float
@@ -51,6 +53,7 @@ class Detection:
     width: float
     height: float
     confidence: float
+    landmarks: tuple[tuple[float, float], ...] = ()
 
 
 def find_detector(named: Path | None = None) -> Path:
@@ -92,8 +95,13 @@ def detect(pixels: npt.NDArray[np.uint8], model: Path | bytes) -> list[Detection
         rows = network.detect(np.ascontiguousarray(pixels[:, :, ::-1]))[1]
     except cv2.error as error:
         raise ImageError(f"the face detector failed: {reason(error)}") from None
-    found = () if rows is None else rows[:, (0, 1, 2, 3, 14)]
-    return [Detection(*map(float, row)) for row in found]
+    return [_detection(row) for row in (() if rows is None else rows.tolist())]
+
+
+def _detection(row: list[float]) -> Detection:
+    left, top, width, height, *points, confidence = row
+    landmarks = tuple(zip(points[::2], points[1::2], strict=True))
+    return Detection(left, top, width, height, confidence, landmarks)
 
 
 _loaded = threading.local()

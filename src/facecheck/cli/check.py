@@ -1,0 +1,27 @@
+"""The command that finds images and labels that a person should see: check."""
+
+from __future__ import annotations
+
+from facecheck.cli.arguments import ManifestArgument
+from facecheck.cli.display import Display, finish, progress_bar
+from facecheck.cli.flags import takes_options
+from facecheck.core.workspace import find_manifest
+from facecheck.faults.options import FaultOptions
+
+
+@takes_options
+def check(manifest: ManifestArgument = None, *, options: FaultOptions, display: Display) -> None:
+    """Find dark, blurred, odd or grey images, missing or cut off faces, and duplicates.
+
+    A table next to the manifest has a row for each image and reason, with a score from 0 (at the
+    threshold) to 1. Nothing else changes. What is measured is kept: other thresholds take seconds.
+    The exit code is 3 when some files could not be read.
+
+    Example: facecheck check --blurred 0.7
+    """
+    from facecheck.faults.check import check as job
+    from facecheck.report.terminal.faults import render_faults
+
+    with progress_bar("checking", quiet=display.quiet) as progress:
+        result = job(find_manifest(manifest), options, progress=progress)
+    finish(result, render_faults, display, failed=result.errors)

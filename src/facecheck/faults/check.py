@@ -1,0 +1,240 @@
+"""check: what is wrong with the images and labels of a manifest, for people to decide on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from facecheck.core.files import path_text
+from facecheck.core.lock import only_one
+from facecheck.core.manifest import (
+    Manifest,
+    check_table_suffix,
+    portable_paths,
+    read_manifest,
+    read_table,
+    write_table,
+)
+from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.data.duplicates.groups import duplicates_of
+from facecheck.data.measure import stamp
+from facecheck.faults.options import FaultOptions
+from facecheck.faults.quantities import Measurer, QuantityJournal, policy_of
+from facecheck.faults.reasons import FEW, Measure, measures
+from facecheck.scanner.faces.detector import find_detector
+
+EXACT, NEAR = "exact duplicate", "near duplicate"
+#: The reasons of which nothing is known without faces, and without ``dedup``.
+_OF_FACES = (
+    *("no face", "several faces", "tiny face", "distant face", "cut off", "turned", "profile"),
+)
+_OF_DEDUP = (EXACT, NEAR)
+#: The columns of the table, in order.
+SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
+    "path": pl.String, "kind": pl.String, "source": pl.String, "reason": pl.String,
+    "score": pl.Float64, "value": pl.Float64, "unit": pl.String, "suggested": pl.String,
+    "neighbours": pl.List(pl.String), "excluded": pl.String, "sha256": pl.String,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Common:
+    """A fault that so many images of a source have that it is a property of the source.
+
+    Attributes:
+        reason: which fault.
+        kind: of the source.
+        source: its name.
+        having: how many of its images have it; they are not in the table for it.
+        images: how many it has.
+    """
+
+    reason: str
+    kind: str
+    source: str
+    having: int
+    images: int
+
+
+@dataclass(frozen=True)
+class FaultResult:
+    """What ``check`` found.
+
+    Attributes:
+        manifest: the manifest that was checked.
+        table: one row for each record and reason: see docs/curation.md.
+        records: records that were checked; excluded ones are not.
+        excluded: records that are excluded already.
+        faulty: records with at least one row.
+        counts: rows by reason, in the table's order; a reason that was checked and not found has 0.
+        common: what is said of a source instead of its images.
+        not_checked: reasons that were not checked, and why.
+        errors: (path, reason) of files that could not be measured.
+        bad_lines: damaged lines of the journal; their files were measured again.
+    """
+
+    manifest: Path
+    table: Path
+    records: int
+    excluded: int
+    faulty: int
+    counts: Mapping[str, int]
+    common: tuple[Common, ...]
+    not_checked: Mapping[str, str]
+    errors: tuple[tuple[str, str], ...]
+    bad_lines: int
+
+
+def check(
+    manifest: Path, options: FaultOptions = FaultOptions(), *, progress: Progress = silent
+) -> FaultResult:
+    """Find images and labels of a manifest that a person should see; write a table of them.
+
+    Every file is decoded in a process of its own, and what is measured is kept in a journal next
+    to the manifest: a run that was killed resumes, and other thresholds take no second look. The
+    table and the journal are the only files written.
+
+    Args:
+        manifest: a manifest; excluded records are not measured.
+        options: what counts as a fault.
+        progress: called with images done and in all.
+
+    Raises:
+        UsageError: the manifest is not there, or the table's name has another suffix.
+        ManifestError: the manifest or its table of duplicates cannot be read.
+        CheckpointError: the face detector cannot be used.
+        FacecheckError: OpenCV is missing, or another process checks the manifest.
+    """
+    table = options.out or manifest.with_name(f"{manifest.stem}.check.csv")
+    check_table_suffix(table)
+    with only_one(manifest.with_name(f"{manifest.stem}.check"), "check"):
+        return _check(manifest, table, options, progress)
+
+
+def _check(manifest: Path, table: Path, options: FaultOptions, progress: Progress) -> FaultResult:
+    whole = read_manifest(manifest)
+    records = whole.where(pl.col("excluded") == "")
+    detector = find_detector(options.face_detector).read_bytes() if options.faces else None
+    journal = QuantityJournal(
+        manifest.with_name(f"{manifest.stem}.check.jsonl"),
+        Measurer(detector, policy_of(detector)),
+    )
+    found = journal.measure(
+        [stamp(path) for path in records.paths()],
+        workers=options.workers or cpu_count(),
+        timeout=options.timeout,
+        progress=progress,
+    )
+    measured = records.frame.select("path", "kind", "source").join(found, on="path", how="left")
+    readable = measured.filter(pl.col("reason") == "")
+    bad = measured.filter(pl.col("reason") != "").sort("path").select("path", "reason")
+    not_checked = {} if options.faces else dict.fromkeys(_OF_FACES, "--no-faces")
+    parts, common = [], []
+    for measure in measures(options):
+        if measure.reason not in not_checked:
+            rows, usual = _rows_of(measure, readable, options.common)
+            parts.append(rows)
+            common += usual
+    pairs = _duplicates(manifest, whole)
+    if pairs is None:
+        not_checked |= dict.fromkeys(_OF_DEDUP, "run `facecheck dedup` first")
+    else:
+        parts.append(pairs)
+    reasons = [each for each in _all_reasons(options) if each not in not_checked]
+    rows = _ordered(parts, reasons)
+    counted = dict(rows.group_by("reason").len().iter_rows())
+    write_table(_written(rows, table), table)
+    return FaultResult(
+        manifest=manifest,
+        table=table,
+        records=records.frame.height,
+        excluded=len(whole) - len(records),
+        faulty=rows["path"].n_unique(),
+        counts={reason: counted.get(reason, 0) for reason in reasons},
+        common=tuple(common),
+        not_checked=not_checked,
+        errors=tuple((path_text(Path(path)), why) for path, why in bad.iter_rows()),
+        bad_lines=journal.dropped,
+    )
+
+
+def _all_reasons(options: FaultOptions) -> list[str]:
+    return [*(measure.reason for measure in measures(options)), *_OF_DEDUP]
+
+
+def _rows_of(
+    measure: Measure, readable: pl.DataFrame, common: float
+) -> tuple[pl.DataFrame, list[Common]]:
+    """Return the rows of one reason, and the sources that it is common in."""
+    seen = readable.select(
+        "path", "kind", "source", "sha256",
+        score=measure.score().clip(0, 1), value=measure.value.cast(pl.Float64),
+        holds=measure.holds().fill_null(value=False),
+    )  # fmt: skip
+    shares = seen.group_by("kind", "source").agg(having=pl.col("holds").sum(), images=pl.len())
+    usual = shares.filter(
+        (pl.col("images") >= FEW) & (pl.col("having") > common * pl.col("images"))
+    ).sort("kind", "source")
+    rows = seen.filter("holds").join(usual, on=["kind", "source"], how="anti")
+    said = [Common(measure.reason, *row) for row in usual.iter_rows()]
+    return _table_rows(rows.drop("holds"), measure.reason, measure.unit), said
+
+
+def _table_rows(rows: pl.DataFrame, reason: str, unit: str) -> pl.DataFrame:
+    """Return rows with all columns of the table."""
+    known = rows.with_columns(reason=pl.lit(reason), unit=pl.lit(unit))
+    return known.select(
+        (pl.col(name) if name in known.columns else pl.lit(None)).cast(kind).alias(name)
+        for name, kind in SCHEMA.items()
+    )
+
+
+def _duplicates(manifest: Path, whole: Manifest) -> pl.DataFrame | None:
+    """Return a row for each record that ``dedup`` found to be another's picture.
+
+    Returns:
+        None where ``dedup`` has not been run.
+    """
+    path, pairs = duplicates_of(manifest)
+    if path is None:
+        return None
+    told = read_table(path)
+    alike = told["correlation"] if "correlation" in told.columns else pl.Series([None] * len(told))
+    known = (
+        pairs.with_columns(value=alike.cast(pl.Float64, strict=False))
+        .join(whole.frame, left_on="one", right_on="path", how="inner")
+        .rename({"one": "path"})
+        .with_columns(
+            score=pl.col("value").fill_null(1).clip(0, 1), neighbours=pl.concat_list("two")
+        )
+    )
+    exact = pl.col("why").is_in(["same bytes", "same pixels"])
+    return pl.concat(
+        _table_rows(known.filter(taken), reason, "correlation")
+        for taken, reason in ((exact, EXACT), (~exact, NEAR))
+    )
+
+
+def _ordered(parts: Sequence[pl.DataFrame], reasons: Sequence[str]) -> pl.DataFrame:
+    """Return all rows: reason by reason, the worst first."""
+    rows = pl.concat([pl.DataFrame(schema=SCHEMA), *parts])
+    place = {reason: number for number, reason in enumerate(reasons)}
+    return rows.sort(
+        pl.col("reason").replace_strict(place, return_dtype=pl.Int64), -pl.col("score"), "path"
+    )
+
+
+def _written(rows: pl.DataFrame, table: Path) -> pl.DataFrame:
+    """Return the rows as the table has them: paths as in a manifest, neighbours as JSON."""
+    near = [
+        json.dumps(portable_paths(paths or [], table)) for paths in rows["neighbours"].to_list()
+    ]
+    return rows.with_columns(
+        pl.Series("path", portable_paths(rows["path"], table), pl.String),
+        pl.Series("neighbours", ["" if text == "[]" else text for text in near], pl.String),
+        pl.col("suggested", "excluded").fill_null(""),
+    )
