@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -149,3 +150,68 @@ def test_what_is_out_of_reach_or_damaged_is_said(faces: Path, tmp_path: Path) ->
     damaged = faces / "damaged.jpg"
     damaged.write_bytes(next(faces.glob("0.*")).read_bytes()[:900])
     assert add(tmp_path, damaged, verdict="real").bytes_only == 1
+
+
+HEADER = "path,sha256,face,faces,verdict,kind,note,by,at\n"
+
+
+def corrections(tmp_path: Path, *rows: str) -> Path:
+    table = tmp_path / "corrections.csv"
+    table.write_text(HEADER + "".join(f"{row}\n" for row in rows))
+    return table
+
+
+def entries(tmp_path: Path) -> dict[str, tuple[str, str, str]]:
+    with (tmp_path / "known.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return {Path(row["path"]).stem: (row["verdict"], row["kind"], row["note"]) for row in rows}
+
+
+def test_corrections_of_a_page_say_who_decided_and_when(faces: Path, tmp_path: Path) -> None:
+    first, second, third = sorted(faces.glob("[0-9].*"))
+    table = corrections(
+        tmp_path,
+        f"{first},,,,real,photo,,Anna,2026-11-29T18:00:00Z",
+        f"{second},,,,artificial,,seen it before,,",
+        f"{third},,,,uncertain,,blurred,Anna,",
+    )
+    assert add(tmp_path, table).added == 3
+    assert entries(tmp_path) == {
+        "0": ("real", "photo", "by Anna on 2026-11-29"),
+        "1": ("artificial", "", "seen it before"),
+        "2": ("uncertain", "", "blurred; by Anna"),
+    }
+
+
+def test_a_file_is_real_only_if_every_face_of_it_is(faces: Path, tmp_path: Path) -> None:
+    """A table knows files, not faces: what is not decided does not fall to the side of trust."""
+    first, second, third = sorted(faces.glob("[0-9].*"))
+    table = corrections(
+        tmp_path,
+        f"{first},,1,2,real,photo,,,",
+        f"{second},,2,3,artificial,cartoon,,,",
+        f"{third},,1,2,real,photo,,,",
+        f"{second},,1,3,real,photo,,,",
+        f"{first},,2,2,real,photo,,,",
+    )
+    result = add(tmp_path, table)
+    assert result.failed == {"1 of its 2 faces decided, as real: decide the others, too": 1}
+    assert entries(tmp_path) == {"0": ("real", "photo", ""), "1": ("artificial", "cartoon", "")}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("{0},,1,2,artificial,,,,", "row 3: face 1 was decided before, as real photo"),
+        ("{0},,0,2,real,,,,", "row 3: face '0': must be a number from 1"),
+        ("{0},,2,many,real,,,,", "row 3: faces 'many': must be a number from 1"),
+    ],
+)
+def test_faces_that_cannot_be_are_refused(
+    faces: Path, tmp_path: Path, row: str, message: str
+) -> None:
+    first = next(faces.glob("0.*"))
+    table = corrections(tmp_path, f"{first},,1,2,real,photo,,,", row.format(first))
+    with pytest.raises(FacecheckError, match=message):
+        add(tmp_path, table)
+    assert not (tmp_path / "known.csv").exists()

@@ -67,6 +67,18 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, drawn: Path) -> Iterator
 
 
 @pytest.fixture
+def browse(browse: Browse) -> Browse:
+    """Open a page, and wait until its rows are there."""
+
+    def opened(path: Path, **window: Any) -> Page:
+        page = browse(path, **window)
+        page.wait_for_selector("[data-ready]")
+        return page
+
+    return opened
+
+
+@pytest.fixture
 def page(workspace: Path, browse: Browse) -> Page:
     return browse(workspace / "out" / "index.html")
 
@@ -266,8 +278,8 @@ def test_what_a_verdict_rests_on_is_shown_where_it_is_not_the_pixels(
         {"path": "d.jpg", "status": "error"},
     ]
     page = browse(report(tmp_path, rows).page)
-    assert page.locator("#faces .basis").all_inner_texts() == ["known", "known"]
-    page.check("#facet-basis [data-word=known]")
+    assert page.locator("#faces .reason").all_inner_texts() == ["known", "known"]
+    page.check("#facet-reason [data-word=known]")
     assert names(page) == ["b.jpg", "c.jpg"]
     page.click("#faces .open")
     facts = page.inner_text("#large-facts")
@@ -280,7 +292,7 @@ def test_what_a_verdict_rests_on_is_shown_where_it_is_not_the_pixels(
 
 def test_without_such_verdicts_there_is_nothing_to_choose(tmp_path: Path, browse: Browse) -> None:
     row: Row = {"path": "a.jpg", "status": "ok", "verdict": "real", "basis": "pixels", "score": 0.1}
-    assert not browse(report(tmp_path, [row]).page).is_visible("#facet-basis")
+    assert not browse(report(tmp_path, [row]).page).is_visible("#facet-reason")
 
 
 def test_a_name_that_would_run_is_exported_so_that_it_does_not(

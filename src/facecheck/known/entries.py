@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,10 @@ from facecheck.core.image import (
     picture_hash,
 )
 from facecheck.core.jsonable import parse_json
+from facecheck.core.labels import Verdict
 from facecheck.core.selection import Selection
 from facecheck.core.text import printable
-from facecheck.known.options import KnownAddOptions, bad_note, decided
+from facecheck.known.options import MOST_NOTE, KnownAddOptions, bad_note, decided
 from facecheck.known.table import THUMBNAIL_SIDE, Entry
 
 #: What reads a file by the name that a row has for it; raises :class:`ImageError`.
@@ -56,6 +57,7 @@ class Candidate:
         kind: what it shows, or empty.
         note: in free words.
         load: reads it by its name.
+        refused: why it is not to be added after all; empty if it is.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Candidate:
     kind: str
     note: str
     load: Load
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,25 +115,105 @@ def _of_file(path: str, options: KnownAddOptions) -> Candidate:
 
 
 def _of_table(path: Path, options: KnownAddOptions, load: Load) -> Iterator[Candidate]:
-    for number, cells in rows_of(path):
-        where = f"{path_text(path)}: row {number}"
+    by_file: dict[tuple[str, str], _Faces] = {}
+    for place, cells in rows_of(path):
+        where = f"{path_text(path)}: row {place}"
         row = _of_results(path, cells, options) if cells.keys() >= _OF_A_SCAN else cells
-        verdict = options.verdict or row.get("verdict", "")
-        kind = options.kind or row.get("kind", "")
-        name, sha256 = row.get("path", ""), row.get("sha256", "").lower()
-        if not name and not sha256:
-            raise FacecheckError(f"{where}: neither path nor sha256: which file is it?")
-        if sha256 and not _SHA256.fullmatch(sha256):
-            raise FacecheckError(
-                f"{where}: sha256 {printable(sha256[:40])!r}: must be 64 hex digits"
+        found = _of_row(row, where, options, load)
+        if found is None:
+            continue
+        if row.get("face") and options.verdict is None and options.kind is None:
+            faces = by_file.setdefault((found.name, found.sha256), _Faces(0, {}))
+            faces.count = max(faces.count, _count(row.get("faces", ""), f"{where}: faces"))
+            number = _count(row["face"], f"{where}: face")
+            twin = faces.decided.setdefault(number, found)
+            if (twin.verdict, twin.kind) != (found.verdict, found.kind):
+                raise FacecheckError(
+                    f"{where}: face {number} was decided before, as {twin.verdict} {twin.kind}: "
+                    "keep one of the two rows"
+                )
+        else:
+            yield found
+    yield from (faces.of_file() for faces in by_file.values())
+
+
+def _of_row(
+    row: Mapping[str, str], where: str, options: KnownAddOptions, load: Load
+) -> Candidate | None:
+    verdict = options.verdict or row.get("verdict", "")
+    kind = options.kind or row.get("kind", "")
+    name, sha256 = row.get("path", ""), row.get("sha256", "").lower()
+    if not name and not sha256:
+        raise FacecheckError(f"{where}: neither path nor sha256: which file is it?")
+    if sha256 and not _SHA256.fullmatch(sha256):
+        raise FacecheckError(f"{where}: sha256 {printable(sha256[:40])!r}: must be 64 hex digits")
+    note = options.note or _signed(row)
+    if why := bad_note(note):
+        raise FacecheckError(f"{where}: {why}")
+    if options.reviewed and not verdict:
+        return None  # an error, or no face: nobody has decided
+    return Candidate(name, sha256, _decided(verdict, kind, where), kind, note, load)
+
+
+def _signed(row: Mapping[str, str]) -> str:
+    """Return a row's note, with who decided it and when, if corrections say so and it fits."""
+    note, by, day = row.get("note", ""), row.get("by", ""), row.get("at", "")[:10]
+    signed = f"by {by}" + (f" on {day}" if day else "") if by else ""
+    whole = "; ".join(filter(None, (note, signed)))
+    return note if bad_note(whole) else whole
+
+
+def _count(text: str, where: str) -> int:
+    """Return a number of faces, or of one face, 1 or more.
+
+    Raises:
+        FacecheckError: it is none.
+    """
+    if text.isascii() and text.isdigit() and len(text) < 9 and int(text) > 0:
+        return int(text)
+    raise FacecheckError(f"{where} {printable(text[:40])!r}: must be a number from 1")
+
+
+@dataclass
+class _Faces:
+    """What is decided of a file's faces, of which a table knows nothing: it knows files.
+
+    Attributes:
+        count: how many faces the scan classified.
+        decided: the decision about each, by its number.
+    """
+
+    count: int
+    decided: dict[int, Candidate]
+
+    def of_file(self) -> Candidate:
+        """Return the decision about the file, which is as artificial as its most artificial face.
+
+        It is real only if every face of it was decided to be.
+        """
+        one, *_ = faces = list(self.decided.values())
+        by_verdict = {
+            verdict: [face for face in faces if face.verdict == verdict] for verdict in Verdict
+        }
+        verdict = next(
+            each
+            for each in (Verdict.ARTIFICIAL, Verdict.UNCERTAIN, Verdict.REAL)
+            if by_verdict[each]
+        )
+        kinds = {face.kind for face in by_verdict[verdict]}
+        refused = ""
+        if verdict == Verdict.REAL and len(faces) < self.count:
+            refused = (
+                f"{len(faces)} of its {self.count} faces decided, as real: decide the others, too"
             )
-        note = options.note or row.get("note", "")
-        if why := bad_note(note):
-            raise FacecheckError(f"{where}: {why}")
-        if options.reviewed and not verdict:
-            continue  # an error, or no face: nobody has decided
-        said = _decided(verdict, kind, where)
-        yield Candidate(name, sha256, said, kind, note, load)
+        notes = dict.fromkeys(face.note for face in by_verdict[verdict])
+        return replace(
+            one,
+            verdict=verdict.value,
+            kind=kinds.pop() if len(kinds) == 1 else "",
+            note="; ".join(filter(None, notes))[:MOST_NOTE],
+            refused=refused,
+        )
 
 
 def _decided(verdict: str, kind: str, where: str) -> str:
@@ -200,7 +283,8 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     import polars as pl
 
-    wanted = {"path", "sha256", "verdict", "kind", "note", "status", "score"}
+    wanted = {"path", "sha256", "face", "faces", "verdict", "kind", "note", "by", "at"}
+    wanted |= {"status", "score"}
     try:
         table = pl.scan_parquet(path)
         names = [name for name in table.collect_schema().names() if name.lower() in wanted]
@@ -221,6 +305,8 @@ def entry_of(candidate: Candidate, *, thumbnails: bool) -> Entry | Refused:
     """
     own = {"verdict": candidate.verdict, "kind": candidate.kind, "note": candidate.note}
     own["path"] = safe_cell(candidate.name)
+    if candidate.refused:
+        return Refused(candidate.refused)
     if not candidate.name:
         return Entry(sha256=candidate.sha256, **own)
     try:

@@ -16,43 +16,26 @@ from PIL import Image
 
 from facecheck.core.csv_files import safe_text
 from facecheck.core.errors import FacecheckError
-from facecheck.core.files import name_text, path_text, sha256_file, write_json
-from facecheck.core.jsonable import parse_json
-from facecheck.core.labels import KINDS, Basis, Status, Verdict
+from facecheck.core.files import name_text, path_text, write_json
+from facecheck.core.labels import KINDS
 from facecheck.core.parallel import Progress, silent
-from facecheck.model.facts import CAUTION, ModelFacts, knowledge, state_text
+from facecheck.report.gallery_rows import STATUSES, VERDICTS, GalleryRows
 from facecheck.report.options import ScanReportOptions
 from facecheck.report.page import number_text, report_folder, write_page
 from facecheck.report.plots import plot_scores
+from facecheck.report.scan_facts import ScanFacts
 from facecheck.report.thumbs import numbered, write_thumbnails
-from facecheck.scanner.inputs.items import INSIDE
 from facecheck.scanner.inputs.reach import Reach, reach_of
 from facecheck.scanner.results.columns import COLUMNS
-from facecheck.scanner.results.rows import PATH, Row, read_rows
+from facecheck.scanner.results.rows import Row, read_rows
 
 #: Draws heat maps: given rows, yields for each a picture of what was classified with the heat map
 #: over it, or None where there can be none.
 HeatMaps = Callable[[Sequence[Row]], Iterable[Image.Image | None]]
 
-STATUSES = tuple(status.value for status in Status)
-# Those first that a reader looks for.
-VERDICTS = (Verdict.ARTIFICIAL.value, Verdict.UNCERTAIN.value, Verdict.REAL.value)
-VIEWS = ("face", "whole")
-BASES = tuple(basis.value for basis in Basis)
 _BINS = 40
-# Columns whose values are few; in the page a row has the place of its value, -1 for none.
-_FEW: Mapping[str, Sequence[str]] = {
-    "status": STATUSES,
-    "verdict": VERDICTS,
-    "kind": KINDS,
-    "basis": BASES,
-    "view": VIEWS,
-}
-# Texts, of which many rows have the same; in the page a row has the place of its own.
-_TEXTS = ("message", "provenance", "generator")
-# Numbers that are not whole, which results hold with six decimals; in the page in millionths.
-_MILLIONTHS = tuple(name for name, kind in COLUMNS.items() if kind is float)
-_WHOLE = tuple(name for name, kind in COLUMNS.items() if kind is int)
+# What is counted together.
+_TALLIED = ("status", "verdict", "kind")
 
 
 @dataclass(frozen=True)
@@ -114,10 +97,11 @@ def scan_report(
         UsageError: ``out`` is there and no report that may be replaced.
         FacecheckError: the results cannot be read, or hold no row.
     """
-    rows = list(read_rows(results, COLUMNS))
+    tally: Counter[tuple[str, ...]] = Counter()
+    rows = GalleryRows(_counted(read_rows(results, COLUMNS), tally))
     if not rows:
         raise FacecheckError(f"{path_text(results)}: no rows: there is nothing to show")
-    tally = Counter(tuple(str(row[name]) for name in ("status", "verdict", "kind")) for row in rows)
+    scan = ScanFacts.of(results)
     with report_folder(out, overwrite=options.overwrite) as folder:
         wanted = min(options.thumbnails, len(rows))
         made = list(
@@ -149,10 +133,16 @@ def scan_report(
         write_page(
             folder,
             "scan.html.j2",
-            _context(report, _facts(results), dark=dark),
-            data=_page_data(rows, made, heated, out),
+            _context(report, scan, dark=dark),
+            data={**rows.packed(), **_page_data(made, heated, out), **scan.page_data()},
         )
     return report
+
+
+def _counted(rows: Iterable[Row], tally: Counter[tuple[str, ...]]) -> Iterator[Row]:
+    for row in rows:
+        tally[tuple(str(row[name]) for name in _TALLIED)] += 1
+        yield row
 
 
 def _marginal(
@@ -164,19 +154,13 @@ def _marginal(
     return {name: sums[name] for name in order if sums[name]}
 
 
-def _scores(rows: Sequence[Row]) -> tuple[list[float], dict[str, list[int]]]:
+def _scores(rows: GalleryRows) -> tuple[list[float], dict[str, list[int]]]:
     """Return the edges of equal bins from 0 to 1, and by verdict the rows in each."""
     edges = np.linspace(0, 1, _BINS + 1)
-    by_verdict = {
-        verdict: [
-            row["score"] for row in rows if row["verdict"] == verdict and row["score"] is not None
-        ]
-        for verdict in VERDICTS
-    }
     counts = {
-        verdict: np.histogram(np.asarray(scores, float), edges)[0].tolist()
-        for verdict, scores in by_verdict.items()
-        if scores
+        verdict: np.histogram(scores, edges)[0].tolist()
+        for verdict in VERDICTS
+        if len(scores := rows.scores(verdict))
     }
     return edges.round(6).tolist(), counts
 
@@ -235,51 +219,7 @@ def heat_rows(rows: Sequence[Row], number: int) -> list[int]:
     return surest + [place for _, place in others[:number]]
 
 
-def _facts(results: Path) -> dict[str, str]:
-    """Return what the results were made from, in words, as far as it is known."""
-    facts = {"Results": path_text(results.name)}
-    try:
-        meta = parse_json(results.with_name(f"{results.name}.meta.json").read_bytes())
-        known = dict(_facts_of(meta))
-    except (OSError, ValueError, TypeError, AttributeError):
-        return facts | {"Scan": "not known: no .meta.json next to the results"}
-    if meta.get("sha256") != sha256_file(results):
-        facts["Changed"] = "the results have been changed since the scan"
-    return facts | known
-
-
-def _facts_of(meta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "Version", f"facecheck {meta.get('facecheck', 'not known')}"
-    yield "Checkpoint", f"sha256 {str(meta.get('checkpoint_sha256'))[:16]}"
-    yield from _model_facts(meta.get("model"))
-    detector = meta.get("face_detector_sha256")
-    yield "Face detector", f"sha256 {str(detector)[:16]}" if detector else "none: images whole"
-    if meta.get("known_sha256"):
-        yield "Known files", f"sha256 {str(meta['known_sha256'])[:16]}"
-    yield "Device", str(meta.get("device", "not known"))
-    if meta.get("per_face"):
-        yield "Rows", "one for each face"
-    if meta.get("only"):
-        yield "Only", ", ".join(map(str, meta["only"]))
-    if meta.get("stability"):
-        yield "Stability", f"{meta['stability']} variants"
-    if meta.get("threshold") is not None:
-        yield "Threshold", str(meta["threshold"])
-    if meta.get("provenance") == "off":
-        yield "Provenance", "not read: verdicts are by the pixels alone"
-
-
-def _model_facts(stored: Any) -> Iterator[tuple[str, str]]:
-    """Yield what the model knows and does not; nothing for results of older versions."""
-    if not isinstance(stored, Mapping):
-        return
-    known = {name: stored[name] for name in ModelFacts.__dataclass_fields__ if name in stored}
-    model = ModelFacts(**known)
-    yield "Model", state_text(model)
-    yield from knowledge(model)
-
-
-def _context(report: ScanReport, facts: Mapping[str, str], *, dark: str) -> dict[str, Any]:
+def _context(report: ScanReport, scan: ScanFacts, *, dark: str) -> dict[str, Any]:
     none = report.rows - sum(report.verdicts.values())
     verdicts = [(name, report.verdicts.get(name, 0), f"verdict-{name}") for name in VERDICTS]
     return {
@@ -291,61 +231,19 @@ def _context(report: ScanReport, facts: Mapping[str, str], *, dark: str) -> dict
         "statuses": [
             (name.replace("_", " "), count, "") for name, count in report.statuses.items()
         ],
-        "facts": facts,
+        "scan": scan,
         "dark": dark,
-        "caution": f"{CAUTION[0].upper()}{CAUTION[1:]}.",
+        "kinds_known": KINDS,
+        "live": False,
     }
 
 
-def _page_data(
-    rows: Sequence[Row], made: Sequence[bool], heated: Sequence[int], out: Path
-) -> dict[str, Any]:
-    """Return the rows as columns, as gallery.js reads them."""
-    places = [_inner(str(row[PATH])) for row in rows]
-    names = [str(row[PATH]) for row in rows]
-    folders, folder = _indexed(name[:at] for name, at in zip(names, places, strict=True))
-    texts = {column: _indexed(str(row[column]) for row in rows) for column in _TEXTS}
+def _page_data(made: Sequence[bool], heated: Sequence[int], out: Path) -> dict[str, Any]:
+    """Return what gallery.js needs to know besides the rows and their scan."""
     return {
-        "columns": list(COLUMNS),
-        "few": _FEW,
-        "rows": len(rows),
-        "folders": folders,
-        "folder": folder,
-        "name": [name[at:] for name, at in zip(names, places, strict=True)],
-        "texts": {column: distinct for column, (distinct, _) in texts.items()},
-        **{column: which for column, (_, which) in texts.items()},
-        **{column: _coded(rows, column, values) for column, values in _FEW.items()},
-        **{column: _numbers(rows, column, 1_000_000) for column in _MILLIONTHS},
-        **{column: _numbers(rows, column, 1) for column in _WHOLE},
         "thumbnails": len(made),
         "missing": [number for number, there in enumerate(made) if not there],
         "heat": heated,
         # From the report to where relative names are of.
         "base": name_text(os.path.relpath(Path.cwd(), out.absolute())),
-        "millionths": _MILLIONTHS,
     }
-
-
-def _inner(name: str) -> int:
-    """Return where the last part of a name begins: behind a slash, or within an archive."""
-    return max(name.rfind("/") + 1, name.rfind(INSIDE) + len(INSIDE) if INSIDE in name else 0)
-
-
-def _indexed(texts: Iterable[str]) -> tuple[list[str], list[int]]:
-    """Return the distinct texts, and of each text which of them it is."""
-    known: dict[str, int] = {}
-    places = [known.setdefault(text, len(known)) for text in texts]
-    return list(known), places
-
-
-def _coded(rows: Sequence[Row], column: str, values: Sequence[str]) -> list[int]:
-    codes = {value: code for code, value in enumerate(values)}
-    return [codes.get(str(row[column]), -1) for row in rows]
-
-
-def _numbers(rows: Sequence[Row], column: str, unit: int) -> list[int | None] | None:
-    """Return a column in whole units, not of a millionth; None where no row has a value."""
-    values = [row[column] for row in rows]
-    if not any(value is not None for value in values):
-        return None
-    return [None if value is None else round(float(value) * unit) for value in values]

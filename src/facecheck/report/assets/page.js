@@ -40,6 +40,11 @@ function safeText(text) {
     ? `'${text}` : text;
 }
 
+/** Return the text that safeText() made a cell of: exact_text of core/csv_files.py. */
+function exactText(cell) {
+  return /^''*[=+\-@\t\r\n]/.test(cell) ? cell.slice(1) : cell;
+}
+
 /** Return a name with ./ in front if a spreadsheet would run it: safe_cell of core/files.py. */
 function safeCell(name) {
   return /^[=+\-@\t\r\n]/.test(name) ? `./${name}` : name;
