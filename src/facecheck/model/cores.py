@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
 from facecheck.core.parallel import cpu_count
 from facecheck.model.metrics import Floats
 from facecheck.model.predict import Finish, Pixels
+
+Output = TypeVar("Output")
 
 #: Crops of one run. Each core runs its own few, alone: a library that spreads one run over several
 #: cores adds up in another order with each number of them, and a score's sixth decimal moves. It is
@@ -25,9 +28,17 @@ class Cores:
     Args:
         threads: how many; None: one per core of the machine.
         begin: called by each thread before its first run.
+        run: crops of one run, at most.
     """
 
-    def __init__(self, threads: int | None = None, begin: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        threads: int | None = None,
+        begin: Callable[[], None] | None = None,
+        *,
+        run: int = RUN,
+    ) -> None:
+        self._run = run
         self._pool = ThreadPoolExecutor(
             threads or cpu_count(), thread_name_prefix="facecheck-core", initializer=begin
         )
@@ -38,10 +49,10 @@ class Cores:
         """Begin with crops, and return what waits for all of them.
 
         Args:
-            run: returns logits and features, or None, of :data:`RUN` crops or fewer, on one core.
+            run: returns logits and features, or None, of so many crops or fewer, on one core.
             pixels: shape (M, image_size, image_size, 3).
         """
-        outputs = self._pool.map(run, self._runs(pixels))
+        outputs = self.run_each(run, pixels)
 
         def finish() -> tuple[Floats, Floats | None]:
             logits, features = zip(*outputs, strict=True)
@@ -50,8 +61,12 @@ class Cores:
 
         return finish
 
+    def run_each(self, run: Callable[[Pixels], Output], pixels: Pixels) -> Iterator[Output]:
+        """Begin with crops, and return what ``run`` gives for so many of them, in order."""
+        return self._pool.map(run, self._runs(pixels))
+
     def _runs(self, pixels: Pixels) -> list[Pixels]:
-        return [pixels[start : start + RUN] for start in range(0, len(pixels), RUN)]
+        return [pixels[at : at + self._run] for at in range(0, len(pixels), self._run)]
 
 
 class TorchCores(Cores):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -60,19 +61,25 @@ class HeadPredictor(Predictor):
                 f"{path_text(self.encoder.path)} gives {self.encoder.widths}"
             )
         self.gives_features = features or self.header.guard is not None
-        self._cores = Cores(threads)
+        # The encoder takes one crop at a time anyway, and a core that has no more of them waits.
+        self._cores = Cores(threads, run=1)
 
     def begin_crops(self, pixels: Pixels) -> Finish:
-        """Begin with crops on all cores, a few crops a core."""
-        return self._cores.begin(self._answer, pixels)
+        """Begin with crops on all cores, one crop a core."""
+        found = self._cores.run_each(self.encoder.features, pixels)
+
+        def finish() -> tuple[Floats, Floats | None]:
+            # The head takes all crops at once: NumPy spreads each product over all cores, which the
+            # encoder's next runs need.
+            sets = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+            logits, seen = self.head.answer(sets)
+            return logits, seen if self.gives_features else None
+
+        return finish
 
     def save(self, header: Header, path: Path) -> None:
         """Write the same head with another header to ``path``; raises as its protocol says."""
         save_head(self.head, header, path)
-
-    def _answer(self, pixels: Pixels) -> tuple[Floats, Floats | None]:
-        logits, seen = self.head.answer(self.encoder.features(pixels))
-        return logits, seen if self.gives_features else None
 
 
 def load_head(path: Path) -> tuple[Header, Head]:
