@@ -6,9 +6,7 @@ Each format has a module of its own next to this one, which writes a network and
 from __future__ import annotations
 
 import contextlib
-import logging
 import shutil
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -203,16 +201,3 @@ def example(header: Header, images: int) -> torch.Tensor:
 
     side = header.transform.image_size
     return torch.zeros(images, side, side, 3, dtype=torch.uint8)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the exporters' warnings and logs off the user's terminal."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(before)

@@ -30,12 +30,12 @@ from facecheck.engines.base import (
     example,
     from_pixels,
     has_loop,
-    quiet,
     read_bytes,
 )
 from facecheck.engines.options import Precision
 from facecheck.model.checkpoint import HEADER_KEY, PIXELS, Header, header_text
 from facecheck.model.metrics import Floats
+from facecheck.model.quiet import quiet
 
 if TYPE_CHECKING:
     import torch

@@ -21,7 +21,6 @@ from facecheck.engines.base import (
     ExportedPredictor,
     example,
     from_pixels,
-    quiet,
 )
 from facecheck.engines.options import Precision
 from facecheck.model.checkpoint import HEADER_KEY, PIXELS, Header, header_text
@@ -29,6 +28,7 @@ from facecheck.model.cores import Cores
 from facecheck.model.metrics import Floats
 from facecheck.model.onnx_session import open_session, run_session
 from facecheck.model.predict import Finish, Pixels
+from facecheck.model.quiet import quiet
 
 if TYPE_CHECKING:
     import torch

@@ -27,7 +27,6 @@ from facecheck.engines.base import (
     damaged,
     example,
     from_pixels,
-    quiet,
     read_bytes,
 )
 from facecheck.engines.options import Precision
@@ -35,6 +34,7 @@ from facecheck.model.checkpoint import HEADER_KEY, Header, header_text
 from facecheck.model.cores import TorchCores
 from facecheck.model.metrics import Floats
 from facecheck.model.predict import Finish, Pixels
+from facecheck.model.quiet import quiet
 
 if TYPE_CHECKING:
     import torch

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -24,6 +22,7 @@ from facecheck.model.encoder import EncoderFacts, describe_encoder
 from facecheck.model.head import Head
 from facecheck.model.metrics import Floats
 from facecheck.model.predict import Pixels
+from facecheck.model.quiet import quiet
 from facecheck.model.transforms import Transform, normalise
 from facecheck.training.recipe import Recipe
 
@@ -129,7 +128,7 @@ class FrozenNetwork:
 
         side = self.transform.image_size
         body, pixels = self._body.cpu(), torch.zeros(1, side, side, 3, dtype=torch.uint8)
-        with _quiet():
+        with quiet():
             program = torch.onnx.export(
                 *(body, (pixels,)),
                 dynamo=True,
@@ -219,16 +218,3 @@ def _need_exporter() -> None:
         import onnxscript  # noqa: F401
     except ImportError:
         raise TrainingError(extra_hint("--blocks", "export")) from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's warnings and logs off the user's terminal."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(before)
