@@ -311,3 +311,73 @@ def test_a_split_that_is_done_again_in_place_still_says_what_it_was_made_from(
     before = sha256_file(path)
     split(path, SplitOptions(seed=1))
     assert read_meta(path)["input"]["sha256"] == before
+
+
+def given_test_set(tmp_path: Path) -> Path:
+    """Return a manifest of 400 records of which 60 are in test, 20 of them related to others."""
+    rows = [
+        Record(
+            *(f"/x/{number}", "s", "photo", f"{number:064}", f"{number:064}"),
+            group=f"p{number % 200}" if number % 200 < 20 else "",
+            split="test" if number < 60 else "train" if number < 120 else "",
+        )
+        for number in range(400)
+    ]
+    return written(rows, tmp_path)
+
+
+def test_a_given_test_set_is_kept_and_what_belongs_with_it_left_out(tmp_path: Path) -> None:
+    path = given_test_set(tmp_path)
+    result = split(path, SplitOptions(keep=("test",), ratio="8:2:5"))
+    frame = read_manifest(path).frame
+    test = set(frame.filter(pl.col("split") == "test")["path"])
+    assert test == {f"/x/{number}" for number in range(60)}
+    related = {f"/x/{number}" for number in range(200, 220)}
+    assert set(frame.filter(pl.col("split") == "")["path"]) == related
+    assert result.counts == {"train": 256, "val": 64, "test": 60}
+    assert (result.left_out, result.kept, result.replaced) == ({"related to test": 20}, 60, 12)
+    assert result.proof.holds
+    assert split(path, SplitOptions(keep=("test",), ratio="8:2:5")).counts == result.counts
+    assert read_manifest(path).frame.equals(frame)
+
+
+def test_an_excluded_copy_of_a_kept_record_leaks_nothing(tmp_path: Path) -> None:
+    path = given_test_set(tmp_path)
+    frame = read_manifest(path).frame
+    # dedup kept /x/200 for the picture of /x/0, which is in test.
+    excluded = pl.when(pl.col("path") == "/x/0").then(pl.lit("duplicate")).otherwise("excluded")
+    write_manifest(Manifest(frame.with_columns(excluded.alias("excluded"))), path, {})
+    result = split(path, SplitOptions(keep=("test",)))
+    parts = dict(read_manifest(path).frame.select("path", "split").iter_rows())
+    assert (parts["/x/0"], parts["/x/200"]) == ("", "")
+    assert result.left_out == {"duplicate": 1, "related to test": 20}
+    assert result.kept_excluded == 1
+
+
+def test_any_parts_may_be_kept(tmp_path: Path) -> None:
+    path = given_test_set(tmp_path)
+    with pytest.raises(UsageError, match="--keep names every part"):
+        split(path, SplitOptions(keep=("test", "train"), ratio="8:1"))
+    path = given_test_set(tmp_path)
+    result = split(path, SplitOptions(keep=("test", "train")))
+    assert (result.counts, result.kept) == ({"train": 60, "val": 260, "test": 60}, 120)
+    with pytest.raises(FacecheckError, match="--keep val: no record is in it"):
+        split(given_test_set(tmp_path), SplitOptions(keep=("val",)))
+    for options, message in (
+        ({"keep": ("tset",)}, "did you mean 'test'"),
+        ({"keep": ("test",), "extend": True}, "--extend keeps every part"),
+        ({"keep": ("test",), "hold_out_source": ("s",)}, "leave one of them out"),
+        ({"keep": ("test",), "kfold": 3}, "folds have other names"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            SplitOptions(**options)
+
+
+def test_a_group_between_two_kept_parts_is_refused(tmp_path: Path) -> None:
+    rows = [
+        Record(f"/x/{part}", "s", "photo", f"{n:064}", group="one", split=part)
+        for n, part in enumerate(("train", "test"))
+    ]
+    path = written([*rows, Record("/x/other", "s", "photo", "9" * 64)], tmp_path)
+    with pytest.raises(FacecheckError, match="without --keep"):
+        split(path, SplitOptions(keep=("train", "test")))

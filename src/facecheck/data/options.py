@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from facecheck.core.common_options import FolderOptions, OverwriteOption, WorkersOption
-from facecheck.core.errors import UsageError
+from facecheck.core.errors import UsageError, did_you_mean
 from facecheck.core.options import Options, Trust, option
 from facecheck.core.workspace import MANIFEST, RAW
 
@@ -19,6 +19,8 @@ Way = Literal["move", "hardlink", "symlink"]
 #: The layouts of folders that ``convert`` knows, and how files get into them.
 Layout = Literal["imagefolder", "huggingface", "fiftyone"]
 Link = Literal["hardlink", "symlink", "copy"]
+#: The parts that ``split --keep`` can keep.
+_PARTS = ("train", "val", "test")
 
 
 def parse_pair(text: str) -> tuple[str, ...]:
@@ -192,6 +194,14 @@ class DedupOptions(TableOption, WorkersOption):
         "resized; or also edited: cropped, mirrored or recoloured.",
     )
     radius: int = option(8, "Maximum pHash distance (bits) considered.", least=0, most=16)
+    prefer: tuple[str, ...] = option(
+        (),
+        "Of several copies, keep the one from this source. Repeatable: the first counts most.",
+        metavar="SOURCE",
+    )
+    protect: tuple[Path, ...] = option(
+        (), "Never exclude or move files under this folder. Repeatable.", metavar="FOLDER"
+    )
     apply: Way | None = option(None, "Then write the kept files to TO/<kind>/<source>/<file>.")
     to: Path | None = option(None, "The folder for --apply.", trust=Trust.NAMED)
 
@@ -206,7 +216,8 @@ class SplitOptions(TableOption):
     """How ``split`` assigns images.
 
     Raises:
-        UsageError: the ratio cannot be read, or folds are to hold a source out.
+        UsageError: the ratio cannot be read, folds are to hold a source out or to keep a part, or
+            ``keep`` is at odds with ``extend`` or ``hold_out_source``.
     """
 
     ratio: str = option("8:1:1", "Shares of train:val:test, or of train:test; more are folds.")
@@ -223,14 +234,35 @@ class SplitOptions(TableOption):
         metavar="SOURCE",
     )
     extend: bool = option(False, "Keep existing assignments; assign only new images.")
+    keep: tuple[str, ...] = option(
+        (),
+        "Keep this part exactly as it is, and assign only the rest; images related to it are left "
+        "out. Repeatable.",
+        metavar="train|val|test",
+    )
     seed: int = option(0, "Random seed.")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if len(self.shares) > 3 or self.kfold is not None:
-            self._refuse_to_hold_out()
+            self._refuse_named_parts()
+        for part in self.keep:
+            if part not in _PARTS:
+                near = did_you_mean(part, _PARTS) or f": choose from {', '.join(_PARTS)}"
+                raise UsageError(f"--keep {part!r} is unknown{near}")
+        if self.keep and self.extend:
+            raise UsageError("--extend keeps every part: leave --keep out, or --extend")
+        if "test" in self.keep and self.hold_out_source:
+            raise UsageError(
+                "--keep test takes nothing into test, --hold-out-source does: leave one of them out"
+            )
 
-    def _refuse_to_hold_out(self) -> None:
+    def _refuse_named_parts(self) -> None:
+        if self.keep:
+            raise UsageError(
+                "--keep keeps train, val or test, folds have other names: split with --ratio and "
+                "--keep first, then make folds, which leave test out"
+            )
         if self.hold_out_source:
             raise UsageError(
                 "--hold-out-source fills test, folds do not: split with --ratio and "

@@ -36,10 +36,11 @@ class SplitResult:
         column: the column that was filled, ``split`` or ``fold``.
         counts: records by part, in the order of the ratio.
         by_source: records by part for each (kind, source).
-        left_out: records left without a part, by reason: why they are excluded, and for folds
-            ``in test``.
+        left_out: records left without a part, by reason: why they are excluded, for folds
+            ``in test``, and with ``keep`` ``related to test`` and the like.
         replaced: records that had another part before, which this one has taken the place of.
-        kept: records whose part was there before and was kept (``--extend``).
+        kept: records whose part was there before and was kept (``--extend``, ``--keep``).
+        kept_excluded: records of the parts to keep that are excluded, and so in no part.
         groups: sets of records that had to stay together, single records counted.
         near: the duplicates table that the proof rests on, or ``not checked``.
         proof: that no group and no confirmed duplicate crosses, checked after the fact.
@@ -52,6 +53,7 @@ class SplitResult:
     left_out: Mapping[str, int]
     replaced: int
     kept: int
+    kept_excluded: int
     groups: int
     near: str
     proof: Proof
@@ -73,7 +75,9 @@ def split(
     Two parts are train and test, three are train, val and test. More than three, and ``kfold``,
     fill the column ``fold`` with 0, 1, 2… and leave ``split`` as it is; records already in test
     then stay out of the folds, and so does whatever belongs with them. With ``extend``, new records
-    join their groups and fill up what the ratio lacks.
+    join their groups and fill up what the ratio lacks. With ``keep``, the records of a part stay
+    exactly those that are in it: the others that belong with one of them, or with an excluded one
+    that was in the part, get no part, and the rest is divided among the other parts.
 
     Args:
         manifest: a manifest by ``index`` or ``dedup``.
@@ -82,8 +86,9 @@ def split(
     Raises:
         UsageError: a column or source is not there, the manifest is not there, or ``out`` exists.
         ManifestError: the manifest or its duplicates table cannot be read.
-        FacecheckError: no record takes part, records that belong together are already in
-            different parts (``extend``), or another process writes the manifest.
+        FacecheckError: no record takes part or is in the part to keep, records that belong
+            together are already in different parts (``extend``, ``keep``), or another process
+            writes the manifest.
     """
     target = options.out or manifest
     with only_one(target, "split"):
@@ -101,10 +106,13 @@ def _split(manifest: Path, target: Path, options: SplitOptions) -> SplitResult:
     frame = table.frame
     keys = _check_columns(frame, options.strata, options.group_column)
     _check_sources(frame, options.hold_out_source)
-    frame = _before(frame, column, extend=options.extend)
+    frame = _before(frame, column, options)
+    _check_keep(frame, options.keep, manifest)
     duplicates, pairs = duplicates_of(manifest)
-    taking_part = frame.filter(pl.col("excluded") == "")
+    in_kept = pl.col(column).is_in(options.keep)
+    taking_part = frame.filter((pl.col("excluded") == "") | in_kept)
     taking_part = taking_part.with_columns(component=components(taking_part, pairs, keys))
+    taking_part, related = _without_related(taking_part, column, options.keep)
     if column == FOLD:
         in_test = (pl.col("split") == "test").any().over("component")
         taking_part = taking_part.filter(~in_test)
@@ -113,8 +121,9 @@ def _split(manifest: Path, target: Path, options: SplitOptions) -> SplitResult:
     stands = pl.when(pl.col(column) != "").then(pl.col(column))
     held = pl.when(pl.col("source").is_in(options.hold_out_source)).then(pl.lit("test"))
     taking_part = taking_part.with_columns(fixed=pl.coalesce(stands, held))
-    _check_fixed(taking_part, parts, options.hold_out_source, manifest)
-    wanted = dict(zip(parts, shares, strict=True))
+    parts = tuple(name for name in SPLITS if name in {*parts, *options.keep}) if names else parts
+    _check_fixed(taking_part, parts, options, manifest)
+    wanted = _wanted(dict(zip(names or parts, shares, strict=True)), parts, options.keep)
     assigned = taking_part.select(
         "path", part=pl.Series(assign(taking_part, options.strata, wanted, options.seed))
     )
@@ -126,6 +135,7 @@ def _split(manifest: Path, target: Path, options: SplitOptions) -> SplitResult:
         "group_column": options.group_column,
         "hold_out": list(options.hold_out_source),
         "extend": options.extend,
+        **({"keep": list(options.keep)} if options.keep else {}),
         "seed": options.seed,
     }
     write_manifest(result, target, made_from(manifest, target, "split", arguments))
@@ -134,21 +144,70 @@ def _split(manifest: Path, target: Path, options: SplitOptions) -> SplitResult:
         column=column,
         counts={name: assigned.filter(pl.col("part") == name).height for name in parts},
         by_source=_shares_by_source(result.frame, column, parts),
-        left_out=_left_out(frame, taking_part),
+        left_out=_left_out(frame, taking_part, related),
         replaced=_replaced(table.frame, column, values) if target == manifest else 0,
         kept=taking_part.filter(pl.col(column) != "").height,
+        kept_excluded=frame.filter(in_kept & (pl.col("excluded") != "")).height,
         groups=taking_part["component"].n_unique(),
         near=path_text(duplicates) if duplicates else NOT_CHECKED,
         proof=prove(result.frame, pairs, column=column, keys=keys),
     )
 
 
-def _left_out(frame: pl.DataFrame, taking_part: pl.DataFrame) -> dict[str, int]:
+def _left_out(
+    frame: pl.DataFrame, taking_part: pl.DataFrame, related: dict[str, int]
+) -> dict[str, int]:
     """Return how many records take no part, by reason, the most frequent first."""
     excluded = frame.filter(pl.col("excluded") != "")["excluded"]
     counts = Counter(excluded)
-    in_test = frame.height - excluded.len() - taking_part.height
-    return dict(counts.most_common()) | ({"in test": in_test} if in_test else {})
+    in_test = frame.height - excluded.len() - taking_part.height - sum(related.values())
+    return dict(counts.most_common()) | related | ({"in test": in_test} if in_test else {})
+
+
+def _without_related(
+    frame: pl.DataFrame, column: str, keep: Sequence[str]
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return the records that take part, and how many do not since they belong with a kept one.
+
+    Such a record must not go to another part, and would change the one that is to be kept.
+
+    Args:
+        frame: the records that are not excluded, and excluded ones of the parts to keep.
+        column: where the parts are.
+        keep: the parts to keep.
+    """
+    kept = pl.when(pl.col(column).is_in(keep)).then(pl.col(column))
+    frame = frame.with_columns(_near=kept.min().over("component"), _kept=kept)
+    used = frame.filter(pl.col("excluded") == "")
+    is_related = pl.col("_near").is_not_null() & pl.col("_kept").is_null()
+    related = used.filter(is_related)["_near"].value_counts(sort=True).rows()
+    counts = {f"related to {part}": count for part, count in related}
+    return used.filter(~is_related).drop("_near", "_kept"), counts
+
+
+def _wanted(
+    shares: Mapping[str, float], parts: Sequence[str], keep: Sequence[str]
+) -> dict[str, float]:
+    """Return the share of each part of what is to be assigned: kept ones get nothing more.
+
+    Raises:
+        UsageError: nothing is left to fill.
+    """
+    free = {name: 0.0 if name in keep else shares.get(name, 0.0) for name in parts}
+    total = sum(free.values())
+    if not total:
+        raise UsageError("--keep names every part that the ratio fills: leave one out")
+    return {name: share / total for name, share in free.items()}
+
+
+def _check_keep(frame: pl.DataFrame, keep: Sequence[str], manifest: Path) -> None:
+    """Raise :class:`FacecheckError` if a part to keep holds nothing."""
+    for part in keep:
+        if not (frame["split"] == part).any():
+            raise FacecheckError(
+                f"{path_text(manifest)}: --keep {part}: no record is in it: leave --keep out, or "
+                "name a manifest with this part"
+            )
 
 
 def _replaced(before: pl.DataFrame, column: str, now: pl.Series) -> int:
@@ -182,17 +241,20 @@ def _check_sources(frame: pl.DataFrame, sources: Sequence[str]) -> None:
             )
 
 
-def _before(frame: pl.DataFrame, column: str, *, extend: bool) -> pl.DataFrame:
-    """Return the records with the parts that stand: those of before, or none."""
-    if extend and column in frame.columns:
-        return frame.with_columns(pl.col(column).cast(pl.String).fill_null(""))
-    return frame.with_columns(pl.lit("").alias(column))
+def _before(frame: pl.DataFrame, column: str, options: SplitOptions) -> pl.DataFrame:
+    """Return the records with the parts that stand: those of before, those to keep, or none."""
+    if column not in frame.columns or not (options.extend or options.keep):
+        return frame.with_columns(pl.lit("").alias(column))
+    before = pl.col(column).cast(pl.String).fill_null("")
+    stands = pl.lit(True) if options.extend else before.is_in(options.keep)
+    return frame.with_columns(pl.when(stands).then(before).otherwise(pl.lit("")).alias(column))
 
 
 def _check_fixed(
-    frame: pl.DataFrame, parts: Sequence[str], hold_out: Sequence[str], manifest: Path
+    frame: pl.DataFrame, parts: Sequence[str], options: SplitOptions, manifest: Path
 ) -> None:
     """Raise if a record has an unknown or forbidden part, or a group has two."""
+    hold_out = options.hold_out_source
     strange = frame.filter(pl.col("fixed").is_not_null() & ~pl.col("fixed").is_in(list(parts)))
     if strange.height:
         raise UsageError(
@@ -218,7 +280,7 @@ def _check_fixed(
             f"{path_text(manifest)}: {torn['component'].n_unique():,} groups are already torn: "
             f"{path_text(Path(one['path']))} is in {one['fixed']}, "
             f"{path_text(Path(two['path']))} belongs with it and is in {two['fixed']}: exclude "
-            "one, or split from scratch, without --extend"
+            f"one, or split from scratch, without {'--keep' if options.keep else '--extend'}"
         )
 
 

@@ -178,7 +178,15 @@ def render_split(result: SplitResult) -> RenderableType:
         replaced.append(
             text_line(
                 f"{result.replaced:,} records had another {result.column} before, which was "
-                "replaced: --extend keeps what is there",
+                "replaced: --extend keeps what is there, --keep a part of it",
+                "yellow",
+            )
+        )
+    if result.kept_excluded:
+        replaced.append(
+            text_line(
+                f"{result.kept_excluded:,} records of what was to be kept are excluded, and so in "
+                f"no {result.column}: `facecheck dedup --protect FOLDER` keeps a folder's files",
                 "yellow",
             )
         )
