@@ -19,7 +19,7 @@ from tests.conftest import Outcome
 #: Options that name a file or folder which is read, and to which nothing is written.
 READ = {
     *("audit", "benchmark", "catalog", "check", "checkpoint", "explain", "face-detector"),
-    *("encoder", "from", "labels", "left-out", "manifest", "teacher", "weights"),
+    *("encoder", "from", "labels", "left-out", "manifest", "protect", "teacher", "weights"),
 }
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from facecheck.core.errors import ManifestError, UsageError
 from facecheck.core.image.likeness import WHOLE, Likeness
-from facecheck.core.manifest import Manifest, Record, read_manifest, write_manifest
+from facecheck.core.manifest import Manifest, Record, read_manifest, read_meta, write_manifest
 from facecheck.data.duplicates import keepers
 from facecheck.data.duplicates.dedup import dedup
 from facecheck.data.index import index
@@ -417,3 +417,79 @@ def test_files_that_differ_in_transparency_or_frames_are_two_pictures(
     for row in kept.iter_rows(named=True):  # what looks the same to a model is of one split
         one, two = ("/".join(Path(row[column]).parts[-2:]) for column in ("dropped", "keeper"))
         assert groups[one] == groups[two]
+
+
+def excluded(manifest: Path) -> dict[str, str]:
+    """Return why each excluded file is, by its name."""
+    return {
+        name.rpartition("/")[2]: why for name, why in named(manifest, "excluded").items() if why
+    }
+
+
+def test_a_preferred_source_is_kept_before_a_better_file(planted: Path) -> None:
+    raw = planted.parent / "raw"
+    for source, count in (("bought", 3), ("own", 2)):
+        (raw / "photo" / source).mkdir()
+        for number in range(1, count):
+            face = Image.open(raw / "photo" / "drawn-photo" / f"{number:03}.png")
+            face.resize((80, 80), Image.Resampling.LANCZOS).save(
+                raw / "photo" / source / f"{source}{number}.png"
+            )
+    index([raw], planted, IndexOptions(overwrite=True))
+    dedup(planted)
+    assert {"bought1.png", "bought2.png", "own1.png"} <= excluded(planted).keys()
+    dedup(planted, DedupOptions(prefer=("own", "bought")))
+    gone = excluded(planted)
+    assert {"001.png", "002.png", "bought1.png"} <= gone.keys()
+    assert not {"bought2.png", "own1.png"} & gone.keys()
+    assert read_meta(planted)["arguments"]["prefer"] == ["own", "bought"]
+    with pytest.raises(UsageError, match="did you mean 'bought'"):
+        dedup(planted, DedupOptions(prefer=("bougt",)))
+
+
+def test_protected_files_are_never_excluded(planted: Path) -> None:
+    safe = planted.parent / "raw" / "photo" / "safe"
+    safe.mkdir()
+    photos = safe.with_name("drawn-photo")
+    face = Image.open(photos / "000.png")
+    shutil.copy(photos / "000.png", safe / "bytes.png")
+    shutil.copy(photos / "000.png", safe / "again.png")
+    face.save(safe / "pixels.bmp")
+    face.save(safe / "small.jpg", quality=70)
+    shutil.move(photos / "conflict.png", safe)
+    index([planted.parent / "raw"], planted, IndexOptions(overwrite=True))
+    result = dedup(planted, DedupOptions(protect=(safe,)))
+    gone = excluded(planted)
+    assert not {file.name for file in safe.iterdir()} & gone.keys()
+    assert gone == {
+        **dict.fromkeys(("000.png", "large.png", "same_bytes.png", "same_pixels.bmp"), "duplicate"),
+        **{"re_encoded.jpg": "duplicate", "001.png": "conflict"},
+    }
+    assert (result.spared, result.protected_conflicts, result.conflicts) == (3, 1, 1)
+    groups = named(planted, "group")
+    assert len({groups[f"safe/{name}"] for name in ("bytes.png", "again.png", "small.jpg")}) == 1
+    table = pl.read_csv(result.duplicates)
+    assert table.filter(pl.col("kept")).height == 3
+    conflicts = pl.read_csv(result.conflicts_table)
+    assert sorted(Path(path).name for path in conflicts["path"]) == ["001.png", "conflict.png"]
+    before = planted.read_bytes()
+    dedup(planted, DedupOptions(protect=(safe,)))
+    assert planted.read_bytes() == before
+    with pytest.raises(UsageError, match="no record's file lies under it"):
+        dedup(planted, DedupOptions(protect=(planted.parent / "nowhere",)))
+
+
+def test_protected_files_are_not_moved(planted: Path) -> None:
+    safe = planted.parent / "raw" / "sketch"
+    files = sorted(safe.rglob("*.png"))
+    options = DedupOptions(protect=(safe,), apply="move", to=planted.parent / "clean")
+    result = dedup(planted, options)
+    assert sorted(safe.rglob("*.png")) == files
+    assert result.applied is not None
+    assert result.applied.stayed == len(files) == 12
+    clean = read_manifest(planted.parent / "clean" / "m.csv")
+    assert all(path.is_file() for path in (*clean.paths(), *read_manifest(planted).paths()))
+    assert set(files) <= set(clean.paths())
+    again = dedup(planted, options)
+    assert again.applied is not None
+    assert (again.applied.stayed, again.applied.placed) == (12, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from facecheck.core.manifest import (
 )
 from facecheck.core.moving import Plan, plan_path, put, read_plans
 from facecheck.core.parallel import Progress, silent
+from facecheck.data.duplicates.preferences import lies_under
 from facecheck.data.options import Way
 
 #: How a file may come to its place in the clean tree.
@@ -43,6 +44,7 @@ class ApplyResult:
         placed: files moved or linked.
         already: files that were there.
         left_out: records of the manifest that are excluded.
+        stayed: files that a move leaves where they are, since they are protected.
     """
 
     to: Path
@@ -51,6 +53,7 @@ class ApplyResult:
     placed: int
     already: int
     left_out: int
+    stayed: int
 
 
 def apply(
@@ -58,6 +61,7 @@ def apply(
     to: Path,
     *,
     how: Way,
+    stay: Sequence[Path] = (),
     notes: Mapping[str, object] | None = None,
     progress: Progress = silent,
 ) -> ApplyResult:
@@ -73,6 +77,7 @@ def apply(
         manifest: a manifest by ``dedup``, which no other process may write meanwhile.
         to: the folder of the tree; its own manifest goes there too, under the same name.
         how: ``move``, ``hardlink`` (same disk) or ``symlink``.
+        stay: folders whose files are not moved; links to them are made.
         notes: what the record of a move is to hold as well; see :func:`unfinished_moves`.
         progress: called with files placed and to place.
 
@@ -89,6 +94,8 @@ def apply(
     table.require_filled("sha256", manifest)
     kept = table.where(pl.col("excluded") == "")
     places = _places(list(kept.records()), to.absolute(), manifest)
+    if how == "move":
+        places = {path: place for path, place in places.items() if not lies_under(path, stay)}
     to.mkdir(parents=True, exist_ok=True)
     with only_one(to, "dedup"):
         moves = _what(manifest, to) if how == "move" else None
@@ -113,6 +120,7 @@ def apply(
         placed=placed,
         already=len(places) - placed,
         left_out=len(table) - len(kept),
+        stayed=len(kept) - len(places),
     )
 
 
@@ -132,17 +140,19 @@ def finished_moves(manifest: Path) -> Mapping[str, Any] | None:
     return read_plans(manifest).get(str(meta["moved"]))
 
 
-def already_applied(manifest: Path, to: Path) -> ApplyResult:
+def already_applied(manifest: Path, to: Path, stay: Sequence[Path] = ()) -> ApplyResult:
     """Return what ``apply`` did to a manifest whose files are all moved."""
     table = read_manifest(manifest)
     kept = table.where(pl.col("excluded") == "")
+    stayed = sum(lies_under(path, stay) for path in kept.paths())
     return ApplyResult(
         to=to,
         manifest=to / manifest.name,
         how="move",
         placed=0,
-        already=len(kept),
+        already=len(kept) - stayed,
         left_out=len(table) - len(kept),
+        stayed=stayed,
     )
 
 

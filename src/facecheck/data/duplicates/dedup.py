@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ from facecheck.data.duplicates.apply import (
 )
 from facecheck.data.duplicates.apply import apply as lay_out
 from facecheck.data.duplicates.groups import connected
-from facecheck.data.duplicates.keepers import APART, Match, find_keepers
+from facecheck.data.duplicates.keepers import Match, find_keepers
+from facecheck.data.duplicates.preferences import check_preferred, protected_records
 from facecheck.data.options import DedupOptions
 
 #: Values that dedup itself writes to the ``excluded`` column, and so takes back when run again.
@@ -42,6 +43,7 @@ CONFLICT = "conflict"
 #: The counts of a result that the record of a move keeps.
 _COUNTS = (
     *("level", "records", "dropped", "conflicts", "groups", "candidates", "apart", "by_kinds"),
+    *("spared", "protected_conflicts"),
 )
 
 
@@ -61,9 +63,9 @@ class Duplicate:
         difference: mean RGB difference of the thumbnails, 0 to 255, not aligned.
         view: of the first picture: ``whole``, ``mirrored`` or ``cropped``.
         kept: whether both are kept: they show one picture only to a program that knows neither
-            transparency nor frames.
+            transparency nor frames, or both are protected.
         conflict: whether files of this picture carry different kinds, so that the keeper is
-            excluded too until someone decides.
+            excluded too until someone decides, unless it is protected.
         dropped_kind: the kind of the dropped record.
         keeper_kind: the kind of the keeper.
         dropped_source: the source of the dropped record.
@@ -108,6 +110,9 @@ class DedupResult:
         by_sources: confirmed pairs by (source, source), names in order.
         by_kinds: records in conflict by the kinds that their picture carries, joined by `` / ``.
         applied: the clean tree, if one was asked for.
+        spared: protected records that are kept, though they hold the picture of another one.
+        protected_conflicts: protected records whose picture carries another kind elsewhere: they
+            are kept, and listed among the conflicts.
     """
 
     manifest: Path
@@ -124,6 +129,8 @@ class DedupResult:
     by_sources: Mapping[tuple[str, str], int]
     by_kinds: Mapping[str, int]
     applied: ApplyResult | None
+    spared: int = 0
+    protected_conflicts: int = 0
 
 
 def dedup(
@@ -134,11 +141,15 @@ def dedup(
 ) -> DedupResult:
     """Find files that hold the same picture; group them and exclude all but one of each.
 
-    Records are taken in order of preference (more pixels, then more bytes, then sha256, then
-    path). Each is a keeper unless it is confirmed to hold the picture of an earlier keeper. Every
-    dropped record is thus compared with its keeper itself, never through a chain of others. No
-    file is touched and no row removed: the columns ``group`` and ``excluded`` change, and running
-    it again gives the same result, whatever the order of the rows.
+    Records are taken in order of preference (those under a folder to ``protect``, then those of the
+    sources to ``prefer``, then more pixels, more bytes, sha256 and path). Each is a keeper unless
+    it is confirmed to hold the picture of an earlier keeper. Every dropped record is thus compared
+    with its keeper itself, never through a chain of others. No file is touched and no row removed:
+    the columns ``group`` and ``excluded`` change, and running it again gives the same result,
+    whatever the order of the rows.
+
+    What lies under a folder to ``protect`` is never excluded: copies among those files share a
+    group, and where a copy elsewhere carries another kind, that one alone is set aside.
 
     Args:
         manifest: a manifest by ``index``.
@@ -147,7 +158,8 @@ def dedup(
         progress: called with thumbnails made and to make.
 
     Raises:
-        UsageError: the manifest is not there, or ``out`` exists.
+        UsageError: the manifest is not there, ``out`` exists, or no record is of a source to
+            prefer, or under a folder to protect.
         ManifestError: a hash is missing or malformed, or a file that must be compared is gone.
         FacecheckError: a file of the tree exists, or another process writes the manifest.
     """
@@ -167,6 +179,8 @@ def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progre
     for column in ("sha256", "pixel_hash", "phash"):
         table.require_filled(column, manifest)
     records = list(table.records())
+    check_preferred(records, options.prefer)
+    protected = protected_records(records, options.protect)
     # What the user excluded for reasons of their own must not stand for anything else.
     ours = [i for i, record in enumerate(records) if record.excluded in {"", DUPLICATE, CONFLICT}]
     try:
@@ -175,6 +189,8 @@ def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progre
             level=options.level,
             radius=options.radius,
             workers=options.workers or cpu_count(),
+            prefer=options.prefer,
+            protected=protected.intersection(ours),
             progress=progress,
         )
     except ImageError as error:
@@ -182,27 +198,32 @@ def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progre
             f"{path_text(manifest)}: {error}: run `facecheck index` again"
         ) from None
     keepers = found.matches
-    disputed = _disputed(records, keepers)
+    copies = keepers | found.spared
+    disputed = _disputed(records, copies)
     duplicates = [
-        _duplicate(records[index], records[match.keeper], match, match.keeper in disputed)
-        for index, match in sorted(keepers.items())
+        _duplicate(
+            *(records[index], records[match.keeper], match),
+            conflict=match.keeper in disputed,
+            kept=index in found.spared,
+        )
+        for index, match in sorted(copies.items())
     ]
     apart = [
-        _duplicate(records[index], records[match.keeper], match, conflict=False)
+        _duplicate(records[index], records[match.keeper], match, conflict=False, kept=True)
         for index, match in sorted(found.apart.items())
     ]
     by_sources = Counter(
         (min(pair), max(pair))
         for pair in ((each.dropped_source, each.keeper_source) for each in duplicates)
     )
-    conflicts = _conflicts(records, keepers, disputed)
+    conflicts = _conflicts(records, copies, disputed)
     duplicates_path, contamination_path, conflicts_path = _tables(target)
     _write_duplicates([*duplicates, *apart], duplicates_path)
     write_table(_contamination(by_sources), contamination_path)
     write_table(conflicts, conflicts_path)
     result = table.with_columns(
-        group=_groups(records, found.apart | keepers),
-        excluded=_exclusions(records, keepers, disputed),
+        group=_groups(records, found.apart | copies),
+        excluded=_exclusions(records, keepers, disputed, protected),
     )
     write_manifest(result, target, made_by)
     left = result.frame.filter(pl.col("excluded") == "")
@@ -214,14 +235,16 @@ def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progre
         conflicts_table=conflicts_path,
         level=options.level,
         records=len(records),
-        dropped=Counter(pair.why for pair in duplicates if not pair.conflict),
-        conflicts=conflicts.height,
+        dropped=Counter(pair.why for pair in duplicates if not pair.conflict and not pair.kept),
+        conflicts=result.frame.filter(pl.col("excluded") == CONFLICT).height,
         groups=left["group"].n_unique(),
         candidates=found.candidates,
         apart=len(apart),
         by_sources=dict(sorted(by_sources.items())),
         by_kinds=Counter(conflicts.select("picture").join(kinds, on="picture")["kind"].to_list()),
         applied=None,
+        spared=len(found.spared),
+        protected_conflicts=len(_in_conflict(copies, disputed) & protected),
     )
     return _applied(found_all, arguments, options, progress)
 
@@ -229,6 +252,10 @@ def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progre
 def _arguments(options: DedupOptions) -> dict[str, Any]:
     """Return what the manifest's ``.meta.json`` says of the options, as JSON values."""
     asked: dict[str, Any] = {"level": options.level, "radius": options.radius}
+    if options.prefer:
+        asked["prefer"] = list(options.prefer)
+    if options.protect:
+        asked["protect"] = [path_text(folder.absolute()) for folder in options.protect]
     if options.apply and options.to:
         asked |= {"apply": options.apply, "to": path_text(options.to.absolute())}
     return asked
@@ -250,7 +277,11 @@ def _applied(
     pairs = [[*sources, count] for sources, count in result.by_sources.items()]
     notes = {"arguments": arguments, "result": {**counts, "by_sources": pairs}}
     applied = lay_out(
-        result.manifest, options.to, how=options.apply, notes=notes, progress=progress
+        *(result.manifest, options.to),
+        how=options.apply,
+        stay=options.protect,
+        notes=notes,
+        progress=progress,
     )
     return replace(result, applied=applied)
 
@@ -290,7 +321,7 @@ def _resumed(
     )
     if begun is not None:
         return _applied(result, arguments, options, progress)
-    return replace(result, applied=already_applied(target, options.to))
+    return replace(result, applied=already_applied(target, options.to, options.protect))
 
 
 def _write_duplicates(duplicates: list[Duplicate], path: Path) -> None:
@@ -334,7 +365,14 @@ def _disputed(records: list[Record], keepers: Mapping[int, Match]) -> set[int]:
     }
 
 
-def _duplicate(dropped: Record, keeper: Record, match: Match, conflict: bool) -> Duplicate:
+def _in_conflict(keepers: Mapping[int, Match], disputed: set[int]) -> set[int]:
+    """Return every index whose picture is disputed."""
+    return disputed | {i for i, match in keepers.items() if match.keeper in disputed}
+
+
+def _duplicate(
+    dropped: Record, keeper: Record, match: Match, *, conflict: bool, kept: bool
+) -> Duplicate:
     alike = match.alike
     return Duplicate(
         dropped=path_text(Path(dropped.path)),
@@ -345,7 +383,7 @@ def _duplicate(dropped: Record, keeper: Record, match: Match, conflict: bool) ->
         detail=round(alike.detail, 4) if alike else 1.0,
         difference=round(alike.difference, 2) if alike else 0.0,
         view=alike.view.name if alike else "whole",
-        kept=match.why == APART,
+        kept=kept,
         conflict=conflict,
         dropped_kind=dropped.kind,
         keeper_kind=keeper.kind,
@@ -355,13 +393,16 @@ def _duplicate(dropped: Record, keeper: Record, match: Match, conflict: bool) ->
 
 
 def _exclusions(
-    records: list[Record], keepers: Mapping[int, Match], disputed: set[int]
+    records: list[Record],
+    keepers: Mapping[int, Match],
+    disputed: set[int],
+    protected: Set[int],
 ) -> list[str]:
     """Return the ``excluded`` column: our reasons made again, the user's own as they were."""
     values = []
     for index, record in enumerate(records):
         keeper = keepers[index].keeper if index in keepers else index
-        if keeper in disputed:
+        if keeper in disputed and index not in protected:
             values.append(CONFLICT)
         elif index in keepers:
             values.append(DUPLICATE)

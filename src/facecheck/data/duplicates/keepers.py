@@ -2,17 +2,17 @@
 
 Records are taken in one total order, from the best keeper to the worst (:func:`preference`). Each
 becomes a keeper unless it is confirmed to hold the picture of an earlier keeper; of several, it
-goes to the one it is most like. So every dropped record is compared with its keeper itself:
-A like B like C, but A not like C, leaves A and C. Groups are stars about a keeper, never chains,
-and so cannot grow into mega-groups. The order rests on what is in the files and on their paths,
-not on how the manifest is sorted.
+goes to the one it is most like. Protected records come first, and are all keepers. So every dropped
+record is compared with its keeper itself: A like B like C, but A not like C, leaves A and C. Groups
+are stars about a keeper, never chains, and so cannot grow into mega-groups. The order rests on what
+is in the files and on their paths, not on how the manifest is sorted.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -91,11 +91,14 @@ class Found:
         matches: the match of every dropped index.
         apart: the match of every index that is kept, though its first frame over white shows the
             picture of another: they differ in transparency or frames.
+        spared: the match of every protected index that is kept, though it holds the picture of
+            another protected one.
         candidates: pairs that a hash proposed and thumbnails decided.
     """
 
     matches: dict[int, Match]
     apart: dict[int, Match]
+    spared: dict[int, Match]
     candidates: int
 
 
@@ -106,6 +109,8 @@ def find_keepers(
     level: str,
     radius: int,
     workers: int,
+    prefer: Sequence[str] = (),
+    protected: Set[int] = frozenset(),
     progress: Progress = silent,
 ) -> Found:
     """Return which records hold the picture of a better one.
@@ -116,18 +121,30 @@ def find_keepers(
         level: one of :data:`LEVELS`.
         radius: largest pHash distance in bits at which a pair is compared.
         workers: decoding threads.
+        prefer: sources whose records are the better ones, the best source first.
+        protected: indices of records that are never dropped.
         progress: called with images compared and to compare.
 
     Raises:
         ManifestError: a perceptual hash is malformed.
         ImageError: a file that must be compared cannot be decoded.
     """
-    preferred = sorted(among, key=lambda index: preference(records[index]))
+    rank = {source: place for place, source in enumerate(prefer)}
+    preferred = sorted(
+        among,
+        key=lambda index: (
+            index not in protected,
+            rank.get(records[index].source, len(rank)),
+            preference(records[index]),
+        ),
+    )
     exact, unique = _exact_matches(records, preferred, level)
+    spared = {index: exact.pop(index) for index in protected & exact.keys()}
     apart = {} if level == "bytes" else _same_when_flat(records, unique)
     if level in {"bytes", "pixels"}:
-        return Found(exact, apart, 0)
-    search = _NearSearch(records, unique, level == "edited", radius, workers, progress)
+        return Found(exact, apart, spared, 0)
+    never = {place for place, index in enumerate(unique) if index in protected}
+    search = _NearSearch(records, unique, level == "edited", radius, workers, never, progress)
     near = {unique[place]: match for place, match in search.run()}
     for index, match in exact.items():
         # Its keeper among equal pixels may itself hold the picture of a larger file.
@@ -135,7 +152,8 @@ def find_keepers(
             exact[index] = near[match.keeper]
     matches = exact | near
     apart = {unique[place]: match for place, match in search.apart.items()} | apart
-    return Found(matches, _between_kept(apart, matches), search.decided)
+    spared |= {unique[place]: match for place, match in search.spared.items()}
+    return Found(matches, _between_kept(apart, matches), spared, search.decided)
 
 
 def _same_when_flat(records: Sequence[Record], unique: list[int]) -> dict[int, Match]:
@@ -213,10 +231,13 @@ class _NearSearch:
         edited: bool,
         radius: int,
         workers: int,
+        never: Set[int],
         progress: Progress,
     ) -> None:
         self.decided = 0
         self.apart: dict[int, Match] = {}
+        self.spared: dict[int, Match] = {}
+        self._never = never
         self._records = records
         self._unique = unique
         self._edited = edited
@@ -297,7 +318,10 @@ class _NearSearch:
                 self._keepers_at: dict[int, list[int]] = defaultdict(list)
                 self._viewers_at: dict[int, list[tuple[int, int]]] = defaultdict(list)
             match = None if seen.flat else self._match(place, seen)
-            if match is not None:
+            if match is not None and place in self._never:
+                self.spared[place] = match
+                self._keep(place, seen)
+            elif match is not None:
                 yield place, match
             elif not seen.flat:
                 self._keep(place, seen)

@@ -130,12 +130,29 @@ def render_dedup(result: DedupResult) -> RenderableType:
                 "further frames: in one group with it"
             )
         )
+    if result.spared:
+        parts.append(
+            text_line(
+                f"{result.spared:,} protected files kept that hold the picture of another one: in "
+                "one group with it",
+                "yellow",
+            )
+        )
+    if result.protected_conflicts:
+        parts.append(
+            text_line(
+                f"{result.protected_conflicts:,} protected files kept whose copies have another "
+                f"kind ({result.conflicts_table})",
+                "yellow",
+            )
+        )
     if result.applied:
         done = result.applied
         parts.append(
             text_line(
                 f"{done.placed:,} files placed by {done.how} in {done.to}, {done.already:,} were "
-                f"there; {done.left_out:,} excluded records left out; in {done.manifest}"
+                f"there; {done.left_out:,} excluded records left out"
+                f"{f'; {done.stayed:,} protected stay' if done.stayed else ''}; in {done.manifest}"
             )
         )
     return Group(*parts)
