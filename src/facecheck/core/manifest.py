@@ -2,7 +2,8 @@
 
 A manifest is a ``.csv`` or ``.parquet`` file (UTF-8) with a ``.meta.json`` next to it that says how
 it was made. Paths inside the manifest's own folder are stored relative to it, so that a workspace
-can be moved; all others are absolute.
+can be moved; all others are absolute. Where the ``.meta.json`` names a root, paths inside that are
+relative to it instead, so that the folder of images can be moved; ``FACECHECK_ROOT`` says where to.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
 from facecheck.core.version import VERSION
-from facecheck.core.workspace import require_manifest
+from facecheck.core.workspace import ROOT_VARIABLE, require_manifest
 
 SPLITS = ("train", "val", "test")
 #: What other tools call the splits.
@@ -101,10 +102,13 @@ class Manifest:
     Attributes:
         frame: the records as a polars frame: the columns of :class:`Record` first, then whatever
             columns of the user's own the file held. Paths are absolute.
+        root: the absolute path of the folder that paths are written relative to; None takes the
+            manifest's own.
     """
 
-    def __init__(self, frame: pl.DataFrame) -> None:
+    def __init__(self, frame: pl.DataFrame, root: Path | None = None) -> None:
         self.frame = frame
+        self.root = root
 
     @classmethod
     def from_records(cls, records: Iterable[Record]) -> Manifest:
@@ -134,11 +138,11 @@ class Manifest:
 
     def where(self, condition: pl.Expr) -> Manifest:
         """Return the records for which ``condition`` holds."""
-        return Manifest(self.frame.filter(condition))
+        return Manifest(self.frame.filter(condition), self.root)
 
     def joined(self, other: Manifest) -> Manifest:
         """Return these records and, after them, those of another of the same columns."""
-        return Manifest(pl.concat([self.frame, other.frame]))
+        return Manifest(pl.concat([self.frame, other.frame]), self.root)
 
     def in_split(self, split: str) -> Manifest:
         """Return the records of ``split`` that are not excluded."""
@@ -177,12 +181,12 @@ class Manifest:
         )
         by_hash = pl.when(pl.col("sha256") != "").then("sha256").otherwise(by_path)
         ordered = self.frame.sort(by_hash, "path").group_by("kind", "source", maintain_order=True)
-        return Manifest(ordered.head(per_source or self.frame.height))
+        return Manifest(ordered.head(per_source or self.frame.height), self.root)
 
     def with_columns(self, **columns: Iterable[str]) -> Manifest:
         """Return the manifest with these text columns replaced or added."""
         series = [pl.Series(name, list(values), pl.String) for name, values in columns.items()]
-        return Manifest(self.frame.with_columns(series))
+        return Manifest(self.frame.with_columns(series), self.root)
 
     def require_filled(self, column: str, manifest_path: Path) -> None:
         """Raise :class:`ManifestError` if ``column`` is empty in any record."""
@@ -197,15 +201,46 @@ class Manifest:
         """Raise :class:`ManifestError` if any record's file is not there."""
         missing = [path for path in self.paths() if not path.is_file()]
         if missing:
+            name = path_text(manifest_path)
+            moved = (
+                f"; or, if {path_text(self.root)} was moved, `facecheck convert {name} {name} "
+                "--overwrite --root FOLDER`"
+                if self.root
+                else ""
+            )
             raise ManifestError(
-                f"{path_text(manifest_path)}: {len(missing):,} of {len(self):,} files are not "
-                f"there, the first is {path_text(missing[0])}: put them back, or run `facecheck "
-                "index` again"
+                f"{name}: {len(missing):,} of {len(self):,} files are not there, the first is "
+                f"{path_text(missing[0])}: put them back, or run `facecheck index` again{moved}"
             )
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_root(path: Path) -> Path | None:
+    """Return the root that a manifest's ``.meta.json`` names, as an absolute path, or None.
+
+    A manifest with a root takes another one from the variable ``FACECHECK_ROOT``.
+    """
+    root = read_meta(path).get("root")
+    if not isinstance(root, str):
+        return None
+    return absolute_root(Path(os.environ.get(ROOT_VARIABLE) or root))
+
+
+def absolute_root(folder: Path) -> Path:
+    """Return a folder as the root of a manifest: absolute, its links resolved as ``index`` does."""
+    return folder.resolve()
+
+
+def base_of(path: Path) -> Path:
+    """Return the folder that relative paths in the manifest at ``path`` count from."""
+    return read_root(path) or path.absolute().parent
+
+
+def read_manifest(path: Path, root: Path | None = None) -> Manifest:
     """Read a ``.csv`` or ``.parquet`` manifest.
+
+    Args:
+        path: the manifest.
+        root: the folder that the paths of one with a root count from now; None takes its own.
 
     ``path``, ``source`` and ``kind`` must be there; any other column of :class:`Record` that is
     missing is filled with its default, and further columns are kept.
@@ -241,7 +276,10 @@ def read_manifest(path: Path) -> Manifest:
         raise ManifestError(f"{path_text(path)}: {reason(error)}") from None
     _check_values(frame, path)
     # As text: a million path objects take longer than everything else.
-    base = str(path.absolute().parent)
+    stored = read_root(path)
+    if stored and root:
+        stored = absolute_root(root)
+    base = str(stored or path.absolute().parent)
     absolute = [os.path.normpath(os.path.join(base, text)) for text in frame["path"]]  # noqa: PTH118
     frame = frame.with_columns(pl.Series("path", absolute, pl.String))
     if frame["path"].n_unique() < frame.height:
@@ -250,7 +288,7 @@ def read_manifest(path: Path) -> Manifest:
             f"{path_text(path)}: {path_text(Path(twice))} is listed more than once: remove all "
             "but one of its rows"
         )
-    return Manifest(frame)
+    return Manifest(frame, stored)
 
 
 def read_split_manifest(path: Path) -> Manifest:
@@ -293,19 +331,27 @@ def write_manifest(manifest: Manifest, path: Path, made_by: Mapping[str, Any]) -
     Raises:
         UsageError: the suffix is neither ``.csv`` nor ``.parquet``.
     """
-    portable = portable_paths(manifest.frame["path"], path)
+    portable = portable_paths(manifest.frame["path"], path, manifest.root)
     check_table_suffix(path)
     with atomic_path(path) as temporary:
         _write_frame(
             manifest.frame.with_columns(path=pl.Series(portable, dtype=pl.String)), temporary
         )
         digest = {"sha256": sha256_file(temporary)}
-        write_json(meta_path(path), {"facecheck": VERSION, **made_by, **digest})
+        root = {"root": path_text(manifest.root)} if manifest.root else {}
+        rest = {name: value for name, value in made_by.items() if name != "root"}
+        write_json(meta_path(path), {"facecheck": VERSION, **rest, **root, **digest})
 
 
-def portable_paths(paths: Iterable[str], table: Path) -> list[str]:
-    """Return absolute paths as a table has them: relative to its folder if they are inside."""
-    inside = os.path.join(table.absolute().parent, "")  # noqa: PTH118
+def portable_paths(paths: Iterable[str], table: Path, root: Path | None = None) -> list[str]:
+    """Return absolute paths as a table has them: relative to its folder if they are inside.
+
+    Args:
+        paths: absolute.
+        table: where the table will lie.
+        root: a manifest's root, which takes the place of the folder.
+    """
+    inside = os.path.join(root or table.absolute().parent, "")  # noqa: PTH118
     return [
         path_text(Path(text.removeprefix(inside))) if text.startswith(inside) else text
         for text in paths

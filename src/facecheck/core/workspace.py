@@ -34,8 +34,10 @@ BUILTIN_FAST = BUILTINS["builtin-fast"]
 BUILTIN_ENCODER = PACKAGED_MODELS / "clip-vit-b16.onnx"
 #: Names a face detector's file for every command; a flag takes precedence.
 FACE_DETECTOR_VARIABLE = "FACECHECK_FACE_DETECTOR"
+#: Names the folder that the paths of manifests with a root count from, for every command.
+ROOT_VARIABLE = "FACECHECK_ROOT"
 #: The environment variables that set no command's option.
-VARIABLES = (FACE_DETECTOR_VARIABLE,)
+VARIABLES = (FACE_DETECTOR_VARIABLE, ROOT_VARIABLE)
 
 
 def find_manifest(path: Path | str | None) -> Path:

@@ -175,6 +175,7 @@ class Command:
             ("--path-column", options.path_column),
             ("--kind-column", options.kind_column),
             ("--source", options.source),
+            ("--root", options.root and path_text(options.root)),
         ):
             words += [flag, value] if value else []
         for name, kind in (*options.label, *kinds.items()):

@@ -221,9 +221,13 @@ class FilesByName:
     Args:
         roots: the folders, as the user named them.
         files: absolute paths of the files, in folders whose links are resolved.
+        base: another folder that paths may count from.
     """
 
-    def __init__(self, roots: Sequence[Path], files: Sequence[str]) -> None:
+    def __init__(
+        self, roots: Sequence[Path], files: Sequence[str], base: Path | None = None
+    ) -> None:
+        self._base = [] if base is None else [os.path.normpath(base.absolute())]
         self._roots = [os.path.normpath(root.absolute()) for root in roots]
         self._real = [os.fspath(root.resolve()) for root in roots]
         self._files = set(files)
@@ -272,7 +276,10 @@ class FilesByName:
             places = [os.path.normpath(name)]
         else:
             above = [os.path.dirname(root) for root in self._roots]  # noqa: PTH120
-            bases = [os.path.normpath(table.absolute().parent), *self._roots, *above]
+            bases = [
+                *(os.path.normpath(table.absolute().parent), *self._base),
+                *(*self._roots, *above),
+            ]
             places = [os.path.normpath(f"{base}/{name}") for base in bases]
         return list(dict.fromkeys(self._resolved(place) for place in places))
 

@@ -17,6 +17,7 @@ from facecheck.core.labels import KINDS
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     Manifest,
+    absolute_root,
     check_table_suffix,
     read_manifest,
     write_manifest,
@@ -186,7 +187,8 @@ def _index(
     if before is not None and options.drop_split:
         before = before.with_columns(split=[""] * len(before))
     manifest, kept = (manifest, Kept()) if before is None else keep_columns(before, manifest)
-    write_manifest(manifest, out, made_by)
+    root = absolute_root(options.root) if options.root else before.root if before else None
+    write_manifest(Manifest(manifest.frame, root), out, made_by)
     paired, unpaired = _count_pairs(records, options.pair)
     counted = records.group_by("kind", "source").len().iter_rows()
     by_source = {(str(kind), str(source)): int(count) for kind, source, count in counted}

@@ -17,6 +17,7 @@ from pathlib import Path
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError
 from facecheck.core.files import path_text
 from facecheck.core.labels import KINDS, check_kind
+from facecheck.core.manifest import read_root
 from facecheck.core.selection import is_archive_name, select
 from facecheck.core.text import printable
 from facecheck.core.tree import Skipped, skipped_sentences
@@ -206,7 +207,9 @@ class _Reading:
         """Find the files that tables of labels name in the folders, and take their kinds."""
         if not tables:
             return
-        every = FilesByName(list(files), [name for inside in files.values() for name in inside])
+        every = FilesByName(
+            list(files), [name for inside in files.values() for name in inside], self.options.root
+        )
         folder_of = {name: folder for folder, inside in files.items() for name in inside}
         named: set[str] = set()
         for table in tables:
@@ -277,19 +280,24 @@ class _Reading:
 
     def read_manifest(self, table: ImageTable) -> None:
         """Take the rows of a manifest, the files of which may lie anywhere."""
-        without, base = 0, table.file.absolute().parent
+        without, root = 0, read_root(table.file)
+        bases = [self.options.root.absolute()] if self.options.root else []
+        if not (bases and root):  # a root that is given takes the place of the one there was
+            bases.append(root or table.file.absolute().parent)
         if table.source_column is None and self.options.source is None:
             raise ManifestError(
                 f"{path_text(table.file)}: no column 'source' (it has {table.columns_text}): pass "
                 "--source NAME"
             )
         for row in table.rows(drop_split=self.options.drop_split):
-            path = _file_of(row.path, base)
-            if path is None:
+            found = _files_of(row.path, bases)
+            if len(found) > 1:
+                raise _ambiguous(table, [(row.path, list(map(str, found)))])
+            if not found:
                 without += 1
                 self.rejects.append((row.path, f"no such file, named in {path_text(table.file)}"))
             else:
-                self._add_row(row, path, table, table.file.stem)
+                self._add_row(row, found[0], table, table.file.stem)
         self._use(table, without)
 
     def _use(self, table: ImageTable, without_file: int) -> None:
@@ -366,15 +374,20 @@ def _ambiguous(table: ImageTable, several: Sequence[tuple[str, list[str]]]) -> U
     )
 
 
-def _file_of(text: str, base: Path) -> Path | None:
-    """Return the file that a manifest names, perhaps with backslashes; None if it is not there."""
+def _files_of(text: str, bases: Sequence[Path]) -> list[Path]:
+    """Return the files that a manifest may name, perhaps with backslashes, and that are there."""
     for name in dict.fromkeys((text, text.replace("\\", "/"))):
-        path = Path(os.path.normpath(base / name))
-        try:
-            if name and path.is_file():
-                return path
-        except PermissionError:  # who measures it says so
-            return path
-        except (OSError, ValueError):  # a name that no file can have
-            return None
-    return None
+        places = dict.fromkeys(Path(os.path.normpath(base / name)) for base in bases)
+        found = [place for place in places if name and _is_there(place)]
+        if found:
+            return found
+    return []
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:  # who measures it says so
+        return True
+    except (OSError, ValueError):  # a name that no file can have
+        return False

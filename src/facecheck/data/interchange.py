@@ -54,6 +54,7 @@ from facecheck.core.manifest import (
     SPLIT_NAMES,
     Manifest,
     Record,
+    absolute_root,
     check_table_suffix,
     input_meta,
     read_manifest,
@@ -140,13 +141,13 @@ def _convert(
     origin: Path, target: Path, options: ConvertOptions, progress: Progress
 ) -> ConvertResult:
     if origin.is_dir():
-        return _from_tree(
-            *(origin, target, options.layout or _detect(origin), options.source),
-            *(dict(options.label), options.overwrite, options.workers, progress),
-        )
-    table = read_manifest(origin)
+        return _from_tree(origin, target, options, progress)
+    table = read_manifest(origin, options.root)
     if target.suffix.lower() in {".csv", ".parquet"}:
         refuse_to_overwrite(target, overwrite=options.overwrite)
+        if options.root:
+            table.require_files(origin)
+            table = Manifest(table.frame, absolute_root(options.root))
         write_manifest(table, target, {**read_meta(origin), **_made_by(origin)})
         return _result(origin, target, "table", table.frame, 0, ())
     if options.layout is None:
@@ -296,17 +297,11 @@ def _describe(rows: pl.DataFrame, root: Path, layout: str) -> None:
 
 
 def _from_tree(
-    origin: Path,
-    target: Path,
-    layout: str,
-    source: str | None,
-    labels: Mapping[str, str],
-    overwrite: bool,
-    workers: int | None,
-    progress: Progress,
+    origin: Path, target: Path, options: ConvertOptions, progress: Progress
 ) -> ConvertResult:
+    layout, labels = options.layout or _detect(origin), dict(options.label)
     check_table_suffix(target)
-    refuse_to_overwrite(target, overwrite=overwrite)
+    refuse_to_overwrite(target, overwrite=options.overwrite)
     for name, kind in labels.items():
         check_kind(kind, f"--label {name}={kind}")
     read = {"imagefolder": _read_folders, "huggingface": _read_metadata, "fiftyone": _read_labels}
@@ -318,7 +313,7 @@ def _from_tree(
                 errors.append((path_text(path), "the file is not there"))
                 continue
             kind = check_kind(labels.get(label, label), f"{path_text(path)} (see --label)")
-            stands = source or more.get("source") or _source(path, origin)
+            stands = options.source or more.get("source") or _source(path, origin)
             part = split or _split_of(path, origin)
             absolute = os.path.normpath(path.absolute())
             own = {"path": absolute, "source": stands, "kind": kind, "split": part}
@@ -329,9 +324,10 @@ def _from_tree(
         )
     frame = _frame(rows)
     if (frame["sha256"] == "").any():
-        frame, rejected = _hashed(frame, workers, progress)
+        frame, rejected = _hashed(frame, options.workers, progress)
         errors += rejected
-    write_manifest(Manifest(frame), target, _made_by(origin))
+    root = options.root and absolute_root(options.root)
+    write_manifest(Manifest(frame, root), target, _made_by(origin))
     return _result(origin, target, layout, frame, 0, errors)
 
 

@@ -12,7 +12,7 @@ import polars as pl
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.labels import Kind
-from facecheck.core.manifest import SPLIT_NAMES, SPLITS, read_manifest, read_table
+from facecheck.core.manifest import SPLIT_NAMES, SPLITS, base_of, read_manifest, read_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.scratch import scratch_folder
 from facecheck.data.duplicates.dedup import dedup
@@ -193,7 +193,7 @@ def check(path: Path, *, workers: int | None = None, progress: Progress = silent
             f"{path_text(path)}: nothing to check: a table needs a column 'path', and parts in "
             f"'split' or 'fold' (it has {', '.join(table.columns)})"
         )
-    base = path.absolute().parent
+    base = base_of(path)
     absolute = [os.path.normpath(base / text) for text in table["path"]]
     names = ("excluded", *KEYS, *parts)
     frame = pl.DataFrame(

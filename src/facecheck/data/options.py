@@ -130,7 +130,23 @@ class TableOptions(Options):
 
 
 @dataclass(frozen=True)
-class IndexOptions(LabelOptions, TableOptions, FolderOptions, OverwriteOption, WorkersOption):
+class RootOption(Options):
+    """The folder that a manifest's paths are written relative to."""
+
+    root: Path | None = option(
+        None,
+        "Write paths relative to this folder, and read those of tables from it: where the images "
+        "were moved to.",
+        words="the manifest's folder",
+        metavar="FOLDER",
+        trust=Trust.NAMED,
+    )
+
+
+@dataclass(frozen=True)
+class IndexOptions(
+    LabelOptions, TableOptions, RootOption, FolderOptions, OverwriteOption, WorkersOption
+):
     """How ``index`` reads folders and tables."""
 
     verify: bool = option(False, "Read every file again, even if it looks unchanged.")
@@ -334,7 +350,7 @@ class AuditOptions(OverwriteOption, WorkersOption):
 
 
 @dataclass(frozen=True)
-class ConvertOptions(OverwriteOption, WorkersOption):
+class ConvertOptions(RootOption, OverwriteOption, WorkersOption):
     """How ``convert`` reads and writes other tools' folders."""
 
     layout: Layout | None = option(

@@ -18,6 +18,7 @@ from facecheck.core.manifest import (
     Record,
     is_made_by,
     made_from,
+    portable_paths,
     read_manifest,
     write_manifest,
     write_table,
@@ -218,7 +219,7 @@ def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progre
     )
     conflicts = _conflicts(records, copies, disputed)
     duplicates_path, contamination_path, conflicts_path = _tables(target)
-    _write_duplicates([*duplicates, *apart], duplicates_path)
+    _write_duplicates([*duplicates, *apart], duplicates_path, table.root)
     write_table(_contamination(by_sources), contamination_path)
     write_table(conflicts, conflicts_path)
     result = table.with_columns(
@@ -324,11 +325,15 @@ def _resumed(
     return replace(result, applied=already_applied(target, options.to, options.protect))
 
 
-def _write_duplicates(duplicates: list[Duplicate], path: Path) -> None:
+def _write_duplicates(duplicates: list[Duplicate], path: Path, root: Path | None) -> None:
+    """Write the table, its paths as those of the manifest are written."""
     types = {"str": pl.String, "int": pl.Int64, "float": pl.Float64, "bool": pl.Boolean}
     schema = {field.name: types[str(field.type)] for field in fields(Duplicate)}
     rows = [astuple(pair) for pair in sorted(duplicates, key=lambda pair: pair.dropped)]
-    write_table(pl.DataFrame(rows, schema=schema, orient="row"), path)
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    short = {name: portable_paths(table[name], path, root) for name in ("dropped", "keeper")}
+    columns = [pl.Series(name, paths, pl.String) for name, paths in short.items()]
+    write_table(table.with_columns(columns), path)
 
 
 def _contamination(by_sources: Mapping[tuple[str, str], int]) -> pl.DataFrame:

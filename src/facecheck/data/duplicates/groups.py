@@ -13,7 +13,7 @@ import polars as pl
 
 from facecheck.core.errors import ManifestError
 from facecheck.core.files import path_text, sha256_file
-from facecheck.core.manifest import read_meta, read_table
+from facecheck.core.manifest import base_of, read_meta, read_table
 
 #: The columns whose equal values hold records together. An empty value holds nothing.
 KEYS = ("group", "sha256", "pixel_hash")
@@ -31,9 +31,8 @@ def duplicates_of(manifest: Path) -> tuple[Path | None, pl.DataFrame]:
     Raises:
         ManifestError: the table cannot be read or has no columns ``dropped`` and ``keeper``.
     """
-    path = companion(manifest, "duplicates")
-    if path is not None:
-        return path, _read_pairs(path)
+    for ancestor, path in _companions(manifest, "duplicates", (".csv", ".parquet")):
+        return path, _read_pairs(path, base_of(ancestor))
     return None, pl.DataFrame(schema={"one": pl.String, "two": pl.String, "why": pl.String})
 
 
@@ -44,13 +43,17 @@ def companion(
 
     It lies next to the manifest, or to the one that this was made from, as ``.meta.json`` says.
     """
+    return next((path for _, path in _companions(manifest, name, suffixes)), None)
+
+
+def _companions(manifest: Path, name: str, suffixes: Sequence[str]) -> Iterator[tuple[Path, Path]]:
+    """Yield the manifest and the file, wherever one lies next to it or one it was made from."""
     for ancestor in _ancestors(manifest):
         own = (ancestor.suffix,) if ancestor.suffix in suffixes else ()
         for suffix in dict.fromkeys((*own, *suffixes)):
             path = ancestor.with_name(f"{ancestor.stem}.{name}{suffix}")
             if path.is_file():
-                return path
-    return None
+                yield ancestor, path
 
 
 def _ancestors(manifest: Path) -> Iterator[Path]:
@@ -70,14 +73,13 @@ def _ancestors(manifest: Path) -> Iterator[Path]:
         manifest = next(iter(exact + places), written)
 
 
-def _read_pairs(path: Path) -> pl.DataFrame:
+def _read_pairs(path: Path, base: Path) -> pl.DataFrame:
     table = read_table(path)
     if not {"dropped", "keeper"} <= set(table.columns):
         raise ManifestError(
             f"{path_text(path)}: no columns 'dropped' and 'keeper': run `facecheck dedup` again, "
             "or move the table away"
         )
-    base = path.absolute().parent
     return pl.DataFrame(
         {
             "one": [os.path.normpath(base / text) for text in table["dropped"]],

@@ -346,13 +346,14 @@ def _listed_items(once: Once, rules: _Rules, null: bool) -> Iterator[Item]:
 def _manifest_part(
     path: Path, splits: Sequence[str], rules: _Rules
 ) -> Callable[[], Iterator[Item]]:
-    from facecheck.core.manifest import SPLITS, read_manifest  # slow, and in each worker's way
+    # Slow, and in each worker's way.
+    from facecheck.core.manifest import SPLITS, base_of, read_manifest
 
     for split in splits:
         if split not in SPLITS:
             raise UsageError(f"no split is called {split!r}: there are {', '.join(SPLITS)}")
     manifest = read_manifest(path)
-    base = os.path.join(path.absolute().parent, "")  # noqa: PTH118
+    base = os.path.join(base_of(path), "")  # noqa: PTH118
     frames = [manifest.in_split(split) for split in splits] if splits else [manifest]
     texts = [frame.frame["path"] for frame in frames]
     return lambda: (
