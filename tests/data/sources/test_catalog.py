@@ -33,18 +33,68 @@ def test_the_built_in_catalogue_is_whole() -> None:
     catalog = read_catalog()
     assert {
         *("selfie2anime", "cufs", "cufsf", "ciplab-fakes", "paper-collection", "140k-faces"),
-        *("anime-faces", "metfaces", "lfw"),
-    } <= set(catalog)
+        *("anime-faces", "metfaces", "lfw", "sfhq-t2i", "diff", "openfake", "df40", "utkface"),
+        *("ffhq-thumbnails", "fairface", "fs2k", "icartoonface", "artistic-faces"),
+    } == set(catalog)
     for source in catalog.values():
         assert source.licence, source.name
         assert source.terms.startswith("http"), source.name
         assert platform_of(source).where(source).startswith("http"), source.name
         assert set(source.kinds) <= set(KINDS)
+        assert source.evidence, source.name
         # Nobody could fetch them where this was written. Change it with the entry you verified.
         assert not source.verified, source.name
     assert "composites" in catalog["ciplab-fakes"].note
     assert catalog["paper-collection"].handles == ("1-5djvNp4hff3rlQWaiq8CC9278dTUQPQ",)
     assert len(choose(catalog, [])) == 4
+
+
+#: Paths as others report them from the archives, with kind, group and further columns.
+REPORTED = [
+    *(
+        ("cufs", path, kind, group, {})
+        for path, kind, group in [
+            ("photo/m1-010-01.jpg", "photo", "m1-010-01"),
+            ("photos/f-005-01.jpg", "photo", "f-005-01"),
+            ("cropped_sketch/M1-010-01-sz1.jpg", "sketch", "m1-010-01"),
+            ("sketches/F2-005-01-sz1.jpg", "sketch", "f-005-01"),
+            ("photo_points/f-005-01.jpg", None, ""),
+            ("sketch_points/sketch_points/f-005-01.jpg", None, ""),
+        ]
+    ),
+    *(
+        (
+            *("140k-faces", f"real_vs_fake/real-vs-fake/{part}/{label}/00001.jpg", kind, ""),
+            {"original_split": split},
+        )
+        for part, split in [("train", "train"), ("valid", "val"), ("test", "test")]
+        for label, kind in [("real", "photo"), ("fake", "generated")]
+    ),
+    ("sfhq-t2i", "SFHQ_T2I_dataset/images/a.jpg", "generated", "", {}),
+    ("openfake", "fake/flux.1-dev/7.png", "generated", "", {"generator": "flux.1-dev"}),
+    ("df40", "simswap/ff/frames/000_003/012.png", "composite", "000_003", {}),
+    ("df40", "StyleGAN2/cdf/fake/id1/0.png", "generated", "id1", {}),
+    ("df40", "MidJourney/real/7/0.png", "photo", "7", {}),
+    ("ffhq-thumbnails", "thumbnails128x128/00000.png", "photo", "", {}),
+    ("utkface", "UTKFace/26_1_1_20170117.jpg.chip.jpg", "photo", "", {"age": "26"}),
+    ("utkface", "utkface_aligned_cropped/crop_part1/9.jpg", "photo", "", {"age": ""}),
+    ("fairface", "val/12.jpg", "photo", "", {"original_split": "val"}),
+    ("fs2k", "FS2K/photo/photo1/image0110.jpg", "photo", "1-0110", {}),
+    ("fs2k", "FS2K/sketch/sketch1/sketch0110.png", "sketch", "1-0110", {}),
+    (
+        *("icartoonface", "personai_icartoonface_rectrain/icartoonface_rectrain/id_0/a.jpg"),
+        *("cartoon", "id_0", {}),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "kind", "group", "columns"), REPORTED)
+def test_layouts_as_others_report_them(
+    name: str, path: str, kind: str | None, group: str, columns: dict[str, str]
+) -> None:
+    placed = place(read_catalog()[name].rules, PurePosixPath(path))
+    assert placed is not None
+    assert (placed.kind, placed.group, placed.columns) == (kind, group, columns)
 
 
 def test_a_users_file_adds_and_replaces(tmp_path: Path) -> None:

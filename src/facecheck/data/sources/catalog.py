@@ -64,6 +64,7 @@ class Source:
         terms: the address of its terms or home page.
         citation: the publication to cite.
         verified: whether a maintainer has fetched it with this entry.
+        evidence: how handle and layout are known: fetched, or published by whom.
         note: what its users should know.
         instructions: for ``manual``: how to get it.
         expect: for ``manual``: images by kind, to check what the user unpacked.
@@ -85,6 +86,7 @@ class Source:
     terms: str = ""
     citation: str = ""
     verified: bool = False
+    evidence: str = ""
     note: str = ""
     instructions: str = ""
     expect: Mapping[str, int] = field(default_factory=dict)

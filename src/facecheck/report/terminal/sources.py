@@ -97,6 +97,7 @@ def render_source_details(listing: Listing) -> RenderableType:
             "sha256": ", ".join(source.sha256),
             "how to get it": source.instructions,
             "note": source.note,
+            "evidence": source.evidence,
             "status": _status(row),
         }
         for name, value in facts.items():
