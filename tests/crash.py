@@ -469,6 +469,19 @@ CASES = (
     ),
     Case("scan", _SCAN, model=True),
     Case("scan, to Parquet", (*_SCAN, "--out", "r.parquet"), model=True),
+    # Paintings are new, sketches are gone.
+    Case(
+        "scan --update",
+        (*_SCAN, "--exclude", "sketch", "--update"),
+        ((*_SCAN, "--exclude", "painting"),),
+        model=True,
+    ),
+    Case(
+        "scan --update, of Parquet",
+        (*_SCAN, "--exclude", "sketch", "--out", "r.parquet", "--update"),
+        ((*_SCAN, "--exclude", "painting", "--out", "r.parquet"),),
+        model=True,
+    ),
     Case("scan --copy-to", (*_SCAN, "--copy-to", "TO"), model=True),
     Case("scan --move-to", (*_SCAN, "--move-to", "TO", "--yes"), model=True),
     Case(

@@ -67,7 +67,7 @@ def test_the_whole_road_in_an_empty_folder(command: Run, drawn: Path, tmp_path: 
     ]
     assert {row["status"] for row in rows} == {"ok"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "data", "photos", "results.csv", "results.csv.meta.json", "runs",
+        "data", "photos", "results.csv", "results.csv.journal", "results.csv.meta.json", "runs",
     ]  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
             "out", "checkpoint", "model", "files", "rows", "resumed", "dropped", "skipped",
-            "statuses", "verdicts", "kinds", "bases", "placed",
+            "statuses", "verdicts", "kinds", "bases", "placed", "updated",
         ],
         ("known", "add", str(face), "--verdict", "artificial"): [
             "table", "added", "replaced", "already", "bytes_only", "failed", "rows", "skipped",

@@ -252,7 +252,7 @@ def test_a_scan_that_is_ended_keeps_its_rows_and_goes_on(
     assert scan_with(["-"], out, model, faces="off", device="cpu", workers=1).resumed >= 64
     assert out.read_bytes() == whole.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("r.")) == [
-        "r.csv", "r.csv.meta.json",
+        "r.csv", "r.csv.journal", "r.csv.meta.json",
     ]  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from facecheck.scanner.options import CheckOptions, ScanOptions
 from facecheck.scanner.prepare import Prepared
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.merge import merge
+from facecheck.scanner.results.update import Updated
 from tests.scanner.conftest import pasted
 from tests.scanner.items import scan_with
 
@@ -452,3 +453,40 @@ def test_a_model_that_answers_no_number_makes_every_row_an_error(
         }
     with pytest.raises(FacecheckError, match="not a finite number"):
         evaluate(tmp_path / "nan.safetensors", manifest)
+
+
+def test_an_update_classifies_what_is_new_or_changed_and_keeps_the_rest(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "r.csv"
+    shutil.copytree(drawn / "photo" / "drawn-photo", folder)
+    first = whole(folder, out, trained[1], update=True)  # there is nothing to update yet
+    assert first.updated is None
+    assert first.files == 12
+    before = rows_of(out)
+    shutil.copy(drawn / "sketch" / "drawn-sketch" / "000.png", folder / "new.png")
+    shutil.copyfile(drawn / "sketch" / "drawn-sketch" / "001.png", folder / "003.png")
+    (folder / "005.png").unlink()
+    result = whole(folder, out, trained[1], update=True)
+    assert result.updated == Updated(1, 1, 10, 1, "kept")
+    assert (result.files, result.rows) == (13, 13)
+    after = rows_of(out)
+    names = [Path(row["path"]).name for row in after]
+    assert names[-2:] == ["new.png", "005.png"]
+    assert sum(result.verdicts.values()) == 13
+    kept = [row for row in before if "003" not in row["path"]]
+    assert sorted(kept, key=str) == sorted(
+        (row for row in after if not row["path"].endswith(("new.png", "003.png"))), key=str
+    )
+    fresh = tmp_path / "fresh.csv"
+    whole(folder, fresh, trained[1])
+    assert out.read_bytes().startswith(fresh.read_bytes())
+    with pytest.raises(UsageError, match="cannot be updated: stability was 0 and is 2"):
+        whole(folder, out, trained[1], update=True, stability=2)
+    for options in ({"copy_to": tmp_path / "to"}, {"shard": (1, 2)}, {"watch": True}):
+        with pytest.raises(UsageError, match=r"--update|--watch"):
+            whole(folder, out, trained[1], update=True, **options)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    gone = whole(folder, out, trained[1], update=True)
+    assert gone.updated == Updated(0, 0, 0, 13, "kept")

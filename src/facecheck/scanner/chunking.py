@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 CHUNK = 64
 #: Items of the first chunk at most, so that the first rows come at once.
 FIRST_CHUNK = 8
+#: Items of a chunk of which few are to be classified: a bound on memory.
+MOST_ITEMS = 4096
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,17 @@ class Chunk:
 
     Attributes:
         number: chunks before it.
-        items: in their order; at least one.
+        items: in their order; at least one, but for files that are gone.
         stat: digest of their names, sizes and times of change; in a shard of their places too.
         content: digest of their names and contents; empty unless that was asked for.
+        keys: of each item, its :func:`key_of`.
     """
 
     number: int
     items: tuple[Item, ...]
     stat: str
     content: str = ""
+    keys: tuple[str, ...] = ()
 
 
 def cut(
@@ -51,6 +55,7 @@ def cut(
     first: int = 0,
     sharded: bool = False,
     contents: bool = False,
+    work: Callable[[Item], int] = lambda _: 1,
 ) -> Iterator[Chunk]:
     """Yield the items in chunks.
 
@@ -60,13 +65,27 @@ def cut(
         first: the number of the first chunk.
         sharded: the items are a part of a scan, and their places in the whole one count.
         contents: read the files, and know them by their contents.
+        work: how much an item counts towards the size of a chunk.
     """
-    for number, group in enumerate(_groups(items, size), first):
-        stat = _digest(_stat(item, placed=sharded) for item in group)
+    for number, group in enumerate(_groups(items, size, work), first):
+        keys = tuple(map(key_of, group))
+        places = [item.place for item in group] if sharded else []
         content = ""
         if contents:
             content = _digest(map_ordered(_content, group, workers=cpu_count()))
-        yield Chunk(number, group, stat, content)
+        yield Chunk(number, group, stat_of(keys, places), content, keys)
+
+
+def key_of(item: Item) -> str:
+    """Return 32 hex digits: the first half is of the item's name, the rest of size and time."""
+    name = hashlib.blake2b(item.name.encode("utf-8", "surrogatepass"), digest_size=8)
+    stamp = hashlib.blake2b(f"{item.size} {item.mtime_ns}".encode(), digest_size=8)
+    return name.hexdigest() + stamp.hexdigest()
+
+
+def stat_of(keys: Sequence[str], places: Sequence[int] = ()) -> str:
+    """Return the digest of a chunk whose items have these keys, and in a shard these places."""
+    return _digest([list(keys), list(places)])
 
 
 def without_rows(chunks: Iterator[Chunk], journal: RowJournal, *, verify: bool) -> Iterator[Chunk]:
@@ -107,29 +126,27 @@ def not_seen_before(
     known: set[str] = set()
     with closing(journal.stored()) as stored:
         for entry in stored:
-            known.update(entry.value.arrived)
+            known.update(entry.value.files)
             journal.keep(entry)
     journal.drop_the_rest("")
-    new = (item for item in items if item is None or arrival_of(item) not in known)
+    new = (item for item in items if item is None or key_of(item) not in known)
     yield from cut(new, size, first=journal.chunks)
     journal.complete = True
 
 
-def arrival_of(item: Item) -> str:
-    """Return the digest by which a file that arrived is known again."""
-    return _digest([_stat(item, placed=False)])
-
-
-def _groups(items: Iterable[Item | None], size: int) -> Iterator[tuple[Item, ...]]:
+def _groups(
+    items: Iterable[Item | None], size: int, work: Callable[[Item], int]
+) -> Iterator[tuple[Item, ...]]:
     """Yield ``size`` items at a time; fewer at first, at the end, and where a None says so."""
     group: list[Item] = []
-    wanted = min(FIRST_CHUNK, size)
+    wanted, there = min(FIRST_CHUNK, size), 0
     for item in chain(items, [None]):
         if item is not None:
             group.append(item)
-        if group and (item is None or len(group) == wanted):
+            there += work(item)
+        if group and (item is None or there >= wanted or len(group) >= MOST_ITEMS):
             yield tuple(group)
-            group, wanted = [], size
+            group, wanted, there = [], size, 0
 
 
 def _why_differs(line: Line, found: Sequence[Chunk], *, verify: bool) -> str:
@@ -142,13 +159,10 @@ def _why_differs(line: Line, found: Sequence[Chunk], *, verify: bool) -> str:
     same = line.content == chunk.content if verify else line.stat == chunk.stat
     if same:
         return ""
+    if not chunk.items:  # an update's, of files that are gone
+        return "other files are gone"
     first, last = (repr(item.name) for item in (chunk.items[0], chunk.items[-1]))
     return f"between {first} and {last} files are new, gone or changed"
-
-
-def _stat(item: Item, *, placed: bool) -> list[object]:
-    place = [item.place] if placed else []
-    return [item.name, item.size, item.mtime_ns, *place]
 
 
 def _content(item: Item) -> list[object]:

@@ -50,6 +50,7 @@ from facecheck.scanner.results.sink import (
     read_meta,
     remove_drafts,
 )
+from facecheck.scanner.results.update import Updated, UpdateSink
 from facecheck.scanner.watch import watch
 from facecheck.scanner.workers.local import ClassifyChunks, classify_locally
 
@@ -76,6 +77,7 @@ class ScanResult:
         kinds: rows by kind.
         bases: rows by what their verdict rests on.
         placed: what was copied or moved; None where that was not asked for.
+        updated: what an update of finished results found; None where nothing was updated.
     """
 
     out: Path
@@ -91,6 +93,7 @@ class ScanResult:
     kinds: Mapping[str, int]
     bases: Mapping[str, int]
     placed: PlaceResult | None = None
+    updated: Updated | None = None
 
     def frame(self, table: FileTable = "polars") -> Any:
         """Return the rows as a typed frame, read from ``out`` now.
@@ -125,6 +128,9 @@ def scan(
     to the same bytes as an unbroken run. Files that were added, removed or changed meanwhile are
     classified again, with all behind them; a change of model or options starts from scratch.
 
+    An update keeps the rows of finished results whose files have not changed, and classifies what
+    is new or changed. It can be interrupted likewise. Where there are no results yet it is a scan.
+
     A watch appends rows to ``out`` itself, in the order in which files come to rest; a later watch
     continues behind them, and passes over files that have rows.
 
@@ -149,7 +155,9 @@ def scan(
         return resumed
     lists = IsolatedListing()
     found = find_inputs(inputs, options, lists=lists)
-    some = watch(found, stop or Event()) if options.watch else _shard(_some(found, inputs), options)
+    updates = options.update and out.exists()
+    listed = found if updates else _some(found, inputs)  # there are results, if no files any more
+    some = watch(found, stop or Event()) if options.watch else _shard(listed, options)
     roots = Roots(inputs, lists=options.manifest is not None)
     classifier, device = _classifier(checkpoint, options)
     size = max(CHUNK, options.batch_size)
@@ -158,7 +166,6 @@ def scan(
         if _countable(inputs, options, progress)
         else None
     )
-    done = 0
     with (
         lists,
         _sink(out, _facts(checkpoint, device, classifier, options, size), options) as sink,
@@ -167,14 +174,15 @@ def scan(
     ):
         for chunk, rows in classify(_chunks(roots.noting(some), sink, options, size)):
             sink.write(chunk, rows)
-            done += len(chunk.items)
-            progress(sink.resumed + done, total())
-        sink.finish({ROOTS: roots.names(), **_placing(inputs, options)})
+            progress(sink.items, total())
+        known = read_meta(out).get(ROOTS, []) if updates else []
+        names = list(dict.fromkeys([*known, *roots.names()]))
+        sink.finish({ROOTS: names, **_placing(inputs, options)})
     return ScanResult(
         out=out,
         checkpoint=checkpoint,
         model=facts_of(classifier.predictor.header),
-        files=sink.resumed + done,
+        files=sink.items,
         rows=sink.rows,
         resumed=sink.resumed,
         dropped=sink.dropped,
@@ -184,12 +192,15 @@ def scan(
         kinds=_marginal(sink.tally, 2),
         bases=_marginal(sink.tally, 3),
         placed=_placed(out, inputs, options),
+        updated=sink.updated if isinstance(sink, UpdateSink) else None,
     )
 
 
 def _refuse_what_is_at_odds(inputs: Sequence[Path | str], out: Path, options: ScanOptions) -> None:
     if options.watch and not all(map(_is_folder, inputs)):
         raise UsageError("--watch is for folders: no files, lists or addresses")
+    if options.update and out == STDOUT:
+        raise UsageError("--update is for finished results: name them with --out")
     if options.folder and out == STDOUT:
         raise UsageError("placing files goes by the results: name a file with --out")
     _refuse_scanned_target(inputs, options)
@@ -331,6 +342,8 @@ def _sink(out: Path, facts: Mapping[str, object], options: ScanOptions) -> FileS
         return StreamSink(sys.stdout.buffer, COLUMNS, options)
     if options.watch:
         return ArrivalSink(out, COLUMNS, facts, options)
+    if options.update and out.exists():
+        return UpdateSink(out, COLUMNS, facts, options)
     return FileSink(out, COLUMNS, facts, options, shard=options.shard)
 
 
@@ -342,6 +355,8 @@ def _chunks(
         return takewhile(lambda _: not sink.closed, cut(items, size))
     if isinstance(sink, ArrivalSink):
         return not_seen_before(items, sink.journal, size)
+    if isinstance(sink, UpdateSink):
+        return sink.todo((item for item in items if item is not None), size)
     sharded = options.shard is not None
     chunks = cut(items, size, sharded=sharded, contents=options.verify)
     return without_rows(chunks, sink.journal, verify=options.verify)
@@ -407,7 +422,7 @@ def _resumed_placing(
             "again to finish, or pass --overwrite to scan what is left"
         )
     with only_one(out, "scan"):
-        remove_drafts(out, sharded=options.shard is not None)
+        remove_drafts(out)
     tally = Counter({tuple(map(str, values)): int(count) for *values, count in meta["tally"]})
     return ScanResult(
         out=out,

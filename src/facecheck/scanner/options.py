@@ -132,9 +132,22 @@ class ResultOptions(OverwriteOption):
         False, "Begin the CSV with a byte order mark, so that Excel shows all names as they are."
     )
     verify: bool = option(False, "When resuming, compare files by content, not by size and time.")
+    update: bool = option(
+        False,
+        "Add new and changed files to finished results, and keep the other rows as they are.",
+    )
+    drop_gone: bool = option(
+        False, "With --update: drop the rows of files that are not found any more."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.drop_gone and not self.update:
+            raise UsageError("--drop-gone is for --update: pass that, too")
+        if self.update and self.overwrite:
+            raise UsageError("--update keeps rows and --overwrite replaces them: name one of them")
+        if self.update and self.verify:
+            raise UsageError("--update compares files by size and time: leave --verify out")
         verdicts = [verdict.value for verdict in Verdict]
         for name in self.only:
             if name not in verdicts:
@@ -249,6 +262,12 @@ class ScanOptions(
             )
         if self.watch and self.on_ray:
             raise UsageError("--watch waits for files on this machine: leave --engine ray")
+        if self.update and (self.watch or self.shard):
+            raise UsageError("--update is for whole scans: leave --watch and --shard out")
+        if self.update and self.folder:
+            raise UsageError(
+                "--update places no files: run `facecheck place` on the results when it is done"
+            )
 
 
 @dataclass(frozen=True)

@@ -60,10 +60,10 @@ def test_each_item_has_its_rows_in_order(tmp_path: Path) -> None:
         ]
 
 
-def test_when_finished_only_the_results_and_how_they_were_made_are_left(tmp_path: Path) -> None:
+def test_when_finished_the_results_and_how_they_were_made_are_left(tmp_path: Path) -> None:
     out = tmp_path / "new" / "r.csv"
     content = write_all(out)
-    assert sorted(os.listdir(tmp_path / "new")) == ["r.csv", "r.csv.meta.json"]
+    assert sorted(os.listdir(tmp_path / "new")) == ["r.csv", "r.csv.journal", "r.csv.meta.json"]
     meta = json.loads((tmp_path / "new" / "r.csv.meta.json").read_text())
     assert meta["items"] == len(ITEMS)
     assert meta["rows"] == content.count(b'"damaged') + content.count(b",ok,")
@@ -284,7 +284,7 @@ def test_a_scan_killed_again_and_again_ends_in_the_same_bytes(tmp_path: Path, su
     subprocess.run([sys.executable, "-c", SCAN, str(out), "0"], cwd=ROOT, check=True)
     assert out.read_bytes() == whole
     left_over = {name for name in os.listdir(tmp_path) if not name.startswith("whole")}
-    assert left_over == {out.name, f"{out.name}.meta.json"}
+    assert left_over == {out.name, f"{out.name}.journal", f"{out.name}.meta.json"}
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

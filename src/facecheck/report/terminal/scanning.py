@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from facecheck.scanner.job import ScanResult
     from facecheck.scanner.results.merge import MergeResult
     from facecheck.scanner.results.place import PlaceResult
+    from facecheck.scanner.results.update import Updated
 
 
 def _model(checkpoint: Path) -> str:
@@ -164,10 +165,17 @@ def render_scan(result: ScanResult) -> RenderableType:
             f"{result.files:,} files, {result.rows:,} rows in {result.out}{unwritten}{resumed}; "
             f"{_model(result.checkpoint)}"
         ),
+        *([] if result.updated is None else [text_line(_updated(result.updated), "green")]),
         *_knowledge(result.model),
         *skipped_lines(result.skipped),
         *([] if result.placed is None else _places(result.placed)),
     )
+
+
+def _updated(found: Updated) -> str:
+    how = "their rows are last" if found.gone_rows == "kept" else "their rows are dropped"
+    gone = f"{found.gone:,} gone{f' ({how})' if found.gone else ''}"
+    return f"updated: {found.new:,} new, {found.changed:,} changed, {gone}, {found.kept:,} kept"
 
 
 def render_place(result: PlaceResult) -> RenderableType:

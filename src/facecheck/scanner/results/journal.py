@@ -14,7 +14,7 @@ import json
 import os
 import zlib
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
@@ -26,7 +26,7 @@ from facecheck.core.files import path_text
 from facecheck.core.journal import Entry, Journal
 
 #: Raised whenever the journal changes its meaning.
-VERSION = 1
+VERSION = 2
 
 #: Rows by the values of some of their columns.
 Tally = Counter[tuple[str, ...]]
@@ -44,9 +44,11 @@ class Line:
         stat: as of :class:`~facecheck.scanner.chunking.Chunk`.
         content: likewise.
         tally: of all rows that there were: the tallied values and their number, as lists.
+        files: of each item, its :func:`~facecheck.scanner.chunking.key_of`.
+        sizes: of each item, the bytes that its rows take.
+        told: of each item, for each of its rows where in ``tally`` it is counted.
         counts: rows of each item; of shards only.
         places: of each item; of shards only.
-        arrived: digest of each item; only where items come as they arrive.
     """
 
     items: int
@@ -56,9 +58,11 @@ class Line:
     stat: str
     content: str = ""
     tally: list[list[Any]] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    told: list[list[int]] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
-    arrived: list[str] = field(default_factory=list)
 
 
 class RowJournal:
@@ -68,7 +72,8 @@ class RowJournal:
     is :meth:`stored` and :meth:`keep` it or not, :meth:`drop_the_rest`, then :meth:`append`.
 
     Args:
-        out: the results, for messages and for the journal's name.
+        out: the results, for messages.
+        path: the journal.
         rows: the file of rows.
         top: what that file begins with.
         made_from: what the rows are made from: version, checkpoint, options; JSON values. Rows that
@@ -84,13 +89,15 @@ class RowJournal:
         complete: whether every chunk of the scan was given out.
     """
 
-    def __init__(self, out: Path, rows: Path, top: bytes, made_from: Mapping[str, object]) -> None:
-        self.out, self.path = out, journal_path(out)
+    def __init__(
+        self, out: Path, path: Path, rows: Path, top: bytes, made_from: Mapping[str, object]
+    ) -> None:
+        self.out, self.path = out, path
         self.made_from = {"journal": VERSION, **made_from}
         self.chunks = self.items = self.rows = self.resumed = 0
         self.tally: Tally = Counter()
         self.dropped, self.complete = "", False
-        self._lines: Journal[Line] = Journal(self.path, _line)
+        self._lines = read_journal(self.path)
         self._file, self._top = rows, top
         self._length, self._end = len(top), 0
         self._rows_file: FileIO | None = None
@@ -106,10 +113,8 @@ class RowJournal:
             return ""
         if head is None or not isinstance(head.value, dict):
             return "nothing says how its rows were made"
-        now = json.loads(json.dumps(self.made_from))
-        for key in {**now, **head.value}:
-            if head.value.get(key) != now.get(key):
-                return f"{key} was {_brief(head.value.get(key))} and is {_brief(now.get(key))}"
+        if differs := difference(head.value, self.made_from):
+            return differs
         with self._file.open("rb") as stream:
             return None if stream.read(len(self._top)) == self._top else "its rows are damaged"
 
@@ -205,7 +210,7 @@ def journal_path(out: Path) -> Path:
 
 def read_lines(out: Path) -> Iterator[Line]:
     """Yield the lines of the journal of finished results at ``out``."""
-    journal: Journal[Line] = Journal(journal_path(out), _line)
+    journal = read_journal(journal_path(out))
     head = journal.head()
     for entry in journal.entries(head.end if head else 0):
         yield entry.value
@@ -221,6 +226,28 @@ def writing(out: Path) -> Iterator[None]:
             f"{path_text(out)}: cannot be written ({reason(error)}): fix that and run the same "
             "command again; it resumes from the rows that are there"
         ) from None
+
+
+def read_journal(path: Path) -> Journal[Line]:
+    """Return a scan's journal, to read."""
+    return Journal(path, _line)
+
+
+def difference(
+    before: Mapping[str, object], now: Mapping[str, object], but: Collection[str] = ()
+) -> str:
+    """Return the first thing that rows were made from and are not any more; empty without one.
+
+    Args:
+        before: as in the head of a journal.
+        now: the same, not yet as JSON.
+        but: what may differ.
+    """
+    after = json.loads(json.dumps(now))
+    for key in {**after, **before}:
+        if key not in but and before.get(key) != after.get(key):
+            return f"{key} was {_brief(before.get(key))} and is {_brief(after.get(key))}"
+    return ""
 
 
 def _line(value: Any) -> Line:

@@ -1,7 +1,8 @@
 """Where a scan's rows end: a file that grows as they come and ends in the same bytes, or stdout.
 
-Three sinks share two methods, ``write`` and ``finish``: :class:`FileSink` for results in the order
-of their items, :class:`ArrivalSink` for those of a watch, :class:`StreamSink` for stdout.
+Sinks share two methods, ``write`` and ``finish``: :class:`FileSink` for results in the order of
+their items, :class:`ArrivalSink` for those of a watch, :class:`StreamSink` for stdout, and
+:class:`~facecheck.scanner.results.update.UpdateSink` for finished results that are updated.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -18,7 +20,7 @@ from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import path_text, refuse_to_overwrite, sha256_file, write_json
 from facecheck.core.jsonable import parse_json
 from facecheck.core.lock import only_one
-from facecheck.scanner.chunking import Chunk, arrival_of
+from facecheck.scanner.chunking import Chunk
 from facecheck.scanner.options import ResultOptions
 from facecheck.scanner.results.journal import Line, RowJournal, Tally, journal_path, writing
 from facecheck.scanner.results.rows import (
@@ -45,13 +47,26 @@ PLACING = "placing"
 Rows = Sequence[Sequence[Row]]
 
 
+@dataclass(frozen=True)
+class ItemRows:
+    """The rows of one item, as they are written.
+
+    Attributes:
+        text: the lines of those that are to be written.
+        told: of every row, the values of :data:`TALLIED`.
+    """
+
+    text: bytes
+    told: Sequence[tuple[str, ...]]
+
+
 class FileSink:
     """The rows of one scan on their way to one file.
 
     A context manager: :meth:`write` the rows of the chunks that
     :func:`~facecheck.scanner.chunking.without_rows` leaves, in their order, then :meth:`finish`.
-    Until then they are in ``<out>.partial``. A second sink of the same ``out`` is refused while it
-    is open.
+    Until then they are in ``<out>.partial``. The journal stays next to ``out``, for ``merge`` and
+    updates. A second sink of the same ``out`` is refused while it is open.
 
     Args:
         out: the results: ``.csv``, ``.jsonl`` or ``.parquet``.
@@ -59,8 +74,7 @@ class FileSink:
         facts: what the rows are made from: version, checkpoint, options; JSON values. With others
             the rows that are there are of no use, and the scan starts from scratch.
         options: which rows to write, and how.
-        shard: (i, n) where the items are the i-th of n parts; the journal then stays next to
-            ``out``, for ``merge``.
+        shard: (i, n) where the items are the i-th of n parts.
 
     Attributes:
         journal: the rows that count so far.
@@ -88,8 +102,9 @@ class FileSink:
         lines = CSV if self.format == PARQUET else self.format
         raw_paths = options.raw_paths or self.format == PARQUET
         self._line = line_writer(lines, columns, raw_paths=raw_paths)
-        top = header_line(lines, columns, excel=options.excel).encode()
-        self.journal = RowJournal(out, self.rows_path, top, self._made_from(facts))
+        self._top = header_line(lines, columns, excel=options.excel).encode()
+        made_from = self._made_from(facts)
+        self.journal = RowJournal(out, self.journal_path, self.rows_path, self._top, made_from)
         with writing(out), ExitStack() as opened:
             opened.enter_context(only_one(out, "scan"))
             self._refuse_existing()
@@ -101,6 +116,16 @@ class FileSink:
     def rows_path(self) -> Path:
         """Where the rows are while they come."""
         return _partial_path(self.out)
+
+    @property
+    def journal_path(self) -> Path:
+        """Where the journal is while they come."""
+        return journal_path(self.out)
+
+    @property
+    def items(self) -> int:
+        """Items whose rows are there."""
+        return self.journal.items
 
     @property
     def resumed(self) -> int:
@@ -136,20 +161,37 @@ class FileSink:
         """
         if chunk.number != self.journal.chunks or len(rows) != len(chunk.items):
             raise ValueError(f"not the rows of the items of chunk {self.journal.chunks}")
-        tidied = [[tidy(row, self.columns) for row in each] for each in rows]
-        wanted = [[row for row in each if _wanted(row, self._options.only)] for each in tidied]
-        text = "".join(self._line(row) for each in wanted for row in each)
+        self._append(chunk, list(map(self._item_rows, rows)))
+
+    def _item_rows(self, rows: Sequence[Row]) -> ItemRows:
+        tidied = [tidy(row, self.columns) for row in rows]
+        wanted = [row for row in tidied if _wanted(row, self._options.only)]
+        return ItemRows("".join(map(self._line, wanted)).encode(), [_told(row) for row in tidied])
+
+    def _append(self, chunk: Chunk, made: Sequence[ItemRows]) -> None:
+        """Append the rows of all items of a chunk."""
+        tally = Counter(chain(*(one.told for one in made)))
+        places = {values: place for place, values in enumerate(tally)}
+        counts = [sum(self._is_written(values) for values in one.told) for one in made]
         line = Line(
-            items=len(rows),
-            rows=sum(map(len, wanted)),
+            items=len(made),
+            rows=sum(counts),
             end=0,
             crc=0,
             stat=chunk.stat,
             content=chunk.content,
-            tally=[[*values, count] for values, count in tallied(chain(*tidied)).items()],
-            **self._of_items(chunk, wanted),
+            tally=[[*values, count] for values, count in tally.items()],
+            files=list(chunk.keys),
+            sizes=[len(one.text) for one in made],
+            told=[[places[values] for values in one.told] for one in made],
         )
-        self.journal.append(text.encode(), line)
+        if self._shard is not None:
+            where = [item.place for item in chunk.items]
+            line = replace(line, counts=counts, places=where)
+        self.journal.append(b"".join(one.text for one in made), line)
+
+    def _is_written(self, told: tuple[str, ...]) -> bool:
+        return _wanted(dict(zip(TALLIED, told, strict=True)), self._options.only)
 
     def finish(self, more: Mapping[str, object] = {}) -> None:
         """Put the rows under their final name, with ``<out>.meta.json`` next to them.
@@ -174,7 +216,11 @@ class FileSink:
         facts = {**self.journal.made_from, **counts, "tally": counted, **more}
         write_meta(self.out, made, facts)
         made.replace(self.out)
-        remove_drafts(self.out, sharded=self._shard is not None)
+        self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        """Remove what the results were made from."""
+        remove_drafts(self.out)
 
     def _made_from(self, facts: Mapping[str, object]) -> dict[str, object]:
         return {
@@ -190,7 +236,7 @@ class FileSink:
     def _refuse_existing(self) -> None:
         if not self._options.overwrite and is_published(self.out):
             # A kill may have come between the results' getting their name and these losing theirs.
-            remove_drafts(self.out, sharded=self._shard is not None)
+            remove_drafts(self.out)
         refuse_to_overwrite(self.out, overwrite=self._options.overwrite)
 
     def _begin(self) -> None:
@@ -199,13 +245,6 @@ class FileSink:
         if why is not None:
             self.journal.dropped = why
             self.journal.restart()
-
-    def _of_items(self, chunk: Chunk, rows: Rows) -> dict[str, Any]:
-        """Return what the journal says of each item of a chunk."""
-        if self._shard is None:
-            return {}
-        places = [item.place for item in chunk.items]
-        return {"counts": [len(each) for each in rows], "places": places}
 
     def _as_parquet(self) -> Path:
         made = self.out.with_name(f"{self.out.name}.making")
@@ -255,10 +294,6 @@ class ArrivalSink(FileSink):
             self.journal.dropped = why or ""
             self.journal.restart()
 
-    def _of_items(self, chunk: Chunk, rows: Rows) -> dict[str, Any]:
-        del rows  # every item of a watch is known by itself
-        return {"arrived": [arrival_of(item) for item in chunk.items]}
-
     def _publish(self, more: Mapping[str, object]) -> None:
         pass
 
@@ -277,6 +312,7 @@ class StreamSink:
         closed: whether the reader went away.
         resumed: 0.
         dropped: empty.
+        items: items whose rows were written, or are not to be.
         rows: rows that were written.
         tally: as of :class:`FileSink`.
     """
@@ -284,7 +320,8 @@ class StreamSink:
     def __init__(
         self, stream: BinaryIO, columns: Columns, options: ResultOptions = ResultOptions()
     ) -> None:
-        self.rows, self.resumed, self.dropped, self.closed = 0, 0, "", False
+        self.items = self.rows = self.resumed = 0
+        self.dropped, self.closed = "", False
         self.tally: Tally = Counter()
         self.columns = dict(columns)
         self._stream, self._only = stream, options.only
@@ -296,6 +333,7 @@ class StreamSink:
         if len(rows) != len(chunk.items):
             raise ValueError(f"not the rows of the items of chunk {chunk.number}")
         tidied = [tidy(row, self.columns) for row in chain(*rows)]
+        self.items += len(rows)
         self.tally += tallied(tidied)
         wanted = [row for row in tidied if _wanted(row, self._only)]
         self.rows += len(wanted)
@@ -353,11 +391,9 @@ def is_published(out: Path) -> bool:
     return out.is_file() and read_meta(out).get("sha256") == sha256_file(out)
 
 
-def remove_drafts(out: Path, *, sharded: bool) -> None:
-    """Remove what finished results were made from; the journal of a shard is for ``merge``."""
+def remove_drafts(out: Path) -> None:
+    """Remove what finished results were made from, but for their journal."""
     _partial_path(out).unlink(missing_ok=True)
-    if not sharded:
-        journal_path(out).unlink(missing_ok=True)
 
 
 def _partial_path(out: Path) -> Path:
@@ -366,7 +402,11 @@ def _partial_path(out: Path) -> Path:
 
 def tallied(rows: Iterable[Mapping[str, Value]]) -> Tally:
     """Count rows by :data:`TALLIED`."""
-    return Counter(tuple(str(row.get(name, "")) for name in TALLIED) for row in rows)
+    return Counter(map(_told, rows))
+
+
+def _told(row: Row) -> tuple[str, ...]:
+    return tuple(str(row.get(name, "")) for name in TALLIED)
 
 
 def _wanted(row: Row, only: Collection[str]) -> bool:
