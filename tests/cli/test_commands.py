@@ -120,8 +120,8 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "exported_top1",
         ],
         ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
-            "out", "checkpoint", "model", "files", "rows", "resumed", "dropped", "skipped",
-            "statuses", "verdicts", "kinds", "bases", "placed", "updated",
+            "out", "checkpoint", "model", "files", "rows", "unwritten", "resumed", "dropped",
+            "skipped", "statuses", "verdicts", "kinds", "bases", "placed", "updated", "rejects",
         ],
         ("known", "add", str(face), "--verdict", "artificial"): [
             "table", "added", "replaced", "already", "bytes_only", "failed", "rows", "skipped",

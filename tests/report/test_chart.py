@@ -99,6 +99,7 @@ def scanned() -> ScanResult:
         model=facts_of(HEADER),
         files=100,
         rows=100,
+        unwritten=0,
         resumed=0,
         dropped="",
         skipped=Skipped(),

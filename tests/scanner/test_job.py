@@ -490,3 +490,23 @@ def test_an_update_classifies_what_is_new_or_changed_and_keeps_the_rest(
     folder.mkdir()
     gone = whole(folder, out, trained[1], update=True)
     assert gone.updated == Updated(0, 0, 0, 13, "kept")
+
+
+def test_what_was_skipped_is_listed_and_rows_that_are_not_written_are_counted(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    folder, table = tmp_path / "in", tmp_path / "rejects.csv"
+    shutil.copytree(drawn / "photo" / "drawn-photo", folder)
+    (folder / "notes.txt").touch()
+    result = whole(folder, tmp_path / "r.csv", trained[1], rejects=table, only=("uncertain",))
+    assert result.rejects == table
+    assert result.unwritten == 12 - result.rows > 0
+    assert [Path(row["path"]).name for row in rows_of(table)] == ["notes.txt"]
+    with pytest.raises(UsageError, match="exists"):
+        whole(folder, tmp_path / "r2.csv", trained[1], rejects=table)
+    # A kill came after the table had its name, and before the results had theirs.
+    (tmp_path / "r2.csv.partial").touch()
+    whole(folder, tmp_path / "r2.csv", trained[1], rejects=table)
+    (folder / "more.txt").touch()
+    whole(folder, tmp_path / "r2.csv", trained[1], rejects=table, update=True)
+    assert [Path(row["path"]).name for row in rows_of(table)] == ["more.txt", "notes.txt"]

@@ -63,6 +63,10 @@ class Skipped:
         setattr(self, what, getattr(self, what) + 1)
         self.first.setdefault(what, path_text(path))
 
+    def clear(self) -> None:
+        """Count from zero again."""
+        Skipped.__init__(self)
+
     def cannot_list(self, folder: str, _error: Exception) -> None:
         """Count a folder that could not be listed."""
         self.count("unlistable", folder)
@@ -71,6 +75,24 @@ class Skipped:
         """Return what was skipped, by the name of the count, without those that are zero."""
         numbers = {each.name: getattr(self, each.name) for each in fields(self)[:-1]}
         return {name: number for name, number in numbers.items() if number}
+
+
+class Noted(Skipped):
+    """What was skipped, each told as well, but for what is meant to be: hidden and excluded files.
+
+    Args:
+        note: called with the path and a reason, for a table of rejects.
+    """
+
+    def __init__(self, note: Callable[[str, str], None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def count(self, what: str, path: str) -> None:
+        """Count one more of ``what``, and note it."""
+        super().count(what, path)
+        if what not in {"hidden", "excluded"}:
+            self._note(path_text(path), f"skipped: {skipped_word(what)}")
 
 
 #: How each count is said, of one and of several, and what would take them.

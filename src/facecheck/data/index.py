@@ -24,7 +24,7 @@ from facecheck.core.manifest import (
     write_table,
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
-from facecheck.core.tree import Skipped, skipped_word
+from facecheck.core.tree import Noted, Skipped
 from facecheck.data.image_table import as_read
 from facecheck.data.inputs import Inputs, Listed, TableUse, read_inputs
 from facecheck.data.keep_columns import Kept, keep_columns
@@ -127,7 +127,8 @@ def _index(
 ) -> IndexResult:
     refuse_to_overwrite(out, overwrite=options.overwrite)
     before = _before(out)
-    skipped = _Noted()
+    noted: list[tuple[str, str]] = []
+    skipped = Noted(lambda path, why: noted.append((path, why)))
     said = read_inputs(inputs, out, options, skipped)
     folders = [each for each in inputs if each.is_dir()]
     group_of = _pair_groups(options.pair, {found.source for found in said.images})
@@ -156,8 +157,8 @@ def _index(
     rejects = table.filter(pl.col("reason") != "").select("path", "reason")
     rejects = pl.concat([rejects, pl.DataFrame(left_out, schema=rejects.schema, orient="row")])
     rejects_path = out.with_name(f"{out.stem}.rejects{out.suffix}")
-    noted = pl.DataFrame(skipped.rows, schema=rejects.schema, orient="row")
-    write_table(pl.concat([rejects, noted]), rejects_path)
+    skips = pl.DataFrame(noted, schema=rejects.schema, orient="row")
+    write_table(pl.concat([rejects, skips]), rejects_path)
     records = table.filter(pl.col("reason") == "")
     if not records.height:
         raise FacecheckError(
@@ -269,20 +270,6 @@ def _before(out: Path) -> Manifest | None:
         return read_manifest(out) if out.is_file() else None
     except ManifestError as error:
         raise ManifestError(f"{error}; or move it away, to index without it") from None
-
-
-class _Noted(Skipped):
-    """What was skipped, with a row for the rejects table of all but what is meant to be skipped."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[tuple[str, str]] = []
-
-    def count(self, what: str, path: str) -> None:
-        """Count one more of ``what``, and note it."""
-        super().count(what, path)
-        if what not in {"hidden", "excluded"}:
-            self.rows.append((path_text(path), f"skipped: {skipped_word(what)}"))
 
 
 def _pair_groups(pairs: Sequence[Sequence[str]], sources: set[str]) -> Callable[[str, str], str]:

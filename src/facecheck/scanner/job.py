@@ -40,11 +40,13 @@ from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.frame import FileTable, read_results
 from facecheck.scanner.results.place import PlaceResult, place
+from facecheck.scanner.results.rejects import noting_rejects
 from facecheck.scanner.results.sink import (
     PLACING,
     ArrivalSink,
     FileSink,
     StreamSink,
+    is_begun,
     is_published,
     meta_path,
     read_meta,
@@ -68,6 +70,7 @@ class ScanResult:
         model: what it knows, and does not.
         files: items that were scanned, those of an earlier, interrupted run included.
         rows: rows in the results.
+        unwritten: rows of other verdicts than ``only`` asks for; they are counted, not written.
         resumed: files whose rows an earlier run had left.
         dropped: why rows of an earlier run were not kept, in a phrase; empty if none were there.
         skipped: what was skipped: other files, what globs leave out, folders that cannot be
@@ -78,6 +81,7 @@ class ScanResult:
         bases: rows by what their verdict rests on.
         placed: what was copied or moved; None where that was not asked for.
         updated: what an update of finished results found; None where nothing was updated.
+        rejects: the table of what was skipped; None where none was asked for.
     """
 
     out: Path
@@ -85,6 +89,7 @@ class ScanResult:
     model: ModelFacts
     files: int
     rows: int
+    unwritten: int
     resumed: int
     dropped: str
     skipped: Skipped
@@ -94,6 +99,7 @@ class ScanResult:
     bases: Mapping[str, int]
     placed: PlaceResult | None = None
     updated: Updated | None = None
+    rejects: Path | None = None
 
     def frame(self, table: FileTable = "polars") -> Any:
         """Return the rows as a typed frame, read from ``out`` now.
@@ -153,47 +159,55 @@ def scan(
     _refuse_what_is_at_odds(inputs, out, options)
     if resumed := _resumed_placing(inputs, out, checkpoint, options):
         return resumed
-    lists = IsolatedListing()
-    found = find_inputs(inputs, options, lists=lists)
-    updates = options.update and out.exists()
-    listed = found if updates else _some(found, inputs)  # there are results, if no files any more
-    some = watch(found, stop or Event()) if options.watch else _shard(listed, options)
-    roots = Roots(inputs, lists=options.manifest is not None)
-    classifier, device = _classifier(checkpoint, options)
-    size = max(CHUNK, options.batch_size)
-    total_of = (
-        _shard(find_inputs(inputs, options), options)
-        if _countable(inputs, options, progress)
-        else None
-    )
-    with (
-        lists,
-        _sink(out, _facts(checkpoint, device, classifier, options, size), options) as sink,
-        _classify(classifier, checkpoint, device, options, started) as classify,
-        _counted(total_of) as total,
-    ):
-        for chunk, rows in classify(_chunks(roots.noting(some), sink, options, size)):
-            sink.write(chunk, rows)
-            progress(sink.items, total())
-        known = read_meta(out).get(ROOTS, []) if updates else []
-        names = list(dict.fromkeys([*known, *roots.names()]))
-        sink.finish({ROOTS: names, **_placing(inputs, options)})
-    return ScanResult(
-        out=out,
-        checkpoint=checkpoint,
-        model=facts_of(classifier.predictor.header),
-        files=sink.items,
-        rows=sink.rows,
-        resumed=sink.resumed,
-        dropped=sink.dropped,
-        skipped=found.skipped,
-        statuses=_marginal(sink.tally, 0),
-        verdicts=_marginal(sink.tally, 1),
-        kinds=_marginal(sink.tally, 2),
-        bases=_marginal(sink.tally, 3),
-        placed=_placed(out, inputs, options),
-        updated=sink.updated if isinstance(sink, UpdateSink) else None,
-    )
+    mine = options.overwrite or options.update or is_begun(out)  # a table of rejects that is there
+    rejects = noting_rejects(options.rejects, out=out, overwrite=mine)
+    with rejects as (skipped, publish_rejects):
+        lists = IsolatedListing()
+        found = find_inputs(inputs, options, lists=lists, skipped=skipped)
+        updates = options.update and out.exists()
+        listed = (
+            found if updates else _some(found, inputs)
+        )  # there are results, if no files any more
+        some = watch(found, stop or Event()) if options.watch else _shard(listed, options)
+        roots = Roots(inputs, lists=options.manifest is not None)
+        classifier, device = _classifier(checkpoint, options)
+        size = max(CHUNK, options.batch_size)
+        total_of = (
+            _shard(find_inputs(inputs, options), options)
+            if _countable(inputs, options, progress)
+            else None
+        )
+        with (
+            lists,
+            _sink(out, _facts(checkpoint, device, classifier, options, size), options) as sink,
+            _classify(classifier, checkpoint, device, options, started) as classify,
+            _counted(total_of) as total,
+        ):
+            for chunk, rows in classify(_chunks(roots.noting(some), sink, options, size)):
+                sink.write(chunk, rows)
+                progress(sink.items, total())
+            known = read_meta(out).get(ROOTS, []) if updates else []
+            names = list(dict.fromkeys([*known, *roots.names()]))
+            publish_rejects()  # first: where a kill comes between, the same command ends both
+            sink.finish({ROOTS: names, **_placing(inputs, options)})
+        return ScanResult(
+            out=out,
+            checkpoint=checkpoint,
+            model=facts_of(classifier.predictor.header),
+            files=sink.items,
+            rows=sink.rows,
+            unwritten=sink.tally.total() - sink.rows,
+            resumed=sink.resumed,
+            dropped=sink.dropped,
+            skipped=found.skipped,
+            statuses=_marginal(sink.tally, 0),
+            verdicts=_marginal(sink.tally, 1),
+            kinds=_marginal(sink.tally, 2),
+            bases=_marginal(sink.tally, 3),
+            placed=_placed(out, inputs, options),
+            updated=sink.updated if isinstance(sink, UpdateSink) else None,
+            rejects=options.rejects,
+        )
 
 
 def _refuse_what_is_at_odds(inputs: Sequence[Path | str], out: Path, options: ScanOptions) -> None:
@@ -430,9 +444,11 @@ def _resumed_placing(
         model=facts_of(classifier.predictor.header),
         files=int(meta["items"]),
         rows=int(meta["rows"]),
+        unwritten=tally.total() - int(meta["rows"]),
         resumed=int(meta["items"]),
         dropped="",
         skipped=Skipped(),
+        rejects=options.rejects,
         statuses=_marginal(tally, 0),
         verdicts=_marginal(tally, 1),
         kinds=_marginal(tally, 2),

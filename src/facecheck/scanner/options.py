@@ -131,6 +131,13 @@ class ResultOptions(OverwriteOption):
     excel: bool = option(
         False, "Begin the CSV with a byte order mark, so that Excel shows all names as they are."
     )
+    rejects: Path | None = option(
+        None,
+        "Also list what was skipped: links to folders, folders that cannot be listed, other files, "
+        "archives.",
+        metavar="FILE",
+        trust=Trust.NAMED,
+    )
     verify: bool = option(False, "When resuming, compare files by content, not by size and time.")
     update: bool = option(
         False,
@@ -260,6 +267,8 @@ class ScanOptions(
             raise UsageError(
                 "--watch places no files: scan the folder again with --copy-to or --move-to"
             )
+        if self.watch and self.rejects:
+            raise UsageError("--rejects is for scans that end: leave --watch out")
         if self.watch and self.on_ray:
             raise UsageError("--watch waits for files on this machine: leave --engine ray")
         if self.update and (self.watch or self.shard):

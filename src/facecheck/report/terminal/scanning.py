@@ -155,8 +155,8 @@ def render_scan(result: ScanResult) -> RenderableType:
         )
         table.add_row(Text(name, style), bar, _right(f"{count:,}"), _right(percent(count / total)))
     kinds = sorted(result.kinds.items(), key=lambda item: (-item[1], item[0]))
-    others = sum(result.statuses.values()) - result.rows
-    unwritten = f" ({others:,} of other verdicts not written)" if others > 0 else ""
+    others = result.unwritten
+    unwritten = f" ({others:,} of other verdicts not written)" if others else ""
     resumed = f", {result.resumed:,} of them from an interrupted run" if result.resumed else ""
     return Group(
         table,
@@ -168,8 +168,13 @@ def render_scan(result: ScanResult) -> RenderableType:
         *([] if result.updated is None else [text_line(_updated(result.updated), "green")]),
         *_knowledge(result.model),
         *skipped_lines(result.skipped),
+        *([] if result.rejects is None else [_rejects(result.rejects)]),
         *([] if result.placed is None else _places(result.placed)),
     )
+
+
+def _rejects(table: Path) -> Text:
+    return text_line(f"what was skipped, but for hidden and excluded files: {path_text(table)}")
 
 
 def _updated(found: Updated) -> str:
@@ -183,8 +188,7 @@ def render_place(result: PlaceResult) -> RenderableType:
     table = make_table("verdict", "files")
     for verdict, count in result.verdicts.items():
         table.add_row(verdict, f"{count:,}")
-    left = [text_line(f"{result.left:,} files left where they are")] if result.left else []
-    return Group(table, *_places(result), *left)
+    return Group(table, *_places(result))
 
 
 def _right(text: str) -> Text:
@@ -197,6 +201,10 @@ def _places(result: PlaceResult) -> Iterator[Text]:
     yield text_line(f"{result.placed:,} files {done} to {path_text(result.to)}{already}", "green")
     for reason, count in result.failed.items():
         yield text_line(f"{count:,} not {done}: {reason}", "magenta")
+    if result.left:
+        yield text_line(
+            f"{result.left:,} files left where they are: without such a verdict, or not to be moved"
+        )
 
 
 def render_merge(result: MergeResult) -> RenderableType:

@@ -96,7 +96,7 @@ class Inputs:
     _parts: tuple[Callable[[], Iterator[Item]], ...]
 
     def __iter__(self) -> Iterator[Item]:
-        self.skipped.__init__()  # type: ignore[misc]  # counts again, in the one that all hold
+        self.skipped.clear()  # in the one that all parts hold
         for part in self._parts:
             yield from part()
 
@@ -114,6 +114,7 @@ def find_inputs(
     *,
     stdin: BufferedIOBase | None = None,
     lists: Lists = members,
+    skipped: tree.Skipped | None = None,
 ) -> Inputs:
     """Return all there is to scan, as a stream that needs little memory however long it is.
 
@@ -136,6 +137,7 @@ def find_inputs(
             followed.
         stdin: where the list is read; None takes the process's own.
         lists: lists archives; another process does so in a scan.
+        skipped: counts what is skipped; None: one of its own.
 
     Raises:
         UsageError: nothing is given, or what is given is not there; a glob or scheme is wrong.
@@ -143,6 +145,8 @@ def find_inputs(
         FacecheckError: a store cannot be reached, or the package for it is missing.
     """
     chosen = select(options, hidden=options.hidden, archives=options.archives)
+    if skipped is not None:
+        chosen = replace(chosen, skipped=skipped)
     rules = _Rules(**vars(chosen), lists=lists)
     given = [text for each in inputs for text in _expanded(_local(os.fspath(each)))]
     places = _places(given)

@@ -391,6 +391,11 @@ def is_published(out: Path) -> bool:
     return out.is_file() and read_meta(out).get("sha256") == sha256_file(out)
 
 
+def is_begun(out: Path) -> bool:
+    """Return whether an interrupted scan has left rows on their way to ``out``."""
+    return _partial_path(out).exists()
+
+
 def remove_drafts(out: Path) -> None:
     """Remove what finished results were made from, but for their journal."""
     _partial_path(out).unlink(missing_ok=True)

@@ -133,7 +133,7 @@ class Finished:
         return unchanged
 
     def rows_of(self, key: str) -> ItemRows | None:
-        """Return the rows of a file that is unchanged, None of any other."""
+        """Return the rows of a file that is unchanged; None where it is not."""
         place = self._place(key)
         if place is None:
             return None
