@@ -10,7 +10,9 @@ alone.
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
@@ -141,3 +143,71 @@ PLANTERS: dict[str, Planter] = {
     "odd shape": odd_shape, "odd size": odd_size, "grey": grey, "no face": no_face,
     "tiny face": tiny_face, "cut off": cut_off, "turned": turned, "outlier": stranger,
 }  # fmt: skip
+
+
+#: Twelve sources of six kinds, and of other sources what is planted under a wrong kind.
+SOURCES = (
+    *("photo/ffhq-256", "photo/celebahq-256", "photo/unsplash-men", "photo/ciplab-photos"),
+    *("photo/utkface", "generated/stylegan-256", "generated/sdxl", "generated/flux"),
+    *("cartoon/anime-96", "cartoon/pacs-cartoon", "painting/pacs-art", "sketch/cufs-sketches"),
+)
+STRANGERS = (
+    *("photo/web-faces", "photo/caltech-faces", "generated/sd21", "generated/portraits-512"),
+    *("cartoon/anime-64", "cartoon/drawn-avatars", "painting/popart", "sculpture/buddha-statues"),
+)
+#: Faults of faces are planted where faces are photographed, or look so.
+OF_FACES = ("no face", "tiny face", "cut off", "turned", "several faces")
+DUPLICATES = ("exact duplicate", "near duplicate")
+CLEAN, EACH = 35, 30
+
+
+def plant(data: Path, root: Path, seed: int) -> dict[str, str]:
+    """Write the images under ``root/images/<kind>/<source>``; return the fault of each by path."""
+    rng, faults = random.Random(seed), {}
+    pools = {name: sorted((data / name).iterdir()) for name in (*SOURCES, *STRANGERS)}
+    for pool in pools.values():
+        rng.shuffle(pool)
+
+    def write(image: Image.Image, name: str, place: str, fault: str) -> None:
+        target = root / "images" / place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image.save(target, quality=92)
+        faults[str(target)] = fault
+
+    def take(name: str) -> tuple[Image.Image, str]:
+        path = pools[name].pop()
+        with Image.open(path) as opened:
+            return opened.convert("RGB"), path.stem
+
+    for source in SOURCES:
+        for number in range(CLEAN):
+            image, stem = take(source)
+            write(image, f"{number:03}-{stem}.jpg", source, "")
+    clean = [Path(path) for path in faults]
+    for fault in (*PLANTERS, "several faces", "label error", *DUPLICATES):
+        for number in range(EACH):
+            photographic = [name for name in SOURCES if name.startswith(("photo", "generated"))]
+            coloured = [name for name in SOURCES if not name.startswith("sketch")]
+            source = rng.choice(photographic if fault in OF_FACES else coloured)
+            name = f"{fault.replace(' ', '-')}-{number:02}.jpg"
+            if fault in PLANTERS:
+                write(PLANTERS[fault](take(source)[0], rng), name, source, fault)
+            elif fault == "several faces":
+                write(several_faces(take(source)[0], take(source)[0]), name, source, fault)
+            elif fault == "label error":
+                kind = source.split("/")[0]
+                pool = SOURCES if number % 2 else STRANGERS
+                other = rng.choice([one for one in pool if one.split("/")[0] != kind])
+                write(take(other)[0], name, source, fault)
+            else:
+                original = clean[rng.randrange(len(clean))]
+                target = original.with_name(name)
+                if fault == "exact duplicate":
+                    shutil.copy(original, target)
+                else:
+                    with Image.open(original) as image:
+                        scale = rng.uniform(0.7, 0.9)
+                        size = [round(side * scale) for side in image.size]
+                        image.resize(size).save(target, quality=rng.randrange(50, 80))
+                faults[str(target)] = fault
+    return faults

@@ -16,20 +16,21 @@ import facecheck
 from facecheck.core.errors import UsageError
 from facecheck.core.manifest import read_table
 from facecheck.data.measure import Stamp, stamp
-from facecheck.faults.check import SCHEMA, FaultResult, check
+from facecheck.faults.check import FaultResult, check
 from facecheck.faults.options import FaultOptions
 from facecheck.faults.quantities import Measurer, QuantityJournal, policy_of
+from facecheck.faults.table import SCHEMA
 from tests.conftest import Outcome, RealImages
 from tests.faults.conftest import Planted
 
-#: What is not made by one fault of its own.
-WITHOUT = {"outlier"}
+#: Without what is learned, which takes longer (test_learned.py).
+PLAIN = FaultOptions(learn=False)
 
 
 @pytest.fixture(scope="module")
 def found(planted: Planted, tmp_path_factory: pytest.TempPathFactory) -> FaultResult:
     """The faults of the planted manifest."""
-    return check(planted.manifest, FaultOptions(workers=2))
+    return check(planted.manifest, FaultOptions(learn=False, workers=2))
 
 
 def rows_of(result: FaultResult) -> pl.DataFrame:
@@ -92,7 +93,9 @@ def own(planted: Planted, found: FaultResult, tmp_path: Path) -> Path:
 def test_other_thresholds_measure_nothing_again(own: Path) -> None:
     journal = own.with_name("m.check.jsonl")
     before = journal.read_bytes()
-    strict = check(own, FaultOptions(dark=1, blurred=0, common=1, out=own.with_name("x.parquet")))
+    strict = check(
+        own, FaultOptions(learn=False, dark=1, blurred=0, common=1, out=own.with_name("x.parquet"))
+    )
     assert strict.counts["dark"] == strict.records
     assert journal.read_bytes() == before
     assert pl.read_parquet(strict.table).height == sum(strict.counts.values())
@@ -104,7 +107,7 @@ def test_a_killed_run_resumes_with_the_same_table(own: Path) -> None:
     lines = whole.splitlines(keepends=True)
     table.unlink()
     journal.write_bytes(b"".join(lines[:20]) + lines[20][:30])
-    assert check(own).bad_lines == 0
+    assert check(own, PLAIN).bad_lines == 0
     assert journal.read_bytes().startswith(b"".join(lines[:20]))
     assert sorted(journal.read_bytes().splitlines()) == sorted(whole.splitlines())
     assert table.read_bytes() == rows
@@ -115,15 +118,15 @@ def test_damaged_lines_of_the_journal_are_counted_and_made_again(own: Path) -> N
     lines = journal.read_text().splitlines(keepends=True)
     wrong = {**json.loads(lines[0]), "blur": "much"}
     journal.write_text("no json\n" + json.dumps(wrong) + "\n" + "".join(lines[2:]))
-    assert check(own).bad_lines == 2
-    assert check(own).bad_lines == 0
+    assert check(own, PLAIN).bad_lines == 2
+    assert check(own, PLAIN).bad_lines == 0
 
 
 def test_a_changed_file_is_measured_again(own: Path) -> None:
     dark = own.parent / "photo" / "ffhq" / "dark.png"
     shutil.copy(dark.with_name("clean0.jpg"), dark)
     os.utime(dark, ns=(0, 1))
-    result = check(own)
+    result = check(own, PLAIN)
     assert result.counts["dark"] == 0
     assert len(own.with_name("m.check.jsonl").read_text().splitlines()) == result.records
 
@@ -131,7 +134,7 @@ def test_a_changed_file_is_measured_again(own: Path) -> None:
 def test_without_faces_nothing_is_said_of_them_and_nothing_measured_again(own: Path) -> None:
     journal = own.with_name("m.check.jsonl")
     before = journal.read_bytes()
-    result = check(own, FaultOptions(faces=False))
+    result = check(own, FaultOptions(learn=False, faces=False))
     assert journal.read_bytes() == before
     assert not {"no face", "turned", "cut off"} & result.counts.keys()
     assert result.not_checked["no face"] == "--no-faces"
@@ -142,19 +145,19 @@ def test_excluded_records_are_left_out(own: Path) -> None:
     manifest = facecheck.read_manifest(own)
     why = ["mine" if "dark" in path else "" for path in manifest.frame["path"]]
     facecheck.write_manifest(manifest.with_columns(excluded=why), own, {})
-    result = check(own)
+    result = check(own, PLAIN)
     assert (result.excluded, result.records, result.counts["dark"]) == (1, 32, 0)
 
 
 def test_duplicates_come_from_dedup(own: Path) -> None:
     folder = own.parent / "photo" / "ffhq"
-    assert check(own).not_checked["exact duplicate"] == "run `facecheck dedup` first"
+    assert check(own, PLAIN).not_checked["exact duplicate"] == "run `facecheck dedup` first"
     shutil.copy(folder / "clean0.jpg", folder / "copy.jpg")
     with Image.open(folder / "clean1.jpg") as image:
         image.resize((200, 200)).save(folder / "near.jpg", quality=80)
     facecheck.index([own.parent], own, facecheck.IndexOptions(overwrite=True))
     facecheck.dedup(own)
-    result = check(own)
+    result = check(own, PLAIN)
     assert (result.counts["exact duplicate"], result.counts["near duplicate"]) == (1, 1)
     rows = {row["reason"]: row for row in rows_of(result).to_dicts()}
     assert {
@@ -178,12 +181,12 @@ def test_what_most_of_a_source_has_is_said_of_the_source(
         with Image.open(path) as image:
             image.convert("L").save(folder / f"{number}.png")
     facecheck.index([tmp_path], tmp_path / "m.csv")
-    result = check(tmp_path / "m.csv")
+    result = check(tmp_path / "m.csv", PLAIN)
     assert [(one.reason, one.source, one.having) for one in result.common] == [
         ("grey", "drawings", 12)
     ]
     assert result.counts["grey"] == 0
-    every = check(tmp_path / "m.csv", FaultOptions(common=1))
+    every = check(tmp_path / "m.csv", FaultOptions(learn=False, common=1))
     assert (every.counts["grey"], every.common) == (12, ())
 
 
@@ -196,7 +199,7 @@ def test_a_soft_source_is_compared_with_itself(real_images: RealImages, tmp_path
             few = image.resize((24, 24) if number == 0 else (70, 70), Image.Resampling.BOX)
             few.resize((256, 256), Image.Resampling.BICUBIC).save(folder / f"{number}.png")
     facecheck.index([tmp_path], tmp_path / "m.csv")
-    result = check(tmp_path / "m.csv", FaultOptions(blurred=0.5, common=1))
+    result = check(tmp_path / "m.csv", FaultOptions(learn=False, blurred=0.5, common=1))
     assert rows_of(result).filter(pl.col("reason") == "blurred")["path"].to_list() == [
         "photo/soft/0.png"
     ]
@@ -229,7 +232,7 @@ def test_files_that_cannot_be_read_are_errors(own: Path) -> None:
     folder = own.parent / "photo" / "ffhq"
     (folder / "clean0.jpg").write_bytes(b"no picture")
     (folder / "clean1.jpg").unlink()
-    result = check(own)
+    result = check(own, PLAIN)
     assert [Path(path).name for path, _ in result.errors] == ["clean0.jpg", "clean1.jpg"]
     assert "No such file" in result.errors[1][1]
 
@@ -240,7 +243,7 @@ def test_names_that_a_spreadsheet_would_run_stay_names(tmp_path: Path) -> None:
     facecheck.index(
         [tmp_path], tmp_path / "m.csv", facecheck.IndexOptions(kind="photo", source="s")
     )
-    result = check(tmp_path / "m.csv")
+    result = check(tmp_path / "m.csv", PLAIN)
     text = result.table.read_text()
     assert "\n=" not in text
     rows = rows_of(result).filter(pl.col("reason") == "dark")
@@ -249,18 +252,19 @@ def test_names_that_a_spreadsheet_would_run_stay_names(tmp_path: Path) -> None:
 
 def test_the_table_must_be_a_table(planted: Planted) -> None:
     with pytest.raises(UsageError, match=r"must end in \.csv"):
-        check(planted.manifest, FaultOptions(out=Path("x.txt")))
+        check(planted.manifest, FaultOptions(learn=False, out=Path("x.txt")))
 
 
 def test_the_command_counts_by_reason(own: Path, command: Callable[..., Outcome]) -> None:
-    done = command("check", own, "--json")
+    done = command("check", own, "--json", "--no-features")
     assert done.code == 0
     told = json.loads(done.out)
     assert set(told) == set(FaultResult.__dataclass_fields__)
     assert told["counts"]["turned"] == 1
-    shown = command("check", own, "--no-faces", "--dark", "0")
+    shown = command("check", own, "--no-faces", "--dark", "0", "--no-features")
     assert shown.code == 0
     assert "not checked: no face, several faces" in shown.out
     assert "run `facecheck dedup` first" in shown.out
+    assert "not checked: label error, outlier (--no-features)" in shown.out
     (own.parent / "photo" / "ffhq" / "clean0.jpg").write_bytes(b"")
-    assert command("check", own, "-q").code == 3
+    assert command("check", own, "-q", "--no-features").code == 3

@@ -145,7 +145,7 @@ def _audit(manifest: Path, options: AuditOptions, progress: Progress) -> AuditRe
     frame = (
         read_manifest(manifest).where(pl.col("excluded") == "").sampled(options.per_source).frame
     )
-    folds = _folds(frame, duplicates_of(manifest)[1], options.seed)
+    folds = group_folds(frame, duplicates_of(manifest)[1], options.seed)
     workers = options.workers or cpu_count()
     read, errors = _read(frame["path"].to_list(), fix, workers, progress)
     asked = _Asked(
@@ -230,8 +230,15 @@ def _report(manifest: Path) -> Path:
     return manifest.with_name(f"{manifest.stem}.audit.json")
 
 
-def _folds(frame: pl.DataFrame, pairs: pl.DataFrame, seed: int) -> npt.NDArray[np.int64]:
-    """Return the fold of every record: groups whole, every kind and source in proportion."""
+def group_folds(frame: pl.DataFrame, pairs: pl.DataFrame, seed: int) -> npt.NDArray[np.int64]:
+    """Return the fold of every record, 0 to 4: groups whole, kinds and sources in proportion.
+
+    Args:
+        frame: n records.
+        pairs: duplicates that stay together, as of
+            :func:`~facecheck.data.duplicates.groups.duplicates_of`.
+        seed: decides which of several like groups goes where.
+    """
     bound = frame.with_columns(component=components(frame, pairs))
     shares = {str(fold): 1 / _FOLDS for fold in range(_FOLDS)}
     return np.array(assign(bound, ("kind", "source"), shares, seed), dtype=np.int64)

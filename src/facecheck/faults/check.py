@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
     Manifest,
     check_table_suffix,
-    portable_paths,
     read_manifest,
     read_table,
     write_table,
@@ -22,9 +20,11 @@ from facecheck.core.manifest import (
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.data.duplicates.groups import duplicates_of
 from facecheck.data.measure import stamp
+from facecheck.faults.learned_rows import LEARNED, UNCLEAR, learned_rows
 from facecheck.faults.options import FaultOptions
 from facecheck.faults.quantities import Measurer, QuantityJournal, policy_of
 from facecheck.faults.reasons import FEW, Measure, measures
+from facecheck.faults.table import as_written, ordered, table_rows
 from facecheck.scanner.faces.detector import find_detector
 
 EXACT, NEAR = "exact duplicate", "near duplicate"
@@ -33,12 +33,6 @@ _OF_FACES = (
     *("no face", "several faces", "tiny face", "distant face", "cut off", "turned", "profile"),
 )
 _OF_DEDUP = (EXACT, NEAR)
-#: The columns of the table, in order.
-SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
-    "path": pl.String, "kind": pl.String, "source": pl.String, "reason": pl.String,
-    "score": pl.Float64, "value": pl.Float64, "unit": pl.String, "suggested": pl.String,
-    "neighbours": pl.List(pl.String), "excluded": pl.String, "sha256": pl.String,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,7 +84,11 @@ class FaultResult:
 
 
 def check(
-    manifest: Path, options: FaultOptions = FaultOptions(), *, progress: Progress = silent
+    manifest: Path,
+    options: FaultOptions = FaultOptions(),
+    *,
+    progress: Progress = silent,
+    on_features: Progress = silent,
 ) -> FaultResult:
     """Find images and labels of a manifest that a person should see; write a table of them.
 
@@ -101,21 +99,30 @@ def check(
     Args:
         manifest: a manifest; excluded records are not measured.
         options: what counts as a fault.
-        progress: called with images done and in all.
+        progress: called with images measured and in all.
+        on_features: called with features computed and to compute.
 
     Raises:
-        UsageError: the manifest is not there, or the table's name has another suffix.
+        UsageError: the manifest or the encoder is not there, or the table has another suffix.
         ManifestError: the manifest or its table of duplicates cannot be read.
-        CheckpointError: the face detector cannot be used.
+        CheckpointError: the face detector or the encoder cannot be used.
         FacecheckError: OpenCV is missing, or another process checks the manifest.
     """
+    if options.learn:
+        import sklearn  # noqa: F401 - to miss it before the measuring, not after
     table = options.out or manifest.with_name(f"{manifest.stem}.check.csv")
     check_table_suffix(table)
     with only_one(manifest.with_name(f"{manifest.stem}.check"), "check"):
-        return _check(manifest, table, options, progress)
+        return _check(manifest, table, options, progress, on_features)
 
 
-def _check(manifest: Path, table: Path, options: FaultOptions, progress: Progress) -> FaultResult:
+def _check(
+    manifest: Path,
+    table: Path,
+    options: FaultOptions,
+    progress: Progress,
+    on_features: Progress,
+) -> FaultResult:
     whole = read_manifest(manifest)
     records = whole.where(pl.col("excluded") == "")
     detector = find_detector(options.face_detector).read_bytes() if options.faces else None
@@ -144,10 +151,18 @@ def _check(manifest: Path, table: Path, options: FaultOptions, progress: Progres
         not_checked |= dict.fromkeys(_OF_DEDUP, "run `facecheck dedup` first")
     else:
         parts.append(pairs)
+    if options.learn:
+        seen = pl.concat(parts)
+        unclear = seen.filter(pl.col("reason").is_in(UNCLEAR))["path"].to_list()
+        found_by = learned_rows(manifest, records, readable, unclear, options, on_features)
+        parts += found_by.rows
+        not_checked |= found_by.not_checked
+    else:
+        not_checked |= dict.fromkeys(LEARNED, "--no-features")
     reasons = [each for each in _all_reasons(options) if each not in not_checked]
-    rows = _ordered(parts, reasons)
+    rows = ordered(parts, reasons)
     counted = dict(rows.group_by("reason").len().iter_rows())
-    write_table(_written(rows, table), table)
+    write_table(as_written(rows, table), table)
     return FaultResult(
         manifest=manifest,
         table=table,
@@ -163,7 +178,7 @@ def _check(manifest: Path, table: Path, options: FaultOptions, progress: Progres
 
 
 def _all_reasons(options: FaultOptions) -> list[str]:
-    return [*(measure.reason for measure in measures(options)), *_OF_DEDUP]
+    return [*(measure.reason for measure in measures(options)), *_OF_DEDUP, *LEARNED]
 
 
 def _rows_of(
@@ -181,16 +196,7 @@ def _rows_of(
     ).sort("kind", "source")
     rows = seen.filter("holds").join(usual, on=["kind", "source"], how="anti")
     said = [Common(measure.reason, *row) for row in usual.iter_rows()]
-    return _table_rows(rows.drop("holds"), measure.reason, measure.unit), said
-
-
-def _table_rows(rows: pl.DataFrame, reason: str, unit: str) -> pl.DataFrame:
-    """Return rows with all columns of the table."""
-    known = rows.with_columns(reason=pl.lit(reason), unit=pl.lit(unit))
-    return known.select(
-        (pl.col(name) if name in known.columns else pl.lit(None)).cast(kind).alias(name)
-        for name, kind in SCHEMA.items()
-    )
+    return table_rows(rows.drop("holds"), measure.reason, measure.unit), said
 
 
 def _duplicates(manifest: Path, whole: Manifest) -> pl.DataFrame | None:
@@ -214,27 +220,6 @@ def _duplicates(manifest: Path, whole: Manifest) -> pl.DataFrame | None:
     )
     exact = pl.col("why").is_in(["same bytes", "same pixels"])
     return pl.concat(
-        _table_rows(known.filter(taken), reason, "correlation")
+        table_rows(known.filter(taken), reason, "correlation")
         for taken, reason in ((exact, EXACT), (~exact, NEAR))
-    )
-
-
-def _ordered(parts: Sequence[pl.DataFrame], reasons: Sequence[str]) -> pl.DataFrame:
-    """Return all rows: reason by reason, the worst first."""
-    rows = pl.concat([pl.DataFrame(schema=SCHEMA), *parts])
-    place = {reason: number for number, reason in enumerate(reasons)}
-    return rows.sort(
-        pl.col("reason").replace_strict(place, return_dtype=pl.Int64), -pl.col("score"), "path"
-    )
-
-
-def _written(rows: pl.DataFrame, table: Path) -> pl.DataFrame:
-    """Return the rows as the table has them: paths as in a manifest, neighbours as JSON."""
-    near = [
-        json.dumps(portable_paths(paths or [], table)) for paths in rows["neighbours"].to_list()
-    ]
-    return rows.with_columns(
-        pl.Series("path", portable_paths(rows["path"], table), pl.String),
-        pl.Series("neighbours", ["" if text == "[]" else text for text in near], pl.String),
-        pl.col("suggested", "excluded").fill_null(""),
     )

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from facecheck.core.common_options import WorkersOption
 from facecheck.core.options import Options, Trust, option
+from facecheck.training.options import FeaturesOption
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,29 @@ class FaceFaultOptions(Options):
 
 
 @dataclass(frozen=True)
-class FaultOptions(ImageFaultOptions, FaceFaultOptions, WorkersOption):
+class LearnedFaultOptions(FeaturesOption):
+    """What is asked of the features of a frozen encoder."""
+
+    panel: ClassVar[str] = "Labels and outliers"
+    learn: bool = option(
+        True,
+        "Search for label errors and outliers by a frozen encoder's features, which take 0.1 s of "
+        "a core an image, once.",
+        flags=("--with-features/--no-features",),
+    )
+    label_error: float = option(
+        0.8, "Label error: its own kind has at most a probability of 1 - this.", least=0, most=1
+    )
+    outlier: float = option(
+        1.5, "Outlier: so many times further from its source's middle than is usual.", least=1
+    )
+    encoder: Path = option(
+        Path("builtin"), "The encoder, .onnx, or builtin (docs/training.md).", metavar="FILE"
+    )
+
+
+@dataclass(frozen=True)
+class FaultOptions(ImageFaultOptions, FaceFaultOptions, LearnedFaultOptions, WorkersOption):
     """What ``check`` measures, what it takes for a fault, and where its table goes."""
 
     out: Path | None = option(
