@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from facecheck.report.options import ScanReportOptions as ScanReportOptions
     from facecheck.report.run.report import run_report as run_report
     from facecheck.report.scan_report import scan_report as scan_report
+    from facecheck.report.serve.options import ServeOptions as ServeOptions
+    from facecheck.report.serve.server import serve as serve
     from facecheck.scanner.answers import Answer as Answer
     from facecheck.scanner.checker import Answers as Answers
     from facecheck.scanner.checker import Checker as Checker
@@ -129,6 +131,7 @@ _HOMES = {
     "CurationReportOptions": "report.options",
     "RunReportOptions": "report.options",
     "ScanReportOptions": "report.options",
+    "ServeOptions": "report.serve.options",
     "LrFindOptions": "training.options",
     "TrainOptions": "training.options",
     "lr_find": "training.lr_find",
@@ -158,6 +161,7 @@ _HOMES = {
     "place": "scanner.results.place",
     "explain": "report.explain",
     "scan_report": "report.scan_report",
+    "serve": "report.serve.server",
     "run_report": "report.run.report",
     "curation_report": "report.curation.report",
 }

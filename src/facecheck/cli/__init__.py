@@ -35,6 +35,7 @@ from facecheck.cli import (
     provenance,
     report,
     scan,
+    serve,
     split,
     study,
     train,
@@ -98,7 +99,7 @@ for command in (
     *(lr_find.lr_find, train.train, calibrate.calibrate, evaluate.evaluate),
     *(benchmark.benchmark_model, leave_out.leave_out, study.study),
     *(export.export, scan.scan, scan.merge, scan.place),
-    *(provenance.provenance, explain.explain, report.report),
+    *(provenance.provenance, explain.explain, report.report, serve.serve),
 ):
     app.command(cls=Command)(command)
 

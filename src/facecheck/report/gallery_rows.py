@@ -115,6 +115,20 @@ class GalleryRows(Sequence[Row]):
         """Return what the row ``number`` calls its file."""
         return self.folders[self._columns["folder"][number]] + self._names[number]
 
+    def face(self, number: int) -> tuple[str, str]:
+        """Return which face of its file a row is about, and how many of them have rows, as text."""
+        folder, name = self._columns["folder"], self._names[number]
+        first = last = number
+        while first > 0 and (folder[first - 1], self._names[first - 1]) == (folder[number], name):
+            first -= 1
+        for last in range(number, len(self)):
+            if (folder[last], self._names[last]) != (folder[number], name):
+                break
+        else:
+            last = len(self)
+        face = self._columns["face"][number]
+        return ("", "") if face == _NONE else (str(face), str(last - first))
+
     def _value(self, name: str, number: int) -> Value:
         if name == PATH:
             return self.path(number)

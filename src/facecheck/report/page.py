@@ -58,13 +58,16 @@ def write_page(
         data: JSON values for the page's scripts, which find them by ``pageData()``. Text must be
             UTF-8, numbers finite.
     """
-    text = (
-        _environment()
-        .get_template(template)
-        .render(**context, data=None if data is None else script_json(data))
-    )
-    write_text(folder / INDEX, text)
+    write_text(folder / INDEX, page_text(template, context, data=data))
     return folder / INDEX
+
+
+def page_text(
+    template: str, context: Mapping[str, Any], *, data: Mapping[str, Any] | None = None
+) -> str:
+    """Return a page as text, of what :func:`write_page` takes."""
+    values = None if data is None else script_json(data)
+    return _environment().get_template(template).render(**context, data=values)
 
 
 def script_json(value: Any) -> Markup:
@@ -182,8 +185,11 @@ def _colours() -> Markup:
     return Markup(f":root{{{inner}}}")  # noqa: S704
 
 
-def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
-    """Return the page's Content-Security-Policy: its own styles and scripts, images next to it."""
+def _policy(styles: Sequence[str], scripts: Sequence[str], served: bool) -> str:
+    """Return the page's Content-Security-Policy: its own styles and scripts, images next to it.
+
+    One that is ``served`` may ask its server, too.
+    """
     return "; ".join(
         (
             "default-src 'none'",
@@ -191,6 +197,7 @@ def _policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
             "img-src 'self' file: data: blob:",
             "style-src " + " ".join(map(_source_hash, styles)),
             "script-src " + " ".join(_source_hash(_asset(name)) for name in scripts),
+            *(["connect-src 'self'"] if served else []),
             "base-uri 'none'",
             "form-action 'none'",
         )

@@ -77,12 +77,27 @@ def classified_picture(row: Row, side: int) -> Image.Image:
     Raises:
         ImageError: the file is gone, has changed its size, or cannot be decoded.
     """
-    picture = Picture(load_named(str(row[PATH])), side, int(row["frame"] or 1) - 1)
+    return picture_of(row, load_named(str(row[PATH])), side)
+
+
+def picture_of(row: Row, source: Path | bytes, side: int, *, whole: bool = False) -> Image.Image:
+    """Return what a scan classified for a row, or with ``whole`` all of it, from its file.
+
+    Args:
+        row: of a scan.
+        source: its file.
+        side: the picture is at most so many pixels wide and high, RGB.
+        whole: show the whole picture where the scan classified a face in it.
+
+    Raises:
+        ImageError: it has changed its size, or cannot be decoded.
+    """
+    picture = Picture(source, side, int(row["frame"] or 1) - 1)
     if (picture.width, picture.height) != (row["width"], row["height"]):
         raise ImageError("another image than was scanned")
     image = picture.whole
     box = box_of(row)
-    if row["view"] == "face" and box is not None:
+    if row["view"] == "face" and box is not None and not whole:
         square = face_square(box, picture.width, picture.height)
         image = picture.at(2 * side / square.width)
         scale = image.width / picture.width

@@ -48,7 +48,7 @@ const gallery = (() => {
   const inUnits = (millionths, digits) => (millionths / 1e6).toFixed(digits);
   const count = (number) => number.toLocaleString("en");
   const pictureOf = (folder, row) => {
-    if (data.live) return `${folder}/${row}`;
+    if (data.live) return `${folder}/${row}?of=${data.generation}`;
     const name = String(row).padStart(6, "0");
     return `${folder}/${String(Math.floor(row / 1000)).padStart(3, "0")}/${name}.webp`;
   };
@@ -57,7 +57,7 @@ const gallery = (() => {
 
   /** Return the address of a row's own file, or null for what is in an archive or a store. */
   function fileOf(row) {
-    if (data.live) return hasThumbnail(row) ? `pictures/${row}` : null;
+    if (data.live) return hasThumbnail(row) ? pictureOf("pictures", row) : null;
     const path = pathOf(row);
     if (path.includes("::") || /^[a-z][a-z0-9+.-]*:\/\//i.test(path)) return null;
     // Text as name_text of core/files.py writes it: \xNN is a byte.
@@ -473,7 +473,8 @@ const gallery = (() => {
     const last = Math.min(
       order.length, (Math.ceil((offset + innerHeight) / tileHeight) + NEAR) * columns);
     for (const [place, tile] of tiles) {
-      const keeps = tile.contains(document.activeElement);
+      // The one that the Tab key leads to stays, wherever the window is.
+      const keeps = place === current || tile.contains(document.activeElement);
       if ((place < first || place >= last) && !keeps) {
         tile.remove();
         tiles.delete(place);
@@ -482,8 +483,13 @@ const gallery = (() => {
     for (let place = first; place < last; place++) {
       if (!tiles.has(place)) addTile(place);
     }
+    if (current < order.length && !tiles.has(current)) addTile(current);
     for (const [place, tile] of tiles) {
-      const top = Math.round(Math.floor(place / columns) * tileHeight - offset + scrolled);
+      const away = place < first || place >= last;
+      const at = Math.round(Math.floor(place / columns) * tileHeight - offset + scrolled);
+      // Where a pixel scrolls several, its place may be far beyond the page's end.
+      const top = away ? Math.max(0, Math.min(at, ownHeight() - tileHeight)) : at;
+      tile.classList.toggle("away", away);
       const moved = `translate(${(place % columns) * (side + 10)}px, ${top}px)`;
       if (tile.moved !== moved) tile.style.transform = tile.moved = moved;
     }
@@ -919,6 +925,10 @@ const gallery = (() => {
     else if (movesOn(event.key, order[current])) focusTile(current + 1);
     event.preventDefault();
   });
+  list.addEventListener("focusin", (event) => {
+    const away = event.target.closest(".away");
+    if (away) focusTile(Number(event.target.dataset.place));
+  });
   list.addEventListener("keyup", (event) => {
     if (event.key === " " && event.target.matches(".open")) event.preventDefault();
   });
@@ -944,7 +954,15 @@ const gallery = (() => {
   $("undo").addEventListener("click", undo);
   $("by").value = decisions.by;
   $("by").addEventListener("input", (event) => decisions.signedBy(event.target.value));
-  $("corrections").addEventListener("click", () => download("corrections.csv", decisions.csv()));
+  $("corrections").addEventListener("click", async () => {
+    if (!data.live) {
+      download("corrections.csv", decisions.csv());
+      return;
+    }
+    // The server's own knows the sha256 of each file.
+    await decisions.saved();
+    location.assign("corrections.csv");
+  });
   $("load").addEventListener("change", async (event) => {
     const [file] = event.target.files;
     if (!file) return;

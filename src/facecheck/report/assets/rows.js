@@ -36,7 +36,7 @@ class Rows {
       unpacked(packed.names), this.rest, ...names.filter((name) => Rows.#FIRST.has(name)).map((name) => this.#take(packed, name)),
     ]);
     if (packed.first !== before || this.count !== before) return;  // they have come already
-    const more = new TextDecoder().decode(text).split("\0");
+    const more = packed.rows ? new TextDecoder().decode(text).split("\0") : [];
     this.names = before ? this.names.concat(more) : more;
     Object.assign(this, {
       order: packed.order, few: packed.few, folders: packed.folders, texts: packed.texts,

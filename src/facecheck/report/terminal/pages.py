@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from facecheck.report.curation.report import CurationReport
     from facecheck.report.run.report import RunReport
     from facecheck.report.scan_report import ScanReport
+    from facecheck.report.serve.server import ServeResult
 
 
 def render_curation_report(result: CurationReport) -> RenderableType:
@@ -59,3 +60,13 @@ def render_run_report(result: RunReport) -> RenderableType:
     if found.errors:
         lines.append(text_line(f"{len(found.errors):,} files could not be read", "magenta"))
     return Group(*lines, text_line(f"open {path_text(result.page)}"))
+
+
+def render_serve(result: ServeResult) -> RenderableType:
+    """Return how many decisions there are about what was served, and where they are kept."""
+    noun = "decision" if result.decided == 1 else "decisions"
+    lines = [text_line(f"{result.scans:,} scans, {result.decided:,} {noun}")]
+    if result.scans == 1:
+        lines = [text_line(f"1 scan, {result.decided:,} {noun}")]
+    lines += [text_line(f"corrections in {path_text(path)}") for path in result.corrections]
+    return Group(*lines)

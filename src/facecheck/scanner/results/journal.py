@@ -216,6 +216,16 @@ def read_lines(out: Path) -> Iterator[Line]:
         yield entry.value
 
 
+def read_head(out: Path) -> Entry[Any] | None:
+    """Return what the rows of a scan that is not finished are made from; None if it has none."""
+    return Journal(journal_path(out), _line).head()
+
+
+def read_entries(out: Path, start: int) -> Iterator[Entry[Line]]:
+    """Yield the lines of a scan's journal behind one that ended at the byte ``start``."""
+    return Journal(journal_path(out), _line).entries(start)
+
+
 @contextmanager
 def writing(out: Path) -> Iterator[None]:
     """Turn an error of the disk within the block into one line."""
