@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facecheck.cli.display import Display, finish, progress_bars
+from facecheck.cli.display import Display, finish, progress_bars, tell
 from facecheck.cli.flags import takes_options
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
@@ -80,7 +80,10 @@ def report(
             result, render = _run(source, folder, options, bars)
         else:
             result, render = _curation(source, folder, options, bars)
-    finish(result, render, display)
+    hint = getattr(result, "hint", "")
+    if hint:
+        tell(f"facecheck: {hint}")
+    finish(result, render, display, failed=hint)
 
 
 def _kind_of(source: Path) -> str:
@@ -132,6 +135,7 @@ def _heat(results: Path, checkpoint: Path | None, options: ReportOptions) -> Hea
     from facecheck.core.files import sha256_file
     from facecheck.core.manifest import read_meta
     from facecheck.report.heat_pictures import heat_pictures
+    from facecheck.report.scan_report import named_bases
     from facecheck.scanner.inputs.reach import reach_of
 
     found = find_checkpoint(checkpoint)
@@ -141,20 +145,24 @@ def _heat(results: Path, checkpoint: Path | None, options: ReportOptions) -> Hea
             f"{path_text(results)} was not made with {path_text(found)}: name its model with "
             "--checkpoint"
         )
-    reach = reach_of(results, options.root, addresses=options.addresses)
+    reach = reach_of(
+        results, [*options.root, *named_bases(options)], addresses=options.addresses
+    )
     return partial(heat_pictures, checkpoint=found, device=options.device, reach=reach)
 
 
 def _scan(
     results: Path, out: Path, checkpoint: Path | None, options: ReportOptions, bars: Bars
 ) -> Reported:
-    from facecheck.report.scan_report import scan_report
+    from facecheck.report.scan_report import named_bases, scan_report
     from facecheck.report.terminal.pages import render_scan_report
     from facecheck.scanner.inputs.reach import reach_of
 
     draw = _heat(results, checkpoint, options)
     counter = bars.counter("thumbnails")
-    reach = reach_of(results, options.root, addresses=options.addresses)
+    reach = reach_of(
+        results, [*options.root, *named_bases(options)], addresses=options.addresses
+    )
     result = scan_report(results, out, options, draw_heat=draw, reach=reach, progress=counter)
     return result, render_scan_report
 

@@ -11,7 +11,7 @@ from facecheck.core.common_options import (
     OverwriteOption,
     WorkersOption,
 )
-from facecheck.core.options import option
+from facecheck.core.options import Trust, option
 from facecheck.scanner.options import ReachOptions
 
 
@@ -24,6 +24,13 @@ class CurationReportOptions(OverwriteOption, WorkersOption):
 class ScanReportOptions(OverwriteOption, WorkersOption, ReachOptions):
     """How the results of a scan are shown."""
 
+    base: Path | None = option(
+        None,
+        "For scans: the folder that relative paths in the results are of.",
+        metavar="DIR",
+        words="the folder that the scan ran in, or the current one",
+        trust=Trust.NAMED,
+    )
     thumbnails: int = option(100_000, "For scans: thumbnails for at most this many rows.", least=0)
     heat_maps: int = option(
         0,

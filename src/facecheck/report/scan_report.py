@@ -24,10 +24,11 @@ from facecheck.report.options import ScanReportOptions
 from facecheck.report.page import number_text, report_folder, write_page
 from facecheck.report.plots import plot_scores
 from facecheck.report.scan_facts import ScanFacts
-from facecheck.report.thumbs import numbered, write_thumbnails
+from facecheck.report.thumbs import UNREAD, numbered, write_thumbnails
+from facecheck.scanner.inputs.named import base_of, is_relative, located
 from facecheck.scanner.inputs.reach import Reach, reach_of
 from facecheck.scanner.results.columns import COLUMNS
-from facecheck.scanner.results.rows import Row, read_rows
+from facecheck.scanner.results.rows import PATH, Row, read_rows
 
 #: Draws heat maps: given rows, yields for each a picture of what was classified with the heat map
 #: over it, or None where there can be none.
@@ -52,6 +53,9 @@ class ScanReport:
         kinds: rows by kind, likewise.
         thumbnails: rows that are shown by a thumbnail.
         missing: rows for which none could be made: errors of the scan, files gone or changed.
+        reasons: these rows by why.
+        base: the folder that relative paths are of.
+        hint: what to do where no picture was found; empty where one was.
         heat_maps: rows with a heat map.
     """
 
@@ -64,6 +68,9 @@ class ScanReport:
     kinds: Mapping[str, int]
     thumbnails: int
     missing: int
+    reasons: Mapping[str, int]
+    base: Path
+    hint: str
     heat_maps: int
 
 
@@ -83,14 +90,15 @@ def scan_report(
     how many rows are of each status, verdict and kind; and ``summary.json``.
 
     Args:
-        results: as ``scan`` writes them. Names in them that are relative are of the current
-            folder, as for the scan.
+        results: as ``scan`` writes them.
         out: the folder.
-        options: how many thumbnails and heat maps; a thumbnail takes about 3 kB.
+        options: how many thumbnails and heat maps; a thumbnail takes about 3 kB. And which folder
+            relative names in the results are of: by default the one that the scan ran in, or the
+            current one, whichever has them.
         draw_heat: draws them; None draws none.
         reach: which files the results may name; the others are not opened, and shown without a
             thumbnail. None: what their ``.meta.json`` says was scanned. Of results that you
-            trust: ``EVERYWHERE``.
+            trust: ``EVERYWHERE``. The folder of ``options.base`` is in reach.
         progress: called with thumbnails done, and how many there will be.
 
     Raises:
@@ -102,18 +110,22 @@ def scan_report(
     if not rows:
         raise FacecheckError(f"{path_text(results)}: no rows: there is nothing to show")
     scan = ScanFacts.of(results)
+    base = base_of(results, (str(row[PATH]) for row in rows), options.base)
+    there = _Located(rows, base)
     with report_folder(out, overwrite=options.overwrite) as folder:
         wanted = min(options.thumbnails, len(rows))
-        made = list(
+        missing = list(
             write_thumbnails(
-                islice(rows, wanted),
+                islice(there, wanted),
                 folder / "thumbs",
-                reach=reach or reach_of(results),
+                reach=reach or reach_of(results, named_bases(options)),
                 workers=options.workers,
                 progress=lambda done, _: progress(done, wanted),
             )
         )
-        heated = _write_heat(rows, folder / "heat", options.heat_maps, draw_heat)
+        reasons = Counter(filter(None, missing))
+        made = [not why for why in missing]
+        heated = _write_heat(there, folder / "heat", options.heat_maps, draw_heat)
         edges, scores = _scores(rows)
         dark = plot_scores(edges, scores, folder / "scores.png").name
         _write_tables(folder, edges, scores, tally)
@@ -127,6 +139,9 @@ def scan_report(
             kinds=_marginal(tally, 2, KINDS),
             thumbnails=sum(made),
             missing=wanted - sum(made),
+            reasons=dict(reasons.most_common()),
+            base=base,
+            hint="" if any(made) else _why_none(results, rows, base, reasons),
             heat_maps=len(heated),
         )
         write_json(folder / "summary.json", _summary(report))
@@ -134,7 +149,7 @@ def scan_report(
             folder,
             "scan.html.j2",
             _context(report, scan, dark=dark),
-            data={**rows.packed(), **_page_data(made, heated, out), **scan.page_data()},
+            data={**rows.packed(), **_page_data(made, heated, out, base), **scan.page_data()},
         )
     return report
 
@@ -143,6 +158,38 @@ def _counted(rows: Iterable[Row], tally: Counter[tuple[str, ...]]) -> Iterator[R
     for row in rows:
         tally[tuple(str(row[name]) for name in _TALLIED)] += 1
         yield row
+
+
+def named_bases(options: ScanReportOptions) -> list[Path]:
+    """Return the folder that the user says relative paths are of: results may name its files."""
+    return [] if options.base is None else [options.base]
+
+
+class _Located(Sequence[Row]):
+    """Rows whose names are as seen from the current folder, made when they are asked for."""
+
+    def __init__(self, rows: Sequence[Row], base: Path) -> None:
+        self._rows, self._base = rows, base
+
+    def __getitem__(self, place: Any) -> Any:
+        row = self._rows[place]
+        return {**row, PATH: located(str(row[PATH]), self._base)}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+def _why_none(results: Path, rows: Sequence[Row], base: Path, reasons: Mapping[str, int]) -> str:
+    """Return why no picture is shown, and what to do; empty where none was to be."""
+    why = [reason for reason in reasons if reason != UNREAD]
+    if not why:
+        return ""
+    if any(is_relative(str(row[PATH])) for row in rows[:1000]):
+        return (
+            f"no picture was found in {path_text(base)} ({why[0]}): paths in "
+            f"{path_text(results)} are relative to where the scan ran: pass --base DIR"
+        )
+    return f"no picture could be shown ({why[0]}): check that the files are where they were"
 
 
 def _marginal(
@@ -238,12 +285,14 @@ def _context(report: ScanReport, scan: ScanFacts, *, dark: str) -> dict[str, Any
     }
 
 
-def _page_data(made: Sequence[bool], heated: Sequence[int], out: Path) -> dict[str, Any]:
+def _page_data(
+    made: Sequence[bool], heated: Sequence[int], out: Path, base: Path
+) -> dict[str, Any]:
     """Return what gallery.js needs to know besides the rows and their scan."""
     return {
         "thumbnails": len(made),
         "missing": [number for number, there in enumerate(made) if not there],
         "heat": heated,
         # From the report to where relative names are of.
-        "base": name_text(os.path.relpath(Path.cwd(), out.absolute())),
+        "base": name_text(os.path.relpath(base, out.absolute())),
     }

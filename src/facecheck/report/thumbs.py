@@ -21,6 +21,8 @@ SIDE = 128
 #: Thumbnails in one sub-folder: file managers stall at hundreds of thousands.
 FOLDER = 1_000
 _QUALITY = 78
+#: Why there is no thumbnail of what the scan could not read.
+UNREAD = "the scan could not read it"
 # Archives whose members are known: rows come in the order of the scan, archive by archive.
 _ARCHIVES = 2
 
@@ -37,33 +39,33 @@ def write_thumbnails(
     reach: Reach,
     workers: int | None = None,
     progress: Progress = silent,
-) -> Iterator[bool]:
-    """Write a thumbnail of each row to ``folder``; yield for each whether it could be made.
+) -> Iterator[str]:
+    """Write a thumbnail of each row to ``folder``; yield for each why there is none, or nothing.
 
     It shows what was classified: the square around the face, or the whole image. What the scan
     could not read is not tried again: a file may hang or crash its decoder.
 
     Args:
-        rows: of a scan; relative names are of the current folder, as for the scan.
+        rows: of a scan; relative names are of the current folder.
         folder: files are at :func:`numbered` in it.
         reach: which files the rows may name.
         workers: decoding threads; None: one per core.
         progress: told rows done.
     """
 
-    def make(numbered_row: tuple[int, Row]) -> bool:
+    def make(numbered_row: tuple[int, Row]) -> str:
         number, row = numbered_row
         if row["status"] == Status.ERROR:
-            return False
+            return UNREAD
         try:
             reach.check(str(row[PATH]))
             thumbnail = classified_picture(row, SIDE)
-        except ImageError:
-            return False
+        except ImageError as error:
+            return str(error)
         target = folder / numbered(number)
         target.parent.mkdir(parents=True, exist_ok=True)
         thumbnail.save(target, "WEBP", quality=_QUALITY, method=2)
-        return True
+        return ""
 
     made = map_ordered(make, enumerate(rows), workers=workers or cpu_count())
     for done, each in enumerate(made, 1):

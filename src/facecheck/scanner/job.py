@@ -18,7 +18,7 @@ from threading import Event, Thread
 from typing import Any
 
 from facecheck.core.errors import FacecheckError, UsageError
-from facecheck.core.files import path_text, sha256_file, write_json
+from facecheck.core.files import name_text, named_path, path_text, sha256_file, write_json
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.isolate import StartedAhead
 from facecheck.core.jsonable import jsonable
@@ -34,7 +34,7 @@ from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, witho
 from facecheck.scanner.classifier import Classifier, load_classifier
 from facecheck.scanner.inputs.isolated_listing import IsolatedListing
 from facecheck.scanner.inputs.items import STDIN, Inputs, Item, find_inputs, shard
-from facecheck.scanner.inputs.reach import EVERYWHERE, ROOTS, Roots
+from facecheck.scanner.inputs.reach import EVERYWHERE, FOLDER, ROOTS, Roots
 from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
@@ -189,7 +189,8 @@ def scan(
             known = read_meta(out).get(ROOTS, []) if updates else []
             names = list(dict.fromkeys([*known, *roots.names()]))
             publish_rejects()  # first: where a kill comes between, the same command ends both
-            sink.finish({ROOTS: names, **_placing(inputs, options)})
+            ran = name_text(Path.cwd())
+            sink.finish({ROOTS: names, FOLDER: ran, **_placing(inputs, options)})
         return ScanResult(
             out=out,
             checkpoint=checkpoint,
@@ -215,11 +216,25 @@ def _refuse_what_is_at_odds(inputs: Sequence[Path | str], out: Path, options: Sc
         raise UsageError("--watch is for folders: no files, lists or addresses")
     if options.update and out == STDOUT:
         raise UsageError("--update is for finished results: name them with --out")
+    if options.update and (ran := _other_folder(inputs, out)):
+        raise UsageError(
+            f"{path_text(out)} cannot be updated from here: its relative paths are of {ran}, where "
+            "the scan ran: run it there, or name the inputs by absolute paths"
+        )
     if options.folder and out == STDOUT:
         raise UsageError("placing files goes by the results: name a file with --out")
     _refuse_scanned_target(inputs, options)
     if options.move_to and not options.yes:
         raise UsageError("moving takes files from where they are: agree, or pass --yes")
+
+
+def _other_folder(inputs: Sequence[Path | str], out: Path) -> str:
+    """Return where results were made, where relative inputs would mean other files there."""
+    ran = read_meta(out).get(FOLDER)
+    if not isinstance(ran, str) or not named_path(ran).is_dir():
+        return ""
+    relative = any(not (Path(each).is_absolute() or is_address(str(each))) for each in inputs)
+    return ran if relative and not named_path(ran).samefile(Path.cwd()) else ""
 
 
 def _refuse_scanned_target(inputs: Sequence[Path | str], options: ScanOptions) -> None:

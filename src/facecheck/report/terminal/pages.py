@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from facecheck.report.run.report import RunReport
     from facecheck.report.scan_report import ScanReport
     from facecheck.report.serve.server import ServeResult
+
+#: Reasons that are shown, the most frequent first.
+_REASONS = 5
 
 
 def render_curation_report(result: CurationReport) -> RenderableType:
@@ -39,8 +43,10 @@ def render_curation_report(result: CurationReport) -> RenderableType:
 def render_scan_report(result: ScanReport) -> RenderableType:
     """Return where a scan's report is, and what is in it."""
     lines = [text_line(f"{result.rows:,} rows, {result.thumbnails:,} thumbnails")]
-    if result.missing:
-        lines.append(text_line(f"{result.missing:,} files could not be shown", "yellow"))
+    lines += [
+        text_line(f"{count:,} could not be shown: {why}", "yellow")
+        for why, count in islice(result.reasons.items(), _REASONS)
+    ]
     return Group(*lines, text_line(f"open {path_text(result.page)}"))
 
 

@@ -16,6 +16,8 @@ from facecheck.scanner.results.sink import read_meta
 
 #: The key of ``.meta.json`` that says which folders and files were scanned.
 ROOTS = "roots"
+#: The key of ``.meta.json`` that says where a scan ran: its relative names are of that folder.
+FOLDER = "folder"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -26,7 +26,7 @@ from facecheck.scanner.results.rows import Columns, Row, format_of, read_rows, w
 from facecheck.scanner.results.sink import PLACING, meta_path, write_meta
 
 # What may differ between the parts of one scan.
-_OWN = ("shard", "format", "items", "rows", "bytes", "sha256", "tally", PLACING, "roots")
+_OWN = ("shard", "format", "items", "rows", "bytes", "sha256", "tally", PLACING, "roots", "folder")
 _KINDS: Mapping[str, type] = {"str": str, "int": int, "float": float}
 
 
@@ -109,10 +109,15 @@ def _tally(metas: Iterable[Mapping[str, Any]]) -> list[list[Any]]:
     return [[*values, count] for values, count in sorted(total.items())]
 
 
-def _roots(metas: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return the folders that all parts were scanned from; on each machine they may be others."""
+def _roots(metas: Collection[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the folders that all parts were scanned from; on each machine they may be others.
+
+    Where all scans ran in one folder, it is that of the merged results, too.
+    """
     found = dict.fromkeys(root for meta in metas for root in meta.get("roots", []))
-    return {"roots": list(found)} if found else {}
+    folders = {meta.get("folder") for meta in metas}
+    where = {"folder": folders.pop()} if len(folders) == 1 and None not in folders else {}
+    return {**({"roots": list(found)} if found else {}), **where}
 
 
 def _read_meta(part: Path) -> dict[str, Any]:
