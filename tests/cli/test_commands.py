@@ -145,7 +145,7 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("report", "results.csv"): [
             "results", "out", "page", "rows", "statuses", "verdicts", "kinds", "thumbnails",
-            "missing", "heat_maps",
+            "missing", "reasons", "base", "hint", "heat_maps",
         ],
     }  # fmt: skip
     for arguments, wanted in keys.items():

@@ -17,6 +17,7 @@ from PIL import Image
 
 import facecheck
 from facecheck.core.errors import FacecheckError
+from facecheck.core.files import write_json
 from facecheck.core.workspace import BUILTIN_FAST
 from facecheck.report.options import ScanReportOptions
 from facecheck.report.scan_report import HeatMaps, ScanReport, heat_rows, scan_report
@@ -26,6 +27,7 @@ from facecheck.scanner.inputs.reach import EVERYWHERE
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import CSV, Row, read_rows, tidy, write_rows
+from facecheck.scanner.results.sink import read_meta
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -515,3 +517,32 @@ def test_real_faces_are_cut_out_and_their_box_is_drawn(
     middle = (rect["x"] + rect["width"] / 2 - frame["x"]) / frame["width"] * 900
     assert 60 < middle < 260
     assert "px at" in page.inner_text("#large-facts")
+
+
+def test_a_report_from_another_folder_finds_the_pictures(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By where the scan ran; or, with all moved elsewhere, by the folder that is given."""
+    options = ScanReportOptions(workers=1, thumbnails=8)
+    monkeypatch.chdir(tmp_path)
+    there = scan_report(workspace / "results.csv", Path("one"), options)
+    assert there.thumbnails > 4
+    assert there.base == workspace
+    assert there.hint == ""
+    page = (tmp_path / "one" / "index.html").read_text()
+    assert json.dumps(os.path.relpath(workspace, tmp_path / "one")) in page
+
+    moved = tmp_path / "moved"
+    shutil.copytree(workspace / "faces", moved / "faces")
+    shutil.copy(workspace / "results.csv", "r.csv")
+    meta = read_meta(workspace / "results.csv")
+    write_json(Path("r.csv.meta.json"), {**meta, "folder": "/gone", "roots": ["/gone/faces"]})
+    lost = scan_report(Path("r.csv"), Path("two"), options)
+    assert lost.thumbnails == 0
+    assert lost.hint.endswith("paths in r.csv are relative to where the scan ran: pass --base DIR")
+    found = scan_report(
+        Path("r.csv"), Path("three"), ScanReportOptions(workers=1, thumbnails=8, base=Path("moved"))
+    )
+    assert found.thumbnails == there.thumbnails
+    assert found.hint == ""
+    assert all((tmp_path / "three" / "thumbs" / numbered(n)).exists() for n in (0, 1))

@@ -145,9 +145,7 @@ def _heat(results: Path, checkpoint: Path | None, options: ReportOptions) -> Hea
             f"{path_text(results)} was not made with {path_text(found)}: name its model with "
             "--checkpoint"
         )
-    reach = reach_of(
-        results, [*options.root, *named_bases(options)], addresses=options.addresses
-    )
+    reach = reach_of(results, [*options.root, *named_bases(options)], addresses=options.addresses)
     return partial(heat_pictures, checkpoint=found, device=options.device, reach=reach)
 
 
@@ -160,9 +158,7 @@ def _scan(
 
     draw = _heat(results, checkpoint, options)
     counter = bars.counter("thumbnails")
-    reach = reach_of(
-        results, [*options.root, *named_bases(options)], addresses=options.addresses
-    )
+    reach = reach_of(results, [*options.root, *named_bases(options)], addresses=options.addresses)
     result = scan_report(results, out, options, draw_heat=draw, reach=reach, progress=counter)
     return result, render_scan_report
 

@@ -186,10 +186,10 @@ def scan(
             for chunk, rows in classify(_chunks(roots.noting(some), sink, options, size)):
                 sink.write(chunk, rows)
                 progress(sink.items, total())
-            known = read_meta(out).get(ROOTS, []) if updates else []
-            names = list(dict.fromkeys([*known, *roots.names()]))
+            before = read_meta(out) if updates else {}
+            names = list(dict.fromkeys([*before.get(ROOTS, []), *roots.names()]))
             publish_rejects()  # first: where a kill comes between, the same command ends both
-            ran = name_text(Path.cwd())
+            ran = before.get(FOLDER) if _is_there(before.get(FOLDER)) else name_text(Path.cwd())
             sink.finish({ROOTS: names, FOLDER: ran, **_placing(inputs, options)})
         return ScanResult(
             out=out,
@@ -228,13 +228,18 @@ def _refuse_what_is_at_odds(inputs: Sequence[Path | str], out: Path, options: Sc
         raise UsageError("moving takes files from where they are: agree, or pass --yes")
 
 
+def _is_there(folder: Any) -> bool:
+    return isinstance(folder, str) and named_path(folder).is_dir()
+
+
 def _other_folder(inputs: Sequence[Path | str], out: Path) -> str:
     """Return where results were made, where relative inputs would mean other files there."""
     ran = read_meta(out).get(FOLDER)
-    if not isinstance(ran, str) or not named_path(ran).is_dir():
+    if not _is_there(ran):
         return ""
     relative = any(not (Path(each).is_absolute() or is_address(str(each))) for each in inputs)
-    return ran if relative and not named_path(ran).samefile(Path.cwd()) else ""
+    here = named_path(str(ran)).samefile(Path.cwd())
+    return str(ran) if relative and not here else ""
 
 
 def _refuse_scanned_target(inputs: Sequence[Path | str], options: ScanOptions) -> None:
