@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
@@ -89,6 +90,32 @@ def test_the_hugging_face_layout_is_what_datasets_reads(manifest: Path) -> None:
     assert all((folder / line["file_name"]).is_file() for line in lines)
     assert {line["label"] for line in lines} <= set(KINDS)
     assert {type(line["width"]) for line in lines} == {int}
+
+
+def test_datasets_loads_both_layouts(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets", reason="needs datasets, which is not installed")
+    kinds = Counter(read_manifest(manifest).frame["kind"])
+    layouts: tuple[Layout, ...] = ("huggingface", "imagefolder")
+    for layout in layouts:
+        tree = tmp_path / f"{layout} tree"
+        convert(manifest, tree, ConvertOptions(layout=layout))
+        cache = str(tmp_path / "cache")
+        loaded = datasets.load_dataset("imagefolder", data_dir=str(tree), cache_dir=cache)
+        assert set(loaded) == {"train", "validation", "test"}
+        rows = [row for part in loaded.values() for row in part]
+        labels = loaded["train"].features["label"]
+        names = [
+            row["label"] if layout == "huggingface" else labels.int2str(row["label"])
+            for row in rows
+        ]
+        assert Counter(names) == kinds
+        assert {row["image"].size for row in rows} == {(96, 96)}
+        if layout == "huggingface":
+            assert {len(row["sha256"]) for row in rows} == {64}
 
 
 def test_a_foreign_metadata_table_is_read(drawn: Path, tmp_path: Path) -> None:

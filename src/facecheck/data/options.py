@@ -212,7 +212,8 @@ class DedupOptions(TableOption, WorkersOption):
     radius: int = option(8, "Maximum pHash distance (bits) considered.", least=0, most=16)
     prefer: tuple[str, ...] = option(
         (),
-        "Of several copies, keep the one from this source. Repeatable: the first counts most.",
+        "Keep the copy from this source, where there are several. Repeatable: the first counts "
+        "most.",
         metavar="SOURCE",
     )
     protect: tuple[Path, ...] = option(
