@@ -115,15 +115,17 @@ def not_laid_out(
         each.split == split for each in said
     )]  # fmt: skip
     with_splits = f" in {', '.join(splits)}" if splits else ""
-    looks = (
-        f"it looks like an ImageFolder with the classes {listed(count)}{with_splits}"
-        if splits or all(map(kind_called, count))
-        else f"their folders are {listed(count)}"
-    )
+    head = f"{head} are not under a folder named after a kind ({', '.join(KINDS)}){near}"
+    if not splits and not all(map(kind_called, count)):
+        tables = _tables(root)
+        table = f"if {tables[0]} says what they are, pass --labels {tables[0]}; " if tables else ""
+        return UsageError(
+            f"{head}: their folders are {listed(count)}: {table}{command.with_labels(count)}; or "
+            "lay folders out <kind>/<source>/, or pass --kind and --source"
+        )
     return UsageError(
-        f"{head} are not under a folder named after a kind ({', '.join(KINDS)}){near}: {looks}: "
-        f"{command.with_labels(count)}; or lay folders out <kind>/<source>/, or pass --kind and "
-        "--source"
+        f"{head}: it looks like an ImageFolder with the classes {listed(count)}{with_splits}: "
+        f"{command.with_labels(count)}"
     )
 
 
@@ -133,10 +135,16 @@ def _described(root: Path) -> Path | None:
     return next((file for file in files if file.is_file()), None)
 
 
+def _tables(root: Path) -> list[str]:
+    """Return the tables in a folder, as the command line takes them."""
+    files = (file for file in sorted(root.iterdir()) if file.suffix.lower() in TABLE_ENDINGS)
+    return [printable(shlex.quote(path_text(file))) for file in files]
+
+
 def _flat(root: Path) -> str:
-    tables = [file for file in sorted(root.iterdir()) if file.suffix.lower() in TABLE_ENDINGS]
+    tables = _tables(root)
     if tables:
-        return f"if a table does, pass --labels {shlex.quote(path_text(tables[0]))}"
+        return f"if {tables[0]} does, pass --labels {tables[0]}"
     return (
         "pass --labels TABLE if a table does, lay folders out <kind>/<source>/, or pass --kind and "
         "--source"

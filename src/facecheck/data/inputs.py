@@ -20,7 +20,7 @@ from facecheck.core.labels import KINDS, check_kind
 from facecheck.core.manifest import read_root
 from facecheck.core.selection import is_archive_name, select
 from facecheck.core.text import printable
-from facecheck.core.tree import Skipped, skipped_sentences
+from facecheck.core.tree import Skipped, place_of_file, skipped_sentences
 from facecheck.data.folder_layout import Command, Said, listed, not_laid_out, said_by_folders
 from facecheck.data.image_table import TABLE_ENDINGS, FilesByName, ImageTable, Named, Row
 from facecheck.data.options import IndexOptions
@@ -113,7 +113,8 @@ def read_inputs(
     named = Named(options.path_column, options.kind_column)
     labels = [reading.checked(ImageTable(file, named)) for file in options.labels]
     manifests = [reading.checked(ImageTable(file, named)) for file in inputs if not file.is_dir()]
-    files = _walk([each for each in inputs if each.is_dir()], options, skipped)
+    tables = [table.file for table in (*labels, *manifests)]
+    files = _walk([each for each in inputs if each.is_dir()], tables, options, skipped)
     if not manifests and not any(files.values()):
         raise _no_images(files, skipped)
     reading.read_labels(labels, files)
@@ -141,12 +142,16 @@ def _check_input(path: Path) -> None:
 
 
 def _walk(
-    folders: Sequence[Path], options: IndexOptions, skipped: Skipped
+    folders: Sequence[Path], tables: Sequence[Path], options: IndexOptions, skipped: Skipped
 ) -> dict[Path, list[str]]:
-    """Return the images of each folder, by their absolute paths."""
+    """Return the images of each folder, by their absolute paths.
+
+    Tables among the files are read, and so not counted as skipped.
+    """
     selection = replace(select(options), skipped=skipped)
+    read = {place_of_file(os.fspath(table.resolve())) for table in tables}
     return {
-        folder: [name for name, _ in selection.walk(os.fspath(folder.resolve()))]
+        folder: [name for name, _ in selection.walk(os.fspath(folder.resolve()), elsewhere=read)]
         for folder in folders
     }
 
