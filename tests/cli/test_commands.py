@@ -122,6 +122,7 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ("scan", str(drawn), "--checkpoint", str(checkpoint), "--faces", "off"): [
             "out", "checkpoint", "model", "files", "rows", "unwritten", "resumed", "dropped",
             "skipped", "statuses", "verdicts", "kinds", "bases", "placed", "updated", "rejects",
+            "notes",
         ],
         ("known", "add", str(face), "--verdict", "artificial"): [
             "table", "added", "replaced", "already", "bytes_only", "failed", "rows", "skipped",

@@ -21,7 +21,8 @@ from facecheck.core.files import write_json
 from facecheck.core.workspace import BUILTIN_FAST
 from facecheck.report.options import ScanReportOptions
 from facecheck.report.scan_report import HeatMaps, ScanReport, heat_rows, scan_report
-from facecheck.report.thumbs import classified_picture, numbered
+from facecheck.report.thumbs import numbered
+from facecheck.scanner.classified_picture import classified_picture
 from facecheck.scanner.inputs.named import load_named
 from facecheck.scanner.inputs.reach import EVERYWHERE
 from facecheck.scanner.options import ScanOptions

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pytest
 import torch
 
@@ -510,3 +511,23 @@ def test_what_was_skipped_is_listed_and_rows_that_are_not_written_are_counted(
     (folder / "more.txt").touch()
     whole(folder, tmp_path / "r2.csv", trained[1], rejects=table, update=True)
     assert [Path(row["path"]).name for row in rows_of(table)] == ["more.txt", "notes.txt"]
+
+
+def test_a_workbook_shows_what_was_classified(
+    trained: tuple[Path, Path], drawn: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "in"
+    shutil.copytree(drawn / "photo" / "drawn-photo", folder)
+    (folder / "bad.png").write_text("bad")
+    result = whole(folder, tmp_path / "r.xlsx", trained[1], thumbnails=3)
+    assert result.notes == ("thumbnails of the first 3 rows",)
+    page = openpyxl.load_workbook(tmp_path / "r.xlsx")["rows"]
+    assert page.max_row == 14
+    assert page["B2"].hyperlink.target == "in/000.png"
+    assert page["C14"].value == "error"
+    whole(folder, tmp_path / "r.csv", trained[1])
+    scores = [row["score"] for row in rows_of(tmp_path / "r.csv")]
+    assert [f"{page.cell(n, 9).value:.6f}" for n in range(2, 14)] == scores[:-1]
+    assert [image.anchor._from.row for image in page._images] == [1, 2, 3]
+    with pytest.raises(UsageError, match="a workbook cannot be updated"):
+        whole(folder, tmp_path / "r.xlsx", trained[1], update=True)

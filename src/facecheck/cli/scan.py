@@ -50,7 +50,7 @@ def scan(
     out: Annotated[
         Path,
         Trust.NAMED,
-        typer.Option(help="The results, .csv, .jsonl or .parquet; - for CSV on stdout."),
+        typer.Option(help="The results, .csv, .jsonl, .parquet or .xlsx; - for CSV on stdout."),
     ] = Path("results.csv"),
     checkpoint: CheckpointOption = None,
     *,

@@ -13,7 +13,7 @@ from PIL import Image
 from facecheck.core.errors import ImageError
 from facecheck.core.labels import Status
 from facecheck.model.attribution import heat_maps
-from facecheck.report.thumbs import box_of
+from facecheck.scanner.classified_picture import box_of
 from facecheck.scanner.classifier import Classifier, load_classifier
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.inputs.named import load_named

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, takewhile
 from pathlib import Path
 from threading import Event, Thread
@@ -31,6 +32,7 @@ from facecheck.core.version import VERSION
 from facecheck.model.facts import ModelFacts, facts_of
 from facecheck.model.several_faces import file_threshold
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
+from facecheck.scanner.classified_picture import jpegs
 from facecheck.scanner.classifier import Classifier, load_classifier
 from facecheck.scanner.inputs.isolated_listing import IsolatedListing
 from facecheck.scanner.inputs.items import STDIN, Inputs, Item, find_inputs, shard
@@ -41,6 +43,8 @@ from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.frame import FileTable, read_results
 from facecheck.scanner.results.place import PlaceResult, place
 from facecheck.scanner.results.rejects import noting_rejects
+from facecheck.scanner.results.rows import XLSX
+from facecheck.scanner.results.sheet import SIDE, workbook_notes
 from facecheck.scanner.results.sink import (
     PLACING,
     ArrivalSink,
@@ -82,6 +86,7 @@ class ScanResult:
         placed: what was copied or moved; None where that was not asked for.
         updated: what an update of finished results found; None where nothing was updated.
         rejects: the table of what was skipped; None where none was asked for.
+        notes: what a reader of ``out`` should know of it.
     """
 
     out: Path
@@ -100,6 +105,7 @@ class ScanResult:
     placed: PlaceResult | None = None
     updated: Updated | None = None
     rejects: Path | None = None
+    notes: tuple[str, ...] = ()
 
     def frame(self, table: FileTable = "polars") -> Any:
         """Return the rows as a typed frame, read from ``out`` now.
@@ -142,7 +148,7 @@ def scan(
 
     Args:
         inputs: folders, files, archives, addresses, and ``-`` for a list on standard input.
-        out: the results: ``.csv``, ``.jsonl``, ``.parquet``, or ``-`` for CSV on stdout.
+        out: the results: ``.csv``, ``.jsonl``, ``.parquet``, ``.xlsx``, or ``-`` for CSV on stdout.
         checkpoint: a checkpoint by ``train``, or an export of one.
         options: which files, faces and rows, thresholds, workers, and what follows.
         stop: ends a watch when another thread sets it.
@@ -208,6 +214,7 @@ def scan(
             placed=_placed(out, inputs, options),
             updated=sink.updated if isinstance(sink, UpdateSink) else None,
             rejects=options.rejects,
+            notes=_notes(out, sink.rows, options),
         )
 
 
@@ -378,7 +385,8 @@ def _sink(out: Path, facts: Mapping[str, object], options: ScanOptions) -> FileS
         return ArrivalSink(out, COLUMNS, facts, options)
     if options.update and out.exists():
         return UpdateSink(out, COLUMNS, facts, options)
-    return FileSink(out, COLUMNS, facts, options, shard=options.shard)
+    pictures = partial(jpegs, side=SIDE)
+    return FileSink(out, COLUMNS, facts, options, shard=options.shard, pictures=pictures)
 
 
 def _chunks(
@@ -486,6 +494,10 @@ def _placed(out: Path, inputs: Sequence[Path | str], options: ScanOptions) -> Pl
     meta = read_meta(out)
     write_json(meta_path(out), {**meta, PLACING: {**meta[PLACING], "done": True}})
     return result
+
+
+def _notes(out: Path, rows: int, options: ScanOptions) -> tuple[str, ...]:
+    return workbook_notes(rows, options.thumbnails) if out.suffix.lower() == XLSX else ()
 
 
 def _marginal(tally: Mapping[tuple[str, ...], int], position: int) -> dict[str, int]:

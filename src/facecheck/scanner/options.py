@@ -131,6 +131,11 @@ class ResultOptions(OverwriteOption):
     excel: bool = option(
         False, "Begin the CSV with a byte order mark, so that Excel shows all names as they are."
     )
+    thumbnails: int = option(
+        1_000,
+        "For an .xlsx: thumbnails for at most this many rows; each takes about 3 kB of memory.",
+        least=0,
+    )
     rejects: Path | None = option(
         None,
         "Also list what was skipped: links to folders, folders that cannot be listed, other files, "

@@ -21,7 +21,8 @@ from facecheck.core.files import named_path, open_regular
 from facecheck.core.image import MAX_BYTES
 from facecheck.core.isolate import Failed, Isolated
 from facecheck.core.parallel import cpu_count
-from facecheck.report.thumbs import SIDE, picture_of
+from facecheck.report.thumbs import SIDE
+from facecheck.scanner.classified_picture import picture_of
 from facecheck.scanner.inputs.items import INSIDE
 from facecheck.scanner.inputs.named import load_named
 from facecheck.scanner.inputs.remote import is_address

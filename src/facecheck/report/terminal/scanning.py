@@ -166,6 +166,7 @@ def render_scan(result: ScanResult) -> RenderableType:
             f"{_model(result.checkpoint)}"
         ),
         *([] if result.updated is None else [text_line(_updated(result.updated), "green")]),
+        *(text_line(note, "yellow") for note in result.notes),
         *_knowledge(result.model),
         *skipped_lines(result.skipped),
         *([] if result.rejects is None else [_rejects(result.rejects)]),

@@ -34,6 +34,8 @@ Columns = Mapping[str, type]
 
 CSV, JSONL, PARQUET = ".csv", ".jsonl", ".parquet"
 FORMATS = (CSV, JSONL, PARQUET)
+#: What is written for people alone, by :mod:`~facecheck.scanner.results.sheet`.
+XLSX = ".xlsx"
 #: The column that names the file.
 PATH = "path"
 
@@ -47,17 +49,26 @@ _FULL = 65_536
 _NEEDS_QUOTES = re.compile('[,"\r\n]')
 
 
-def format_of(path: Path) -> str:
+def format_of(path: Path, *, written: bool = False) -> str:
     """Return which of :data:`FORMATS` the ending of ``path`` asks for.
+
+    Args:
+        path: the results.
+        written: a scan writes them: :data:`XLSX` will do, too.
 
     Raises:
         UsageError: another.
     """
     suffix = path.suffix.lower()
-    if suffix not in FORMATS:
+    if suffix == XLSX and not written:
         raise UsageError(
-            f"{path_text(path)}: results are written as {', '.join(FORMATS)}, or to stdout as -: "
-            "give such a name"
+            f"{path_text(path)}: a workbook is for people, not read by facecheck: scan to "
+            f"{', '.join(FORMATS)} and name that"
+        )
+    if suffix not in {*FORMATS, XLSX}:
+        raise UsageError(
+            f"{path_text(path)}: results are written as {', '.join((*FORMATS, XLSX))}, or to "
+            "stdout as -: give such a name"
         )
     return suffix
 

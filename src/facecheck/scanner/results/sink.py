@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -26,6 +26,7 @@ from facecheck.scanner.results.journal import Line, RowJournal, Tally, journal_p
 from facecheck.scanner.results.rows import (
     CSV,
     PARQUET,
+    XLSX,
     Columns,
     Row,
     Value,
@@ -36,6 +37,7 @@ from facecheck.scanner.results.rows import (
     tidy,
     write_rows,
 )
+from facecheck.scanner.results.sheet import Pictures, need_excel, write_workbook
 
 #: The columns whose values are counted.
 TALLIED = ("status", "verdict", "kind", "basis")
@@ -69,12 +71,13 @@ class FileSink:
     updates. A second sink of the same ``out`` is refused while it is open.
 
     Args:
-        out: the results: ``.csv``, ``.jsonl`` or ``.parquet``.
+        out: the results: ``.csv``, ``.jsonl``, ``.parquet`` or ``.xlsx``.
         columns: their columns and types, in order.
         facts: what the rows are made from: version, checkpoint, options; JSON values. With others
             the rows that are there are of no use, and the scan starts from scratch.
         options: which rows to write, and how.
         shard: (i, n) where the items are the i-th of n parts.
+        pictures: makes the thumbnails of a workbook; None: it has none.
 
     Attributes:
         journal: the rows that count so far.
@@ -92,15 +95,20 @@ class FileSink:
         options: ResultOptions = ResultOptions(),
         *,
         shard: tuple[int, int] | None = None,
+        pictures: Pictures | None = None,
     ) -> None:
-        self.out, self.format = out, format_of(out)
+        self.out, self.format = out, format_of(out, written=True)
+        if self.format == XLSX:
+            need_excel()
         if options.excel and self.format != CSV:
             raise UsageError(f"--excel is for CSV, not for {path_text(out)}: end its name in .csv")
         self.columns = dict(columns)
         self._options, self._shard = options, shard
-        # Parquet cannot be continued: until the end its rows are CSV, with exact names.
-        lines = CSV if self.format == PARQUET else self.format
-        raw_paths = options.raw_paths or self.format == PARQUET
+        self._pictures = pictures
+        # These cannot be continued: until the end their rows are CSV, with exact names.
+        at_the_end = self.format in {PARQUET, XLSX}
+        lines = CSV if at_the_end else self.format
+        raw_paths = options.raw_paths or at_the_end
         self._line = line_writer(lines, columns, raw_paths=raw_paths)
         self._top = header_line(lines, columns, excel=options.excel).encode()
         made_from = self._made_from(facts)
@@ -210,7 +218,7 @@ class FileSink:
             self._publish(more)
 
     def _publish(self, more: Mapping[str, object]) -> None:
-        made = self._as_parquet() if self.format == PARQUET else self.rows_path
+        made = self._as_whole() if self.format in {PARQUET, XLSX} else self.rows_path
         counts = {"items": self.journal.items, "rows": self.journal.rows}
         counted = [[*values, count] for values, count in sorted(self.journal.tally.items())]
         facts = {**self.journal.made_from, **counts, "tally": counted, **more}
@@ -246,9 +254,22 @@ class FileSink:
             self.journal.dropped = why
             self.journal.restart()
 
-    def _as_parquet(self) -> Path:
+    def _as_whole(self) -> Path:
+        """Write the rows in the format that they are to have in the end."""
         made = self.out.with_name(f"{self.out.name}.making")
-        write_rows(made, read_rows(self.rows_path, self.columns, CSV), self.columns, PARQUET)
+        rows = read_rows(self.rows_path, self.columns, CSV)
+        if self.format == PARQUET:
+            write_rows(made, rows, self.columns, PARQUET)
+        else:
+            first = islice(read_rows(self.rows_path, self.columns, CSV), self._options.thumbnails)
+            write_workbook(
+                made,
+                rows,
+                self.columns,
+                self._pictures(first) if self._pictures else (),
+                folder=self.out.parent,
+                raw_paths=self._options.raw_paths,
+            )
         with made.open("rb+") as written:
             os.fsync(written.fileno())
         return made
@@ -280,8 +301,8 @@ class ArrivalSink(FileSink):
         return {**super()._made_from(facts), "arrivals": True}
 
     def _refuse_existing(self) -> None:
-        if self.format == PARQUET:
-            raise UsageError(f"{path_text(self.out)}: Parquet cannot grow: name a .csv or .jsonl")
+        if self.format in {PARQUET, XLSX}:
+            raise UsageError(f"{path_text(self.out)}: such a file cannot grow: name .csv or .jsonl")
 
     def _begin(self) -> None:
         why = self.journal.why_not_resumed()

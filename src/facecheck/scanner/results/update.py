@@ -31,7 +31,7 @@ from facecheck.scanner.chunking import MOST_ITEMS, Chunk, cut, key_of, stat_of, 
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.options import ResultOptions
 from facecheck.scanner.results.journal import difference, journal_path, read_journal
-from facecheck.scanner.results.rows import CSV, PARQUET, Columns, read_rows, write_rows
+from facecheck.scanner.results.rows import CSV, PARQUET, XLSX, Columns, read_rows, write_rows
 from facecheck.scanner.results.sink import FileSink, ItemRows, Rows, remove_drafts
 
 #: What no row depends on, so that it may differ.
@@ -239,6 +239,10 @@ class UpdateSink(FileSink):
             yield Chunk(number, (), stat_of(keys), keys=keys)
 
     def _refuse_existing(self) -> None:
+        if self.format == XLSX:
+            raise UsageError(
+                f"{path_text(self.out)}: a workbook cannot be updated: scan to .csv and update that"
+            )
         own, drafted = journal_path(self.out), self.journal_path
         self._refuse_other(own)
         finished = self._found(own)
