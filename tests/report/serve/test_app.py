@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import shutil
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from facecheck.report.serve.corrections import read_corrections
 from facecheck.report.serve.live_scan import LiveScan
 from facecheck.report.serve.options import ServeOptions
 from facecheck.report.serve.pictures import Pictures
+from facecheck.report.serve.running import Progress
+from facecheck.report.serve.server import serve
 from facecheck.report.serve.workplace import Workplace
 from tests.report.serve.conftest import Asking, results_of, row
 
@@ -112,18 +117,23 @@ def test_what_is_at_odds_with_the_place_is_one_line(folder: Path) -> None:
             Workplace(results, BUILTIN_FAST, ServeOptions())
 
 
-@pytest.mark.slow
-def test_a_scan_is_started_stopped_and_resumed_and_its_rows_come_as_they_are_made(
-    drawn: Path, tmp_path: Path
-) -> None:
-    """The rows are those of a scan in a terminal, whatever was asked for in between."""
-    import time
+def ended(scan: LiveScan) -> Progress:
+    """Wait until a scan runs no more; return how it ended."""
+    until = time.monotonic() + 120
+    while (found := scan.progress()).state == "running" and time.monotonic() < until:
+        time.sleep(0.2)
+    return found
 
-    kept = tmp_path / "kept"
+
+@pytest.mark.slow
+def test_a_scan_is_started_stopped_resumed_and_updated(drawn: Path, tmp_path: Path) -> None:
+    """Its rows come as they are made, and decisions stay with their files."""
+    inbox, kept = tmp_path / "inbox", tmp_path / "kept"
+    shutil.copytree(drawn / "photo" / "drawn-photo", inbox)
     kept.mkdir()
-    with Pictures([drawn]) as pictures:
+    with Pictures([inbox]) as pictures:
         files = (kept / "a.csv", kept / "a.corrections.csv")
-        scan = LiveScan(*files, pictures, folder=drawn, checkpoint=BUILTIN_FAST)
+        scan = LiveScan(*files, pictures, folder=inbox, checkpoint=BUILTIN_FAST)
         assert scan.progress().state == "new"
         scan.start()
         with pytest.raises(UsageError, match="running"):
@@ -132,30 +142,35 @@ def test_a_scan_is_started_stopped_and_resumed_and_its_rows_come_as_they_are_mad
         assert scan.progress().state in {"stopped", "done"}
         if not files[0].exists():
             scan.start()
-        until = time.monotonic() + 120
-        while (found := scan.progress()).state == "running" and time.monotonic() < until:
-            time.sleep(0.2)
-        assert (found.state, found.done, found.message) == ("done", 36, "")
-        assert len(scan.rows) == 36
+        found = ended(scan)
+        assert (found.state, found.done, found.message) == ("done", 12, "")
+        assert len(scan.rows) == 12
         assert scan.facts.thresholds is not None
-        with pytest.raises(UsageError, match="finished"):
-            scan.start()
-        again = LiveScan(*files, pictures, folder=drawn, checkpoint=BUILTIN_FAST)
+        scan.decide([(0, REAL)])
+        shutil.copy(inbox / "000.png", inbox / "!first.png")
+        before = scan.generation
+        scan.start()
+        assert (ended(scan).state, len(scan.rows)) == ("done", 13)
+        assert scan.generation > before
+        assert scan.decisions() == [[1, REAL]]
+        again = LiveScan(*files, pictures, folder=inbox, checkpoint=BUILTIN_FAST)
         assert list(again.rows) == list(scan.rows)
 
 
 @pytest.mark.slow
 def test_a_scan_that_fails_says_why(folder: Path, tmp_path: Path) -> None:
-    import time
-
     for path in folder.rglob("*.png"):
         path.unlink()
     with Pictures([folder]) as pictures:
         files = (tmp_path / "a.csv", tmp_path / "a.corrections.csv")
         scan = LiveScan(*files, pictures, folder=folder, checkpoint=BUILTIN_FAST)
         scan.start()
-        until = time.monotonic() + 60
-        while (found := scan.progress()).state == "running" and time.monotonic() < until:
-            time.sleep(0.2)
+        found = ended(scan)
         assert found.state == "failed"
         assert "no images in" in found.message
+
+
+def test_without_its_extra_it_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    with pytest.raises(FacecheckError, match=r"facecheck serve needs the extra serve: pip install"):
+        serve(folder, BUILTIN_FAST, opened=print)

@@ -177,6 +177,12 @@ def test_a_folder_is_scanned_and_ten_faces_decided_by_keyboard(
     os.chdir(workspace)  # names in results are of where serve ran
     known = command("known", "add", saved, "--root", "mixed", "--known", workspace / "known.csv")
     assert known.code == 0, known.err
+    table = workspace / "labels" / "manifest.csv"
+    indexed = command("index", workspace / "mixed", "--labels", saved, "--out", table)
+    assert indexed.code == 0, indexed.err
+    with table.open(newline="") as stream:
+        kinds = {Path(row["path"]).name: row["kind"] for row in csv.DictReader(stream)}
+    assert kinds == {Path(row["path"]).name: row["kind"] for row in rows}
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, True), (390, False), (390, True)])

@@ -30,8 +30,9 @@
     if (total) bar.value = done / total;
     else bar.removeAttribute("value");
     if ($("start")) {
-      $("start").hidden = state === "running" || state === "done";
-      $("start").textContent = state === "new" ? "Start the scan" : "Resume the scan";
+      $("start").hidden = state === "running";
+      $("start").textContent = { new: "Start the scan", done: "Scan new and changed files" }[state] ?? "Resume the scan";
+      $("start").classList.toggle("primary", state !== "done");
       $("stop").hidden = state !== "running";
     }
     $("results").hidden = state !== "done";

@@ -21,7 +21,7 @@ from facecheck.report.serve.corrections import (
     write_corrections,
 )
 from facecheck.report.serve.pictures import Drawn, Pictures
-from facecheck.report.serve.running import Progress, Running
+from facecheck.report.serve.running import DONE, Progress, Running
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.journal import read_entries, read_head
 from facecheck.scanner.results.rows import CSV, PATH, Row, header_line, read_rows
@@ -65,6 +65,7 @@ class LiveScan:
         self._pictures, self._checkpoint = pictures, checkpoint
         self._lock = RLock()
         self._running: Running | None = None
+        self._updating = False
         self._decisions = {one.key: one for one in read_corrections(corrections)}
         self._facts: ScanFacts | None = None
         self._restart()
@@ -82,22 +83,23 @@ class LiveScan:
     # ---- the scan ----
 
     def start(self) -> None:
-        """Start it, or resume it.
+        """Start it, or resume it; of one that is finished, scan what is new or has changed since.
 
         Raises:
-            UsageError: it is running, or finished, or there is nothing to scan.
+            UsageError: it is running, or these are results that were only opened.
         """
         with self._lock:
             if self.folder is None or self._checkpoint is None:
                 raise UsageError("these are results that were opened: serve their folder instead")
             if self._running and self._running.code is None:
                 raise UsageError("the scan is running")
-            if self.results.exists():
-                raise UsageError("the scan is finished")
             model = builtin_name(self._checkpoint) or str(self._checkpoint)
             arguments = ["--out", str(self.results), "--quiet", "--checkpoint", model]
             arguments += ["--per-face"] if self.per_face else []
-            self._running = Running(self.folder, arguments, self._files)
+            self._updating = self.results.exists()
+            arguments += ["--update"] if self._updating else []
+            done = self._updated() if self._updating else self._files
+            self._running = Running(self.folder, arguments, done)
 
     def stop(self) -> None:
         """Stop it if it runs; its rows are kept, and it can be started again."""
@@ -111,11 +113,23 @@ class LiveScan:
         with self._lock:
             # First what it is, then its rows: the last ones have come when it is done.
             code = self._running.code if self._running else None
+            if self._running and self._updating:
+                if code not in DONE:
+                    return self._running.progress(self._updated())
+                self._updating = False
+                self._restart()  # rows have other numbers now
             self._read()
             if self._running and (code is None or not self.results.exists()):
                 return self._running.progress(self._files)
             state = "done" if self.results.exists() else "stopped" if len(self.rows) else "new"
             return Progress(state, self._files, None, None, "")
+
+    def _updated(self) -> int:
+        """Return how many files an update of finished results has gone through."""
+        update = self.results.with_name(f"{self.results.name}.update")
+        head = read_head(update)
+        entries = read_entries(update, head.end) if head else ()
+        return sum(entry.value.items for entry in entries)
 
     @property
     def facts(self) -> ScanFacts:

@@ -22,7 +22,8 @@ from facecheck.core.version import PACKAGE
 from facecheck.scanner.inputs.items import find_inputs
 from facecheck.scanner.options import InputOptions
 
-_DONE = {0, 3}  # 3: some rows are errors
+#: Exit codes of a scan that is finished; with 3 some rows are errors.
+DONE = {0, 3}
 _SECONDS_TO_STOP = 20.0
 
 
@@ -89,7 +90,7 @@ class Running:
         code = self.code
         if code is None:
             return Progress("running", done, self.total, self._seconds_left(done), "")
-        if code in _DONE:
+        if code in DONE:
             return Progress("done", done, done, None, "")
         state = "stopped" if self._stopped.is_set() else "failed"
         return Progress(state, done, self.total, None, "" if state == "stopped" else self._reason())
