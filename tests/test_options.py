@@ -13,7 +13,7 @@ from facecheck.core.errors import UsageError
 CASES: dict[str, tuple[Callable[[], object], str]] = {
     "a ratio of one number": (
         lambda: facecheck.SplitOptions(ratio="8"),
-        "ratio '8' is not two or more numbers",
+        "--ratio '8' is not two or more numbers",
     ),
     "folds with a source held out": (
         lambda: facecheck.SplitOptions(kfold=3, hold_out_source=("s",)),
@@ -21,7 +21,7 @@ CASES: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "a tree without a way to make it": (
         lambda: facecheck.DedupOptions(to=Path("clean")),
-        "--apply and --to go together",
+        "--to clean needs --apply",
     ),
     "a kind without a source": (
         lambda: facecheck.FetchOptions(origin=Path("a"), kind="photo"),

@@ -233,7 +233,7 @@ def test_a_run_goes_on_by_its_own_settings_only(
     (tmp_path / "state.pt").write_bytes(b"PK\x03\x04 no state")
     with pytest.raises(CheckpointError, match=r"state\.pt: (damaged|refused)"):
         generate_train(trained[0], TINY, GenerateTrainOptions(steps=9, resume=tmp_path))
-    with pytest.raises(UsageError, match="not a run folder that can be resumed"):
+    with pytest.raises(UsageError, match="not a run that can be resumed"):
         read_run(tmp_path)
 
 

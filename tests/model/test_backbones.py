@@ -162,7 +162,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_or_empty_files_are_told(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no weights at"):
+    with pytest.raises(UsageError, match="no weights at"):
         read_state_dict(tmp_path / "nothing.pth")
     (tmp_path / "a.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
     with pytest.raises(CheckpointError, match="damaged"):

@@ -268,7 +268,7 @@ def test_a_budget_takes_the_thresholds_that_were_calibrated_for_it(
     trained: tuple[Path, Path], drawn: Path, tmp_path: Path
 ) -> None:
     manifest, best = trained
-    with pytest.raises(UsageError, match="knows none: run `facecheck calibrate`"):
+    with pytest.raises(UsageError, match="not calibrated: run `facecheck calibrate RUN --budget"):
         whole(drawn, tmp_path / "r.csv", best, budget=0.2)
     model = tmp_path / "c.safetensors"
     calibrate(best, manifest, CalibrateOptions(budget=0.2, out=model, device="cpu"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
 
 from facecheck.cli import (
     audit,
@@ -41,40 +39,12 @@ from facecheck.cli import (
     train,
 )
 from facecheck.cli.flags import is_given
-from facecheck.cli.settings import name_variables, read_defaults, refuse_unknown_variables
+from facecheck.cli.help import Command, Group, WrongUsage, usage_line
+from facecheck.cli.settings import read_defaults, refuse_unknown_variables
 from facecheck.core.errors import FacecheckError, FacecheckWarning, system_failure
 from facecheck.core.install import full_install_hint
 from facecheck.core.text import printable
 from facecheck.core.version import VERSION
-
-
-class Command(TyperCommand):
-    """A command whose help names no environment variables, and breaks lines only where it must."""
-
-    def __init__(self, *args: Any, help: str | None = None, **kwargs: Any) -> None:  # noqa: A002
-        paragraphs = (" ".join(text.split()) for text in (help or "").split("\n\n"))
-        super().__init__(*args, help="\n\n".join(paragraphs), **kwargs)
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters, without variables in their help."""
-        return name_variables(super().get_params(ctx), ctx.auto_envvar_prefix)
-
-
-class Group(TyperGroup):
-    """All commands: a help without environment variables, and a line where Ctrl-C ends one."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Call the command."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt:
-            sys.stderr.write("facecheck: interrupted; what was written is kept\n")
-            raise typer.Exit(130) from None
-
-    def get_params(self, ctx: Any) -> list[Any]:
-        """Return the parameters, without variables in their help."""
-        return name_variables(super().get_params(ctx), ctx.auto_envvar_prefix)
-
 
 app = typer.Typer(
     name="facecheck",
@@ -82,14 +52,18 @@ app = typer.Typer(
     help=(
         "Tell photographs of real human faces from artificial ones, and curate the data for it.\n\n"
         "In an empty folder, in this order: fetch, split, train, scan. Each finds what the one "
-        "before left; explicit paths always win.\n\nAny option can also be set by a variable "
-        "(FACECHECK_TRAIN_EPOCHS=5) or in facecheck.yaml (`train: {epochs: 5}`); flags win."
+        "before left; explicit paths always win. A scan needs no training: a model is included.\n\n"
+        "Any option can also be set by a variable (FACECHECK_TRAIN_EPOCHS=5) or in facecheck.yaml "
+        "(`train: {epochs: 5}`); flags win. `facecheck help COMMAND` explains a command.\n\n"
+        "Examples:\nfacecheck scan photos --out results.csv\nfacecheck help scan"
     ),
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={
         "auto_envvar_prefix": "FACECHECK",
         "help_option_names": ["--help", "-h"],
+        "max_content_width": 100,
     },
 )
 
@@ -104,7 +78,11 @@ for command in (
     app.command(cls=Command)(command)
 
 generating = typer.Typer(
-    help="Make faces of a kind: train a generator, sample from it, measure how good it is.",
+    cls=Group,
+    rich_markup_mode=None,
+    help="Make faces of a kind: train a generator, sample from it, measure how good it is.\n\n"
+    "Examples:\nfacecheck generate train --kind cartoon --minutes 60\n"
+    "facecheck generate sample --count 100 --out made",
     no_args_is_help=True,
 )
 for command in (generate.train, generate.sample, generate.quality):
@@ -112,16 +90,16 @@ for command in (generate.train, generate.sample, generate.quality):
 app.add_typer(generating, name="generate")
 
 knowing = typer.Typer(
-    help="Keep a table of files that people have decided, for `scan --known`.",
+    cls=Group,
+    rich_markup_mode=None,
+    help="Keep a table of files that people have decided, for `scan --known`.\n\n"
+    "Examples:\nfacecheck known add confirmed-fakes --verdict artificial\n"
+    "facecheck scan photos --known known.csv",
     no_args_is_help=True,
 )
 for command in (known.add, known.show):
     knowing.command(cls=Command)(command)
 app.add_typer(knowing, name="known")
-
-
-#: What Typer raises for a command line that it cannot read; it has no public name for it.
-_WRONG_USAGE: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 def _version(asked: bool) -> None:
@@ -138,7 +116,7 @@ def settings(
     ] = False,
     config: Annotated[
         Path,
-        typer.Option(help="Project file: default options for each command."),
+        typer.Option(metavar="PATH", help="Project file: default options for each command."),
     ] = Path("facecheck.yaml"),
 ) -> None:
     """Read the project file, whose values stand behind flags and environment variables."""
@@ -190,7 +168,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         code = app(prog_name="facecheck", standalone_mode=False)
-    except _WRONG_USAGE as error:
+    except WrongUsage as error:
         sys.exit(_refuse(error))
     except typer.Abort:
         sys.stderr.write("facecheck: aborted\n")
@@ -217,9 +195,5 @@ def _refuse(error: Any) -> int:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
     else:
-        said = " ".join(error.format_message().split()).rstrip(".")
-        said = re.sub(r"^Invalid value for '?(--[\w-]+)'?: ", r"\1: ", said)
-        said = re.sub(r": Input should be ([^,]+)(, unable to .*)?$", r": must be \1", said)
-        command = error.ctx.command_path if error.ctx else "facecheck"
-        sys.stderr.write(f"facecheck: {printable(said)} (see `{command} --help`)\n")
+        sys.stderr.write(f"facecheck: {printable(usage_line(error))}\n")
     return int(error.exit_code)

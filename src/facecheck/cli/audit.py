@@ -17,7 +17,9 @@ def audit(manifest: ManifestArgument = None, *, options: AuditOptions, display: 
     8 x 8 thumbnail. What they get right, a classifier may learn instead of faces. The exit code is
     3 when some files could not be read.
 
-    Example: facecheck audit --fix normalise
+    Examples:
+        facecheck audit data/manifest.csv
+        facecheck audit --fix normalise
     """
     from facecheck.data.audit import audit as job
     from facecheck.report.terminal.curation import render_audit

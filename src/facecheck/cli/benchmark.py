@@ -57,7 +57,9 @@ def benchmark_model(
     Photos and artificial images are counted separately. The exit code is 3 when some files could
     not be read.
 
-    Example: facecheck benchmark-model runs/resnet50 --out robustness
+    Examples:
+        facecheck benchmark-model runs/resnet50 --out robustness
+        facecheck benchmark-model --recipe lite0-quick --leave-one-out source --out left-out
     """
     if leave_one_out:
         _leave_one_out(

@@ -24,7 +24,9 @@ def calibrate(
     calibration in the checkpoint; its weights stay as they are. The exit code is 3 when some files
     could not be read.
 
-    Example: facecheck calibrate runs/resnet50 --budget 0.01
+    Examples:
+        facecheck calibrate --budget 0.05
+        facecheck calibrate runs/resnet50 --budget 0.01 --out calibrated.safetensors
     """
     found = chosen_checkpoint(checkpoint, display), find_manifest(manifest)
     from facecheck.evaluation.calibrate import calibrate as job

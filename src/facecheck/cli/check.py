@@ -18,7 +18,9 @@ def check(manifest: ManifestArgument = None, *, options: FaultOptions, display: 
     Label errors and outliers take a tenth of a second of a core for each image, once. The exit code
     is 3 when some files could not be read.
 
-    Example: facecheck check --blurred 0.7
+    Examples:
+        facecheck check
+        facecheck check --blurred 0.7
     """
     from facecheck.faults.check import check as job
     from facecheck.report.terminal.faults import render_faults

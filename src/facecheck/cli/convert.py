@@ -26,7 +26,9 @@ def convert(
     Nothing is moved or overwritten: files are linked or copied into a new folder. The exit code is
     3 when some files of a folder are missing or cannot be read.
 
-    Example: facecheck convert data/manifest.csv faces --layout huggingface
+    Examples:
+        facecheck convert data/manifest.csv faces --layout huggingface
+        facecheck convert imagefolder data/theirs.csv --label real=photo --label fake=generated
     """
     from facecheck.data.interchange import convert as job
     from facecheck.report.terminal.curation import render_convert

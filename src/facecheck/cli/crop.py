@@ -22,7 +22,9 @@ def crop(
     only scaled: a scan classifies these whole. Train on the crops, and the model sees what a scan
     will show it. The exit code is 3 when some files could not be read.
 
-    Example: facecheck crop data/manifest.csv --out data/faces
+    Examples:
+        facecheck crop data/manifest.csv --out data/faces
+        facecheck crop --size 512 --out data/faces-512
     """
     found = find_manifest(manifest)
     from facecheck.report.terminal.scanning import render_crop

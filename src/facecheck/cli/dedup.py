@@ -39,7 +39,9 @@ def dedup(
     duplicates, why and how surely, which sources share pictures, and which pictures have two kinds.
     Only --apply move changes files.
 
-    Example: facecheck dedup --level edited
+    Examples:
+        facecheck dedup --level edited
+        facecheck dedup --explain portrait.jpg photos/1.jpg
     """
     from facecheck.report.terminal.curation import render_dedup, render_explain
 

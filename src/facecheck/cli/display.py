@@ -75,7 +75,7 @@ def _print(result: Any, render: Callable[[Any], RenderableType], display: Displa
         from rich.console import Console
 
         # Piped tables keep their columns: a narrow default would fold them.
-        width = None if sys.stdout.isatty() else 160
+        width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
         Console(highlight=False, width=width).print(Printable(render(result)))
 
 

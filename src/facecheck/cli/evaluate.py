@@ -24,7 +24,9 @@ def evaluate(
     best possible threshold, calibration, risk by coverage, and the verdicts. The exit code is 3
     when some files could not be read.
 
-    Example: facecheck evaluate runs/resnet50 --predictions predictions.csv
+    Examples:
+        facecheck evaluate --split val
+        facecheck evaluate runs/resnet50 --predictions predictions.csv
     """
     found = chosen_checkpoint(checkpoint, display), find_manifest(manifest)
     from facecheck.evaluation.evaluate import evaluate as job

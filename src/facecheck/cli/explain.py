@@ -35,7 +35,9 @@ def explain(
     The picture holds the image, each face as the model sees it, its heat map and the probability of
     each kind. The exit code is 3 when the file cannot be read.
 
-    Example: facecheck explain portrait.jpg --out why.png
+    Examples:
+        facecheck explain portrait.jpg
+        facecheck explain portrait.jpg --faces off --out why.png
     """
     found = chosen_checkpoint(checkpoint, display)
     from facecheck.report.explain import explain as job

@@ -45,7 +45,9 @@ def export(
     it. If a score differs too much from the checkpoint's, nothing is written. Needs the extra
     `export` for onnx, `export` and `openvino` for openvino, `litert` for litert.
 
-    Example: facecheck export runs/resnet50 --format onnx --precision int8
+    Examples:
+        facecheck export runs/resnet50 --out faces.onnx
+        facecheck export runs/resnet50 --format onnx --precision int8
     """
     found, data = chosen_checkpoint(checkpoint, display), find_manifest(manifest)
     from facecheck.engines.base import SUFFIXES

@@ -36,7 +36,9 @@ def fetch(
     Safe to interrupt: run the same command again to resume. A local folder or archive is copied,
     and no file that has been fetched is replaced.
 
-    Example: facecheck fetch cufs selfie2anime
+    Examples:
+        facecheck fetch cufs selfie2anime
+        facecheck fetch --from drawn
     """
     from facecheck.data.sources.fetch import fetch as job
     from facecheck.data.sources.fetch import list_sources
@@ -74,7 +76,9 @@ def sources(
 ) -> None:
     """List the datasets that fetch knows: platform, size, licence, and whether verified.
 
-    Example: facecheck sources cufs
+    Examples:
+        facecheck sources
+        facecheck sources cufs
     """
     from facecheck.data.sources.fetch import list_sources
     from facecheck.report.terminal.sources import render_source_details, render_sources

@@ -20,11 +20,14 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import Field
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.models import ArgumentInfo, ParameterInfo
 
 from facecheck.core.options import Options, Trust, choices_of, concerns, flag_of, is_repeatable
 
@@ -51,10 +54,41 @@ def takes_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def replace_parameters(run: Any, parameters: list[inspect.Parameter]) -> None:
-    """Give a function that wraps a command the parameters that Typer is to offer for it."""
+    """Give a function that wraps a command the parameters that Typer is to offer for it.
+
+    Those that do not say what the help calls their value say it then, all in one style.
+    """
+    parameters = [_with_metavar(item) for item in parameters]
     run.__signature__ = inspect.Signature(parameters)
     run.__annotations__ = {item.name: item.annotation for item in parameters}
     del run.__wrapped__  # its signature would be taken instead
+
+
+#: What the help calls a value of each type.
+_METAVARS: dict[Any, str] = {int: "N", float: "NUMBER", str: "TEXT", Path: "PATH"}
+
+
+def _with_metavar(parameter: inspect.Parameter) -> inspect.Parameter:
+    hint, *known = typing.get_args(parameter.annotation) or (None,)
+    shown = next((item for item in known if isinstance(item, ParameterInfo)), None)
+    if shown is None or shown.metavar:
+        return parameter
+    shown = copy(shown)
+    several = typing.get_origin(hint) is list
+    if isinstance(shown, ArgumentInfo):
+        shown.metavar = parameter.name.upper().removesuffix("S" if several else "")
+    else:
+        shown.metavar = _metavar_of(hint)
+    others = (item for item in known if not isinstance(item, ParameterInfo))
+    return parameter.replace(annotation=Annotated[hint, shown, *others])
+
+
+def _metavar_of(hint: Any) -> str | None:
+    """Return ``a|b`` for choices, ``N N`` for a pair of whole numbers, ``PATH`` and so on."""
+    if hint in _METAVARS or choices_of(hint):
+        return _METAVARS.get(hint) or "|".join(choices_of(hint))
+    inner = [_metavar_of(each) for each in typing.get_args(hint) if each is not type(None)]
+    return " ".join(filter(None, inner)) or None
 
 
 def is_given(context: typer.Context, name: str) -> bool:
@@ -123,10 +157,10 @@ def _flag(field: Field[Any], hint: Any, panel: str | None) -> inspect.Parameter:
         annotation = str | None if known["parse"] else hint
         # Where a text is parsed, no text means the field's own default.
         default = None if known["parse"] else own
-        more = {"show_default": known["words"] or True, "min": known["least"], "max": known["most"]}
+        more = {"show_default": known["words"] or True}
     flag = typer.Option(
         *names,
-        help=known["help"],
+        help=known["help"] + _range_sentence(known["least"], known["most"]),
         metavar=known["metavar"] or "|".join(choices) or None,
         rich_help_panel=panel,
         **more,
@@ -134,3 +168,10 @@ def _flag(field: Field[Any], hint: Any, panel: str | None) -> inspect.Parameter:
     return inspect.Parameter(
         field.name, KEYWORD, default=default, annotation=Annotated[annotation, flag, known["trust"]]
     )
+
+
+def _range_sentence(least: float | None, most: float | None) -> str:
+    """Return what the help says of the numbers allowed; the options refuse others."""
+    if most is not None:
+        return f" {least:g} to {most:g}."
+    return f" At least {least:g}." if least else ""

@@ -49,7 +49,9 @@ def train(
     DiffAugment, an averaged generator. The run folder gets a log, sample grids, the generator, and
     the state from which --resume continues.
 
-    Example: facecheck generate train --kind cartoon --minutes 60
+    Examples:
+        facecheck generate train --kind cartoon --minutes 60
+        facecheck generate train --resume runs/generate-cartoon
     """
     from facecheck.generator.train import generate_train, read_run
     from facecheck.report.terminal.generator import render_generate_train
@@ -93,7 +95,9 @@ def sample(
     gives the same bytes. To train on them, or evaluate with them:
     facecheck index OUT --kind generated --source NAME.
 
-    Example: facecheck generate sample --count 100 --out faces
+    Examples:
+        facecheck generate sample --count 100 --out made
+        facecheck generate sample runs/generate-cartoon --kind cartoon --out cartoons
     """
     from facecheck.generator.checkpoint import find_generator
     from facecheck.generator.sample import generate_sample
@@ -118,7 +122,9 @@ def quality(
     EfficientNet-Lite0, with two reference points: real images of the train split, and noise. Needs
     the extra generate.
 
-    Example: facecheck generate quality --kind cartoon
+    Examples:
+        facecheck generate quality
+        facecheck generate quality runs/generate-cartoon --kind cartoon --count 200
     """
     from facecheck.generator.checkpoint import find_generator
     from facecheck.generator.quality import generate_quality

@@ -35,7 +35,9 @@ def index(
     Files that cannot be decoded go to a rejects table next to it, with the reason. Files that have
     not changed since the last run are not decoded again.
 
-    Example: facecheck index photos --kind photo --source album
+    Examples:
+        facecheck index data/raw
+        facecheck index photos --kind photo --source album --out album.csv
     """
     from facecheck.data.index import index as job
     from facecheck.report.terminal.curation import render_index

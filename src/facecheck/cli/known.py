@@ -36,7 +36,9 @@ def add(
     A verdict that is at odds with the table's is refused, and nothing is changed. The exit code is
     3 when some files could not be read.
 
-    Example: facecheck known add confirmed-fakes --verdict artificial
+    Examples:
+        facecheck known add confirmed-fakes --verdict artificial
+        facecheck known add results.csv --reviewed
     """
     from facecheck.known.add import known_add
     from facecheck.known.entries import Load
@@ -69,7 +71,9 @@ def show(
 ) -> None:
     """Check a table of known files row by row, and count what is in it.
 
-    Example: facecheck known show known.csv
+    Examples:
+        facecheck known show
+        facecheck known show known.csv --json
     """
     from facecheck.known.add import known_show
     from facecheck.report.terminal.known import render_known

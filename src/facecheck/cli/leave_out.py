@@ -31,7 +31,9 @@ def leave_out(
     scores for `facecheck calibrate --left-out`. Finished trainings are kept; the same command
     resumes.
 
-    Example: facecheck leave-out --recipe builtin --together ffhq-256:stylegan-256
+    Examples:
+        facecheck leave-out --recipe lite0-quick
+        facecheck leave-out --recipe builtin --together ffhq-256:stylegan-256
     """
     found = find_manifest(manifest)
     from facecheck.evaluation.leave_out import leave_out as job

@@ -40,7 +40,9 @@ def provenance(
     No model is used, no pixel is decoded and nothing is fetched. A file that says nothing may still
     be artificial. The exit code is 3 when some files could not be read.
 
-    Example: facecheck provenance portrait.jpg
+    Examples:
+        facecheck provenance portrait.jpg
+        facecheck provenance photos --out origins.csv
     """
     from facecheck.report.terminal.provenance import render_provenance
     from facecheck.scanner.provenance import provenance as job

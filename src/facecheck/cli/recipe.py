@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import wraps
 from itertools import accumulate
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from facecheck.cli.flags import KEYWORD, is_given, replace_parameters
 from facecheck.core.errors import UsageError
+from facecheck.core.options import choices_of
 from facecheck.training.recipe import Recipe, load_recipe
 
 RecipeFile = Annotated[
@@ -29,6 +30,7 @@ RecipeFile = Annotated[
 #: The headings of a recipe's options in the help, each by the first field under it.
 _PANELS = {
     "arch": "Model",
+    "encoder": "Head on an encoder",
     "sources": "Data",
     "epochs": "Training",
     "optimiser": "Optimiser",
@@ -78,8 +80,14 @@ def _last(before: str, panel: str) -> str:
 
 
 def _option(field: Field[Any], hint: Any, panel: str) -> inspect.Parameter:
-    shown = {"help": field.metadata["help"], "rich_help_panel": panel}
     flag_type, default = _flag_type(hint), field.default
+    choices = choices_of(hint) if flag_type is str else ()
+    shown = {
+        "help": field.metadata["help"],
+        "metavar": field.metadata["metavar"] or "|".join(choices) or None,
+        "rich_help_panel": panel,
+        "autocompletion": (lambda: list(choices)) if choices else None,
+    }
     if typing.get_origin(flag_type) is list:
         several = [] if default is MISSING else list(default)
         option = typer.Option(
@@ -100,8 +108,8 @@ def _flag_type(hint: Any) -> Any:
         return list[str]
     if origin is tuple and arguments[-1] is Ellipsis:
         return list[arguments[0]]  # type: ignore[valid-type]
-    if int in arguments and origin is not tuple:
-        return str  # a number or a word
+    if origin is Literal or (int in arguments and origin is not tuple):
+        return str  # a choice, or a number or a word; the recipe refuses others in a line
     return hint
 
 

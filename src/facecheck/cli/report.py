@@ -15,7 +15,8 @@ from facecheck.cli.flags import takes_options
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.options import Trust
-from facecheck.core.workspace import BUILTINS, find_checkpoint
+from facecheck.core.whatis import mistaken
+from facecheck.core.workspace import BEST, BUILTINS, find_checkpoint
 from facecheck.report.options import CurationReportOptions, RunReportOptions, ScanReportOptions
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def report(
     Open index.html by double-clicking it: the page needs no network. Next to it are its pictures,
     and the numbers as CSV.
 
-    Example: facecheck report results.csv
+    Examples:
+        facecheck report results.csv
+        facecheck report runs/resnet50 --out page
     """
     kind = _kind_of(source)
     name = source.stem if source.is_file() else source.absolute().name
@@ -94,6 +97,8 @@ def _kind_of(source: Path) -> str:
         FacecheckError: it cannot be read.
     """
     suffix = source.suffix.lower()
+    if source.is_dir() and not (source / BEST).is_file():
+        raise _unsupported(source)
     if source.is_dir() or suffix in _MODELS or str(source) in BUILTINS:
         return _RUN
     if not source.is_file():
@@ -110,10 +115,8 @@ def _kind_of(source: Path) -> str:
 
 
 def _unsupported(source: Path) -> UsageError:
-    return UsageError(
-        f"{path_text(source)}: no report is made of this: name results of scan "
-        f"({', '.join(_TABLES)}), a run, a checkpoint, or a manifest"
-    )
+    wanted = "the results of a scan, a run folder, a checkpoint, or a manifest"
+    return UsageError(mistaken(source, "what a report is made of", f"name {wanted}"))
 
 
 def _curation(manifest: Path, out: Path, options: ReportOptions, bars: Bars) -> Reported:

@@ -62,7 +62,9 @@ def scan(
     Safe to interrupt: run the same command again to resume. The exit code is 3 when some rows are
     errors.
 
-    Example: facecheck scan photos --out results.csv --copy-to sorted
+    Examples:
+        facecheck scan photos --out results.csv
+        facecheck scan photos --out faces.csv --per-face --only artificial --copy-to sorted
     """
     found = chosen_checkpoint(checkpoint, display)
     # Before the imports below, which take as long as the processes need to start.
@@ -152,7 +154,9 @@ def merge(
 
     It has the same bytes as the results of one scan of everything.
 
-    Example: facecheck merge results.csv part1.csv part2.csv
+    Examples:
+        facecheck merge all.csv part1.csv part2.csv
+        facecheck merge all.parquet part1.csv part2.csv
     """
     from facecheck.report.terminal.scanning import render_merge
     from facecheck.scanner.results.merge import merge as job
@@ -174,7 +178,9 @@ def place(
     The same as `scan --copy-to` and `--move-to` do at the end. Safe to interrupt: run the same
     command again to resume.
 
-    Example: facecheck place results.csv --copy-to sorted --verdict artificial
+    Examples:
+        facecheck place results.csv --copy-to placed
+        facecheck place results.csv --copy-to artificial --verdict artificial
     """
     from facecheck.report.terminal.scanning import render_place
     from facecheck.scanner.inputs.reach import reach_of

@@ -33,7 +33,9 @@ def serve(
     Open the address that is shown: it has a token, without which nobody is let in. Decisions are
     saved as they are made. Ctrl-C ends it; a scan that runs keeps its rows, and resumes.
 
-    Example: facecheck serve photos
+    Examples:
+        facecheck serve photos
+        facecheck serve results.csv
     """
     from facecheck.report.serve.server import serve as job
     from facecheck.report.terminal.pages import render_serve

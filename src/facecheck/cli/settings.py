@@ -7,6 +7,7 @@ and ``train: {batch-size: 8}``.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from facecheck.cli.flags import trust_of
 from facecheck.core.errors import ConfigError, UsageError, did_you_mean
 from facecheck.core.files import path_text
 from facecheck.core.options import Trust
+from facecheck.core.settings import PROJECT_FILE
 from facecheck.core.workspace import VARIABLES
 
 _PREFIX = "FACECHECK_"
@@ -70,6 +72,28 @@ def read_defaults(path: Path, group: Any, *, named: bool) -> dict[str, Any]:
             parameter = parameters[words][flag]
             values[parameter.name] = _value(value, parameter, f"{path_text(path)}: {words}: {flag}")
     return defaults
+
+
+def value_given(context: Any, parameter: Any) -> tuple[str, Any]:
+    """Return what set a parameter of a command, as its user knows it, and to which value.
+
+    It is a flag, a variable, or ``facecheck.yaml: train: epochs``; a value that the command line
+    does not hold is None.
+    """
+    flag = _flag(parameter)
+    source = context.get_parameter_source(parameter.name)
+    if source is not None and source.name == "ENVIRONMENT":
+        return parameter.envvar, os.environ.get(parameter.envvar)
+    if source is not None and source.name == "DEFAULT_MAP":
+        file = path_text(context.find_root().params.get("config", PROJECT_FILE))
+        command = context.command_path.partition(" ")[2]
+        return f"{file}: {command}: {flag}", context.lookup_default(parameter.name, call=False)
+    value = None
+    for at, word in enumerate(sys.argv):
+        name, equals, inside = word.partition("=")
+        if name in parameter.opts:
+            value = inside if equals else " ".join(sys.argv[at + 1 :][: parameter.nargs])
+    return f"--{flag}" if flag else str(parameter.name), value
 
 
 def _value(value: Any, parameter: Any, where: str) -> Any:

@@ -35,7 +35,9 @@ def split(
     Related images (one group, equal bytes or pixels, a confirmed duplicate) never end up in
     different splits. The proof is printed; --check verifies any existing split.
 
-    Example: facecheck split --ratio 8:1:1 --hold-out-source ffhq-256
+    Examples:
+        facecheck split --ratio 8:1:1 --hold-out-source ffhq-256
+        facecheck split --check data/manifest.csv
     """
     from facecheck.report.terminal.curation import render_check, render_split
 

@@ -39,7 +39,9 @@ def study(
     command again to train the missing runs. The package's studies: augmentation, doubling, freeze,
     loss, networks, optimiser, pretrained, sources.
 
-    Example: facecheck study optimiser
+    Examples:
+        facecheck study optimiser
+        facecheck study networks --out networks
     """
     from facecheck.core.text import percent
     from facecheck.evaluation.studies.spec import load_study

@@ -39,7 +39,9 @@ def train(
     The run folder holds the recipe, a log, and the best and last checkpoints. For several GPUs or
     machines: torchrun --nproc-per-node N -m facecheck train.
 
-    Example: facecheck train --arch resnet50 --epochs 20
+    Examples:
+        facecheck train --arch resnet50 --epochs 20
+        facecheck train --recipe lite0-quick --name quick
     """
     from facecheck.report.terminal.training import render_train
     from facecheck.training.train import read_run

@@ -61,5 +61,7 @@ class SourcesOption(Options):
     """Which images of a manifest take part; empty takes all."""
 
     sources: tuple[str, ...] = option(
-        (), "Use only these kinds, sources or kind/source pairs. Repeatable."
+        (),
+        "Use only these kinds, sources or kind/source pairs. Repeatable.",
+        metavar="KIND|SOURCE",
     )

@@ -32,7 +32,9 @@ from facecheck.core.errors import (
 from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
+from facecheck.core.text import some_of
 from facecheck.core.version import VERSION
+from facecheck.core.whatis import mistaken, what_is
 from facecheck.core.workspace import ROOT_VARIABLE, require_manifest
 
 SPLITS = ("train", "val", "test")
@@ -253,9 +255,14 @@ def read_manifest(path: Path, root: Path | None = None) -> Manifest:
     frame = read_table(path)
     for column in ("path", "source", "kind"):
         if column not in frame.columns:
+            if what_is(path) not in ("a table", "a manifest"):
+                raise UsageError(
+                    mistaken(path, "a manifest", "name one that `facecheck index` wrote")
+                )
             raise ManifestError(
-                f"{path_text(path)}: no column {column!r} (it has {', '.join(frame.columns)}): "
-                "`facecheck index` writes manifests with every column"
+                f"{path_text(path)}: no column {column!r} (it has {some_of(frame.columns)}): "
+                "`facecheck index` writes manifests with every column, from a table of labels too "
+                "(--labels)"
             )
     extra = [column for column in frame.columns if column not in COLUMNS]
     try:
@@ -478,7 +485,8 @@ def read_table(path: Path) -> pl.DataFrame:
         ManifestError: it cannot be read.
     """
     require_manifest(path, "check the path")
-    check_table_suffix(path)
+    if path.suffix.lower() not in {".csv", ".parquet"}:
+        raise UsageError(mistaken(path, "a table", "name one that ends in .csv or .parquet"))
     return read_csv(path) if path.suffix.lower() == ".csv" else read_parquet(path)
 
 

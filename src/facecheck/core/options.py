@@ -36,6 +36,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from facecheck.core.errors import UsageError, did_you_mean
+from facecheck.core.spelling import respelled
 
 
 class Trust(Enum):
@@ -111,8 +112,11 @@ class Options:
                 value = (value,) if isinstance(value, str) else tuple(value)
             elif isinstance(value, str) and Path in (hint, *typing.get_args(hint)):
                 value = Path(value)
+            choices = choices_of(hint)
+            if choices and isinstance(value, str):
+                value = respelled(value, choices)
             object.__setattr__(self, each.name, value)
-            _check_choice(each, choices_of(hint), value)
+            _check_choice(each, choices, value)
             _check_range(each, value)
 
 
@@ -152,8 +156,11 @@ def choices_of(hint: Any) -> tuple[str, ...]:
 
 def _check_choice(each: Field[Any], choices: tuple[str, ...], value: Any) -> None:
     if choices and value is not None and value not in choices:
-        near = did_you_mean(str(value), choices) or f": choose one of {', '.join(choices)}"
-        raise UsageError(f"{_spelling(each)} {value!r} is unknown{near}")
+        near = did_you_mean(str(value), choices)
+        raise UsageError(
+            f"{_spelling(each)} {value!r} is unknown{near or ':'} {'(' if near else ''}"
+            f"one of {', '.join(choices)}{')' if near else ''}"
+        )
 
 
 def _check_range(each: Field[Any], value: Any) -> None:

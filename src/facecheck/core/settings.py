@@ -9,6 +9,7 @@ from typing import Any
 from facecheck.core.errors import ConfigError, did_you_mean
 from facecheck.core.files import path_text
 from facecheck.core.options import Trust
+from facecheck.core.spelling import respelled
 from facecheck.core.yaml_files import read_yaml
 
 #: The project file's name; it is looked for in the current folder.
@@ -61,12 +62,13 @@ def read_settings(
             )
         if not isinstance(options, dict):
             raise ConfigError(f"{name}: {command}: must map options to values")
-        for option in options:
+        spelled = {respelled(str(name), known[command]): value for name, value in options.items()}
+        for option in spelled:
             if option not in known[command]:
                 near = did_you_mean(str(option), known[command])
                 raise ConfigError(f"{name}: {command}: unknown option {option!r}{near}")
             _check_trust(f"{name}: {command}", option, known[command][option], path, named)
-        given = {option.replace("-", "_"): value for option, value in options.items()}
+        given = {option.replace("-", "_"): value for option, value in spelled.items()}
         settings[command] = {**settings.get(command, {}), **given}
     return settings
 

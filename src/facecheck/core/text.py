@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # What moves the cursor, changes colours or the order of letters, starts a line, or cannot be
 # encoded: C0 and C1 controls, line and paragraph separators, bidirectional marks, and surrogates.
@@ -62,3 +63,10 @@ def _escaped(character: str) -> str:
 def percent(share: float | None, digits: int = 2, *, unit: str = " %") -> str:
     """Return a share from 0 to 1 as text such as ``93.42 %``, or a dash for None."""
     return "-" if share is None else f"{100 * share:.{digits}f}{unit}"
+
+
+def some_of(names: Iterable[str], most: int = 12) -> str:
+    """Return names joined by commas, of many the first ``most`` and how many more there are."""
+    every = list(names)
+    more = f" and {len(every) - most:,} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more

@@ -132,6 +132,13 @@ def skipped_sentences(skipped: Skipped) -> list[str]:
     return sentences
 
 
+def no_images(where: str, skipped: Skipped) -> str:
+    """Return the message that a walk found no images, with what it skipped, and what to check."""
+    others = "; ".join(skipped_sentences(skipped))
+    fix = "the patterns" if skipped.excluded else "the folder, or the endings of its files"
+    return f"no images in {where}{f' (skipped {others})' if others else ''}: check {fix}"
+
+
 def is_machine_made(name: str) -> bool:
     """Return whether a NAS or a system makes folders of this name, see :data:`MACHINE_MADE`."""
     return name.lower() in MACHINE_MADE

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text, temporary_folder, to_path
+from facecheck.core.whatis import mistaken, what_is
 
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest.csv")
@@ -20,6 +21,8 @@ RUNS = Path("runs")
 FEATURES = Path("data/features")
 BEST = "best.safetensors"
 LAST = "last.safetensors"
+#: The endings of checkpoints and of their exports.
+MODELS = (".safetensors", ".onnx", ".ts", ".xml", ".tflite")
 STATE = "state.pt"
 #: The models that come with the package (docs/model-card.md), by their names on the command line.
 PACKAGED_MODELS = Path(str(files("facecheck"))) / "model"
@@ -66,7 +69,12 @@ def require_manifest(path: Path | str, hint: str) -> Path:
     path = to_path(path, "a manifest")
     name = path_text(path)
     if path.is_dir():
-        raise UsageError(f"{name} is a folder: make a manifest of it with `facecheck index {name}`")
+        what, make = what_is(path), f"make a manifest of it with `facecheck index {name}`"
+        raise UsageError(
+            f"{name} is a folder: {make}"
+            if what == "a folder"
+            else mistaken(path, "a manifest", "name one that `facecheck index` wrote")
+        )
     if not path.is_file():
         raise UsageError(f"no manifest at {name}: {hint}")
     return path
@@ -113,11 +121,13 @@ def choose_checkpoint(path: Path | str | None, runs: Path = RUNS) -> Choice:
     if str(path) in BUILTINS and not path.exists():
         return Choice(BUILTINS[str(path)])
     checkpoint = path / BEST if path.is_dir() else path
+    wanted = f"pass a checkpoint, an export of one, a run folder, or {' or '.join(BUILTINS)}"
+    if path.is_dir() and not checkpoint.is_file():
+        raise UsageError(mistaken(path, "a run folder with a checkpoint", wanted))
     if not checkpoint.is_file():
-        raise UsageError(
-            f"no checkpoint at {path_text(checkpoint)}: pass a checkpoint, an export of one, a run "
-            f"folder, or {' or '.join(BUILTINS)}"
-        )
+        raise UsageError(f"no checkpoint at {path_text(checkpoint)}: {wanted}")
+    if checkpoint.suffix.lower() not in MODELS:
+        raise UsageError(mistaken(path, "a checkpoint", wanted))
     return Choice(checkpoint, 0, (checkpoint.parent,) if _is_unfinished(checkpoint) else ())
 
 
@@ -138,9 +148,21 @@ def find_encoder(path: Path) -> Path:
     """
     if str(path) == BUILTIN_NAME and not path.exists():
         return BUILTIN_ENCODER
+    wanted = f"pass an .onnx file or {BUILTIN_NAME!r}"
+    if path.is_dir() or (path.exists() and path.suffix.lower() != ".onnx"):
+        raise UsageError(mistaken(path, "an encoder", wanted))
     if not path.is_file():
         raise UsageError(f"no encoder at {path_text(path)}: pass an .onnx file or {BUILTIN_NAME!r}")
     return path
+
+
+def not_a_run(path: Path, command: str, example: str) -> str:
+    """Return the message that a run cannot be resumed, since ``path`` is no run of ``command``."""
+    known, fix = RUNS / path, f"pass one of `{command}`, such as {example}"
+    if path.exists():
+        return mistaken(path, "a run that can be resumed", fix)
+    near = f"; did you mean {path_text(known)}?" if known.is_dir() else f": {fix}"
+    return f"no run at {path_text(path)}{near}"
 
 
 def new_run_folder(name: str, runs: Path, fill: Callable[[Path], None]) -> Path:

@@ -18,6 +18,7 @@ import yaml
 
 from facecheck.core.errors import ConfigError, reason
 from facecheck.core.files import path_text
+from facecheck.core.whatis import mistaken, what_is
 
 _NULL = ("tag:yaml.org,2002:null", r"~|null|Null|NULL|", "~nN")
 _TYPED = (
@@ -92,11 +93,18 @@ def read_yaml(path: Path, *, as_text: bool = False) -> Any:
     Raises:
         ConfigError: it cannot be read, or as :func:`parse_yaml`.
     """
+    if path.is_dir():
+        raise ConfigError(mistaken(path, "a YAML file", "name the file"))
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path_text(path)}: cannot be read: {reason(error)}") from None
-    return parse_yaml(content, path, as_text=as_text)
+    try:
+        return parse_yaml(content, path, as_text=as_text)
+    except ConfigError:
+        if what_is(path) in ("a YAML file", "a text file", "a JSON file"):
+            raise
+        raise ConfigError(mistaken(path, "a YAML file", "name another")) from None
 
 
 def dump_yaml(value: Any, *, lists_in_one_line: bool = False) -> str:

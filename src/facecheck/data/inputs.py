@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from facecheck.core.errors import FacecheckError, ManifestError, UsageError
+from facecheck.core.errors import ManifestError, UsageError
 from facecheck.core.files import path_text
 from facecheck.core.labels import KINDS, check_kind
 from facecheck.core.manifest import read_root
 from facecheck.core.selection import is_archive_name, select
 from facecheck.core.text import printable
-from facecheck.core.tree import Skipped, place_of_file, skipped_sentences
+from facecheck.core.tree import Skipped, no_images, place_of_file
 from facecheck.data.folder_layout import Command, Said, listed, not_laid_out, said_by_folders
 from facecheck.data.image_table import TABLE_ENDINGS, FilesByName, ImageTable, Named, Row
 from facecheck.data.options import IndexOptions
@@ -156,13 +156,8 @@ def _walk(
     }
 
 
-def _no_images(folders: Mapping[Path, object], skipped: Skipped) -> FacecheckError:
-    others = "; ".join(skipped_sentences(skipped))
-    return FacecheckError(
-        f"no images in {', '.join(map(path_text, folders))}"
-        f"{f' (skipped {others})' if others else ''}: check the folder, or the endings of its "
-        "files"
-    )
+def _no_images(folders: Mapping[Path, object], skipped: Skipped) -> UsageError:
+    return UsageError(no_images(", ".join(map(path_text, folders)), skipped))
 
 
 @dataclass

@@ -319,9 +319,7 @@ def _from_tree(
             own = {"path": absolute, "source": stands, "kind": kind, "split": part}
             rows.append({**more, **own})
     if not rows:
-        raise FacecheckError(
-            f"{path_text(origin)}: no images of layout {layout} in it: see --layout"
-        )
+        raise UsageError(f"{path_text(origin)}: no images of layout {layout} in it: see --layout")
     frame = _frame(rows)
     if (frame["sha256"] == "").any():
         frame, rejected = _hashed(frame, options.workers, progress)

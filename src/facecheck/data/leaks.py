@@ -15,6 +15,8 @@ from facecheck.core.labels import Kind
 from facecheck.core.manifest import SPLIT_NAMES, SPLITS, base_of, read_manifest, read_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.scratch import scratch_folder
+from facecheck.core.text import some_of
+from facecheck.core.whatis import mistaken, what_is
 from facecheck.data.duplicates.dedup import dedup
 from facecheck.data.duplicates.groups import KEYS, duplicates_of
 from facecheck.data.index import index
@@ -189,9 +191,11 @@ def check(path: Path, *, workers: int | None = None, progress: Progress = silent
         if name in table.columns and (table[name].cast(pl.String).fill_null("") != "").any()
     ]
     if "path" not in table.columns or not parts:
+        wanted = "a table needs a column 'path', and parts in 'split' or 'fold'"
+        if what_is(path) not in ("a table", "a manifest"):
+            raise UsageError(mistaken(path, "a split data set", wanted))
         raise UsageError(
-            f"{path_text(path)}: nothing to check: a table needs a column 'path', and parts in "
-            f"'split' or 'fold' (it has {', '.join(table.columns)})"
+            f"{path_text(path)}: nothing to check: {wanted} (it has {some_of(table.columns)})"
         )
     base = base_of(path)
     absolute = [os.path.normpath(base / text) for text in table["path"]]

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from facecheck.core.common_options import FolderOptions, OverwriteOption, WorkersOption
 from facecheck.core.errors import UsageError, did_you_mean
 from facecheck.core.options import Options, Trust, option
+from facecheck.core.spelling import respelled
 from facecheck.core.workspace import MANIFEST, RAW
 
 #: How far ``dedup`` goes, from the most certain to the boldest.
@@ -48,7 +49,7 @@ def parse_label(text: str) -> tuple[str, str]:
 
 
 def parse_ratio(text: str) -> tuple[float, ...]:
-    """Return the shares in ``8:1:1``, ``80:10:10``, ``0.8:0.1:0.1`` or any other number of parts.
+    """Return the shares in ``8:1:1``, ``80/10/10``, ``0.8,0.1,0.1`` or any other number of parts.
 
     Returns:
         Two shares or more that sum to 1: train and test; train, val and test; or folds.
@@ -56,16 +57,19 @@ def parse_ratio(text: str) -> tuple[float, ...]:
     Raises:
         UsageError: it is not two or more non-negative numbers with a positive first one.
     """
-    parts = text.split(":")
-    number = r"\d+(\.\d*)?|\.\d+"
-    if len(parts) < 2 or not all(re.fullmatch(number, part) for part in parts):
-        raise UsageError(
-            f"ratio {text!r} is not two or more numbers: write train:val:test, as in 8:1:1, or "
-            "train:test, as in 8:2"
-        )
+    parts = [part.strip() for part in re.split("[:/,]", text)]
+    write = "write train:val:test, as in 8:1:1, or train:test, as in 8:2"
+    if len(parts) < 2:
+        raise UsageError(f"--ratio {text!r} is not two or more numbers: {write}")
+    for part in parts:
+        if not re.fullmatch(r"\d+(\.\d*)?|\.\d+", part):
+            wrong = "is below 0" if re.fullmatch(r"-\d+(\.\d*)?", part) else "is not a number"
+            raise UsageError(f"--ratio {text!r}: {part!r} {wrong}: {write}")
     shares = [float(part) for part in parts]
     if shares[0] == 0:
-        raise UsageError(f"ratio {text!r} leaves nothing to train on: give the first part a share")
+        raise UsageError(
+            f"--ratio {text!r} leaves nothing to train on: give the first part a share"
+        )
     return tuple(share / sum(shares) for share in shares)
 
 
@@ -88,7 +92,9 @@ class LabelOptions(Options):
     kind: str | None = option(
         None, "The kind of every image, instead of the folder's name.", metavar="KIND"
     )
-    source: str | None = option(None, "The source of every image, instead of the folder's name.")
+    source: str | None = option(
+        None, "The source of every image, instead of the folder's name.", metavar="SOURCE"
+    )
     label: tuple[tuple[str, str], ...] = option(
         (),
         "The kind of one class or source, whatever its folder or table calls it, as in "
@@ -224,8 +230,10 @@ class DedupOptions(TableOption, WorkersOption):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.apply is None) != (self.to is None):
-            raise UsageError("--apply and --to go together: pass both, or neither")
+        if self.apply and self.to is None:
+            raise UsageError(f"--apply {self.apply} needs --to DIR, the folder to write to: add it")
+        if self.to is not None and self.apply is None:
+            raise UsageError(f"--to {self.to} needs --apply hardlink, symlink or move: add it")
 
 
 @dataclass(frozen=True)
@@ -237,14 +245,18 @@ class SplitOptions(TableOption):
             ``keep`` is at odds with ``extend`` or ``hold_out_source``.
     """
 
-    ratio: str = option("8:1:1", "Shares of train:val:test, or of train:test; more are folds.")
+    ratio: str = option(
+        "8:1:1",
+        "Shares of train:val:test, or of train:test; more are folds.",
+        metavar="N:N:N",
+    )
     kfold: int | None = option(
         None,
         "Write this many equal folds to the column fold instead; test images are left out.",
         least=2,
     )
-    by: str = option("kind,source", "Columns to stratify by.")
-    group_column: str | None = option(None, "Extra column to group by.")
+    by: str = option("kind,source", "Columns to stratify by.", metavar="COLUMN,COLUMN")
+    group_column: str | None = option(None, "Extra column to group by.", metavar="COLUMN")
     hold_out_source: tuple[str, ...] = option(
         (),
         "Use this source only for testing, with every image that is grouped with it. Repeatable.",
@@ -321,7 +333,7 @@ def parse_fix(text: str) -> Normalise:
     Raises:
         UsageError: the text is another one.
     """
-    if text != "normalise":
+    if respelled(text, ["normalise"]) != "normalise":
         raise UsageError(f"--fix {text!r} is unknown: the only fix is normalise")
     return Normalise()
 
@@ -358,7 +370,9 @@ class ConvertOptions(RootOption, OverwriteOption, WorkersOption):
         None, "Layout of the folder.", words="imagefolder, or as the folder looks"
     )
     link: Link = option("hardlink", "How files get into a new folder.")
-    source: str | None = option(None, "The source of every image, instead of the folder's name.")
+    source: str | None = option(
+        None, "The source of every image, instead of the folder's name.", metavar="SOURCE"
+    )
     label: tuple[tuple[str, str], ...] = option(
         (),
         "Map a class name to a kind, as in fake=generated. Repeatable.",

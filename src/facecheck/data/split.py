@@ -16,6 +16,7 @@ from facecheck.core.errors import FacecheckError, UsageError, did_you_mean
 from facecheck.core.files import path_text, refuse_to_overwrite
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import SPLITS, made_from, read_manifest, write_manifest
+from facecheck.core.text import some_of
 from facecheck.data.duplicates.groups import KEYS, components, duplicates_of
 from facecheck.data.leaks import NOT_CHECKED, Proof, prove
 from facecheck.data.options import SplitOptions
@@ -225,7 +226,7 @@ def _check_columns(
     for flag, name in [*(("--by", name) for name in by), ("--group-column", group_column)]:
         if name is not None and name not in frame.columns:
             raise UsageError(
-                f"{flag} names column {name!r}: the manifest has {', '.join(frame.columns)}"
+                f"{flag} names column {name!r}: the manifest has {some_of(frame.columns)}"
                 + did_you_mean(name, frame.columns)
             )
     return (*KEYS, group_column) if group_column and group_column not in KEYS else KEYS

@@ -128,7 +128,7 @@ def calibrate(
     if builtin_name(out or checkpoint):
         raise UsageError(
             "the package's own model stays as it is: name a file for yours with --out, such as "
-            "calibrated.onnx"
+            f"calibrated{checkpoint.suffix}"
         )
     if out is not None and out.suffix.lower() != checkpoint.suffix.lower():
         raise UsageError(f"{path_text(out)}: must end in {checkpoint.suffix}, as the checkpoint")

@@ -108,7 +108,9 @@ class LeaveOneOutOptions(SplitOption, DeviceOption, TrainingWorkersOption):
     """Which sources ``leave_one_out`` leaves out, and what it evaluates on."""
 
     left_out: tuple[str, ...] = option(
-        (), "Leave out only these kinds' sources, sources or kind/source pairs, one at a time."
+        (),
+        "Leave out only these kinds' sources, sources or kind/source pairs, one at a time.",
+        metavar="KIND|SOURCE",
     )
     per_source: int = option(0, "Evaluate at most this many images per source; 0: all.", least=0)
 

@@ -16,6 +16,7 @@ from facecheck.core.errors import FacecheckError, ManifestError, UsageError
 from facecheck.core.files import path_text
 from facecheck.core.labels import Kind
 from facecheck.core.manifest import read_table
+from facecheck.core.whatis import mistaken, what_is
 from facecheck.model.metrics import Floats
 
 #: Scores that stand for each source: its quantiles, evenly spaced.
@@ -40,6 +41,10 @@ def stranger_scores(table: Path, temperature: float) -> tuple[Floats, Floats]:
         raise UsageError(f"no table of scores at {path_text(table)}: run `facecheck leave-out`")
     frame = read_table(table)
     if not {"kind", "source", "log_odds"} <= set(frame.columns):
+        if what_is(table) != "a table":
+            raise UsageError(
+                mistaken(table, "a table of scores", "pass the scores.csv of `facecheck leave-out`")
+            )
         raise ManifestError(
             f"{path_text(table)}: lacks the columns kind, source and log_odds: pass the scores.csv "
             "that `facecheck leave-out` wrote"

@@ -31,7 +31,7 @@ class GeneratorSettings(SourcesOption, SeedOption):
         UsageError: there is no network of this size, or a rate is not above 0 and below 1.
     """
 
-    kind: str = option(ALL, "The kind to learn, or all.")
+    kind: str = option(ALL, "The kind to learn, or all.", metavar="KIND|all")
     size: int = option(64, "Side of the images in pixels, 64 or 128.")
     width: int = option(
         16, "Channels of the narrowest layers; a step's time grows with its square.", least=1
@@ -83,7 +83,7 @@ class GenerateTrainOptions(DeviceOption):
 class GenerateSampleOptions(SeedOption, OverwriteOption, DeviceOption):
     """Which images are drawn from a generator."""
 
-    kind: str = option(ALL, "The kind to make, or all in turn.")
+    kind: str = option(ALL, "The kind to make, or all in turn.", metavar="KIND|all")
     count: int = option(64, "Number of images.", least=1)
     overwrite: bool = option(
         False,
@@ -96,7 +96,7 @@ class GenerateSampleOptions(SeedOption, OverwriteOption, DeviceOption):
 class GenerateQualityOptions(SeedOption, DeviceOption):
     """Which images a generator's are compared with."""
 
-    kind: str = option(ALL, "One of the generator's kinds, or all.")
+    kind: str = option(ALL, "One of the generator's kinds, or all.", metavar="KIND|all")
     count: int = option(
         1000, "Maximum number of images per set; never more than are held out.", least=1
     )

@@ -24,7 +24,7 @@ from facecheck.core.labels import KINDS
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.version import VERSION
-from facecheck.core.workspace import STATE, new_run_folder
+from facecheck.core.workspace import STATE, new_run_folder, not_a_run
 from facecheck.generator.checkpoint import GENERATOR, Header, save_generator
 from facecheck.generator.diffaugment import diffaugment
 from facecheck.generator.images import RealImages, real_records
@@ -83,11 +83,9 @@ def read_run(run: Path) -> tuple[Path, GeneratorSettings]:
         stored = facts["settings"]
         settings = GeneratorSettings(**{**stored, "sources": tuple(stored["sources"])})
         return Path(facts["manifest"]["path"]), settings
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{path_text(run)}: not a run folder that can be resumed ({error}): pass one that "
-            "`facecheck generate train` made, such as runs/generate-cartoon"
-        ) from None
+    except (OSError, ValueError, KeyError, TypeError):
+        example = "runs/generate-cartoon"
+        raise UsageError(not_a_run(run, "facecheck generate train", example)) from None
 
 
 def generate_train(

@@ -37,7 +37,7 @@ class KnownAddOptions(FolderOptions, WorkersOption):
     verdict: str | None = option(
         None,
         "What is decided of all files that are added: real, artificial or uncertain.",
-        metavar="VERDICT",
+        metavar="real|artificial|uncertain",
         words="each row's own",
     )
     kind: str | None = option(

@@ -23,6 +23,7 @@ from facecheck.core.errors import FacecheckError, ImageError, UsageError
 from facecheck.core.files import path_text, safe_cell
 from facecheck.core.image import decode
 from facecheck.core.text import printable
+from facecheck.core.whatis import mistaken, what_is
 from facecheck.known.options import bad_note, decided
 
 #: Bytes in a line of the table; the largest thumbnail takes half of it.
@@ -132,6 +133,9 @@ class Table:
 
     def _check_columns(self) -> None:
         names = set(self._names)
+        if what_is(self._path) in ("a table of scan results", "a manifest"):
+            fix = "`facecheck known add` makes a table of it"
+            raise UsageError(mistaken(self._path, "a table of known files", fix))
         if unknown := sorted(names - set(COLUMNS)):
             raise FacecheckError(
                 f"{self._name}: row 1: unknown column {printable(unknown[0][:40])!r}: the columns "

@@ -22,12 +22,15 @@ from torch import nn
 
 from facecheck.core.errors import CheckpointError, UsageError, did_you_mean, reason
 from facecheck.core.files import path_text
+from facecheck.core.whatis import mistaken
 
 #: The pretrained weights taken where timm's default for a name is another set: the RandAugment
 #: ones, since timm's default for SE-ResNet-50 is a recipe tuned for 288 px.
 _PREFERRED_TAG = {"seresnet50": "seresnet50.ra2_in1k"}
 
 #: What timm looks for in a repository of the hub.
+#: Endings of files that people name by mistake.
+NOT_WEIGHTS = (".csv", ".jsonl", ".json", ".parquet", ".yaml", ".yml", ".onnx", ".jpg", ".png")
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 Channels = tuple[float, float, float]
@@ -190,11 +193,14 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
     Nothing in the file is executed: a pickle that would run code is refused.
 
     Raises:
-        CheckpointError: the file is missing, damaged, refused, or holds no tensors.
+        UsageError: the file is missing, or of another kind.
+        CheckpointError: it is damaged, refused, or holds no tensors.
     """
     name = path_text(path)
-    if not path.is_file():
-        raise CheckpointError(f"no weights at {name}: check the path")
+    if not path.exists():
+        raise UsageError(f"no weights at {name}: check the path")
+    if path.is_dir() or path.suffix.lower() in NOT_WEIGHTS:
+        raise UsageError(mistaken(path, "a file of weights", "pass a safetensors or PyTorch file"))
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -53,8 +53,9 @@ def split_records(manifest: Path, split: str, sources: Sequence[str]) -> Manifes
         raise UsageError(f"--split {split}: must be one of {', '.join(SPLITS)}")
     records = read_manifest(manifest).of_sources(sources).in_split(split)
     if not len(records):
-        raise FacecheckError(
-            f"{path_text(manifest)}: no records in split {split!r}: run `facecheck split` first"
+        raise UsageError(
+            f"{path_text(manifest)}: no records in split {split!r}: run `facecheck split` first, "
+            "or name another with --split"
         )
     return records
 
@@ -85,9 +86,10 @@ def predict_split(
     kinds = predictor.header.kinds
     unknown = sorted(set(records.frame["kind"]) - set(kinds))
     if unknown:
-        raise FacecheckError(
+        raise UsageError(
             f"{path_text(checkpoint)} knows {', '.join(kinds)}, but the split holds "
-            f"{', '.join(unknown)}: use a manifest without it, or train with it"
+            f"{', '.join(unknown)}: leave them out with --sources, such as --sources {kinds[0]}, "
+            "or train with them"
         )
     found = []
     stream = predictor.file_outputs(records.paths(), batch_size=batch_size, workers=workers)

@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from facecheck.core.errors import ConfigError
+from facecheck.core.errors import ConfigError, reason
 from facecheck.core.files import path_text
+from facecheck.core.whatis import mistaken
 from facecheck.provenance.evidence import Claim, Finding, State, Witness, shortened
 from facecheck.provenance.source_types import claim_of
 
@@ -94,7 +95,9 @@ def read_trust(path: Path | None) -> str:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"{path_text(path)}: cannot be read as PEM: {error}") from None
+        if path.exists():
+            raise ConfigError(mistaken(path, "certificates in PEM", "pass a .pem file")) from None
+        raise ConfigError(f"{path_text(path)}: cannot be read: {reason(error)}") from None
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise ConfigError(f"{path_text(path)}: no certificate in PEM form: pass a .pem file")
     return text

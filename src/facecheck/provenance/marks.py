@@ -11,7 +11,7 @@ from typing import Any
 
 from facecheck.core.errors import ConfigError
 from facecheck.core.files import path_text
-from facecheck.core.yaml_files import parse_yaml
+from facecheck.core.yaml_files import read_yaml
 from facecheck.provenance.evidence import Claim, Finding, Witness, shortened
 from facecheck.provenance.fields import Field
 
@@ -81,11 +81,7 @@ def load_marks(more: Path | None = None) -> Marks:
 
 
 def _read(path: Path) -> Iterator[Mark]:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path_text(path)}: cannot be read: {error.strerror}") from None
-    table = parse_yaml(content, path, as_text=True)
+    table = read_yaml(path, as_text=True)
     entries = table.get("marks") if isinstance(table, dict) else None
     if not isinstance(entries, list):
         raise ConfigError(

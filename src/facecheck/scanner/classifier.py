@@ -156,7 +156,12 @@ def _thresholds(header: Header, options: ClassifyOptions) -> tuple[float, float]
         return header.thresholds
     known = header.calibration.get("budgets", {})
     if f"{options.budget:g}" not in known:
-        has = f"knows {', '.join(known)}" if known else "knows none: run `facecheck calibrate`"
-        raise UsageError(f"--budget {options.budget:g}: the checkpoint {has}")
+        calibrate = f"`facecheck calibrate RUN --budget {options.budget:g}`"
+        raise UsageError(
+            f"--budget {options.budget:g}: the model was calibrated for {', '.join(known)}: pass "
+            f"one of these, or run {calibrate}"
+            if known
+            else f"--budget {options.budget:g}: the model is not calibrated: run {calibrate}"
+        )
     low, high = known[f"{options.budget:g}"]
     return low, high

@@ -27,8 +27,9 @@ from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.selection import is_archive_name, select
 from facecheck.core.text import printable
-from facecheck.core.tree import Skipped, skipped_sentences
+from facecheck.core.tree import Skipped, no_images
 from facecheck.core.version import VERSION
+from facecheck.core.whatis import mistaken, what_is
 from facecheck.model.facts import ModelFacts, facts_of
 from facecheck.model.several_faces import file_threshold
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
@@ -165,6 +166,7 @@ def scan(
     _refuse_what_is_at_odds(inputs, out, options)
     if resumed := _resumed_placing(inputs, out, checkpoint, options):
         return resumed
+    _refuse_a_table(inputs)
     mine = options.overwrite or options.update or is_begun(out)  # a table of rejects that is there
     rejects = noting_rejects(options.rejects, out=out, overwrite=mine)
     with rejects as (skipped, publish_rejects):
@@ -289,20 +291,32 @@ def _some(found: Inputs, inputs: Sequence[Path | str]) -> Iterator[Item]:
     """Return the items, after making sure that there are any.
 
     Raises:
-        FacecheckError: there is none.
+        UsageError: there is none.
     """
     items = iter(found)
     first = next(items, None)
     if first is None:
-        raise FacecheckError(_nothing(inputs, found.skipped))
+        raise UsageError(_nothing(inputs, found.skipped))
     return chain([first], items)
+
+
+def _refuse_a_table(inputs: Sequence[Path | str]) -> None:
+    """Raise :class:`UsageError` if all that is to be scanned is one table: it names images."""
+    path = Path(inputs[0]) if len(inputs) == 1 else Path()
+    if path.suffix.lower() not in (".csv", ".jsonl", ".parquet") or not path.is_file():
+        return
+    name = path_text(path)
+    fixes = {
+        "a manifest": f"scan its images with --manifest {name}",
+        "a table of scan results": f"show it with `facecheck report {name}`",
+    }
+    if fix := fixes.get(what_is(path)):
+        raise UsageError(mistaken(path, "an image or a folder", fix))
 
 
 def _nothing(inputs: Sequence[Path | str], skipped: Skipped) -> str:
     where = ", ".join(path_text(str(given)) for given in inputs if given != STDIN) or "the list"
-    others = "; ".join(skipped_sentences(skipped))
-    others = f" (skipped {others})" if others else ""
-    return f"no images in {where}{others}: check the folder, or the endings of its files"
+    return no_images(where, skipped)
 
 
 def _shard(items: Iterable[Item], options: ScanOptions) -> Iterable[Item]:

@@ -40,7 +40,9 @@ class InputOptions(FolderOptions):
     """Which of the files that are given, or found in what is given, to scan."""
 
     manifest: Path | None = option(None, "Also scan the records of this manifest.")
-    split: tuple[str, ...] = option((), "Scan only this split of the manifest. Repeatable.")
+    split: tuple[str, ...] = option(
+        (), "Scan only this split of the manifest. Repeatable.", metavar="train|val|test"
+    )
     hidden: bool = option(False, "Also scan hidden files.")
     archives: bool = option(False, "Also open the archives found in folders.")
     null: bool = option(
@@ -125,7 +127,7 @@ class ResultOptions(OverwriteOption):
     only: tuple[str, ...] = option(
         (),
         "Write only rows with this verdict; all are counted. Repeatable.",
-        metavar="VERDICT",
+        metavar="real|artificial|uncertain",
     )
     raw_paths: bool = option(False, "Do not escape file names that look like spreadsheet formulas.")
     excel: bool = option(
@@ -214,7 +216,10 @@ class PlaceOptions(PlacingOptions, ReachOptions):
     """Which files of finished results are copied or moved, and what their names begin with."""
 
     verdict: tuple[str, ...] = option(
-        (), "Copy or move only files with this verdict. Repeatable.", words="all"
+        (),
+        "Copy or move only files with this verdict. Repeatable.",
+        metavar="real|artificial|uncertain",
+        words="all",
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from facecheck.core.errors import FacecheckError, ImageError
+from facecheck.core.errors import ImageError, UsageError
 from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
 from facecheck.core.isolate import Failed, Isolated
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
@@ -119,7 +119,7 @@ def provenance(
             rows = (tidy(row_of(file), COLUMNS) for file in files)
             write_rows(target, rows, COLUMNS, file_format)
         if not tally.files:
-            raise FacecheckError(
+            raise UsageError(
                 f"no images in {', '.join(path_text(str(each)) for each in inputs)}: check the "
                 "folder, or the endings of its files"
             )

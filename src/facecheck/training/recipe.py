@@ -12,17 +12,20 @@ from typing import Any, Literal
 
 from facecheck.core.errors import ConfigError, did_you_mean
 from facecheck.core.files import path_text
+from facecheck.core.spelling import respelled
+from facecheck.core.whatis import mistaken, what_is
 from facecheck.core.yaml_files import read_yaml
 
 #: The recipes that come with the package, by name.
 RECIPES = Path(str(files("facecheck"))) / "configs" / "recipes"
 
 
-def _choice(default: Any, sentence: str) -> Any:
-    """Return a field whose sentence is its help on the command line."""
+def _choice(default: Any, sentence: str, metavar: str | None = None) -> Any:
+    """Return a field whose sentence, and name for a value, are its help on the command line."""
+    known = {"help": sentence, "metavar": metavar}
     if isinstance(default, dict):
-        return field(default_factory=lambda: default, metadata={"help": sentence})
-    return field(default=default, metadata={"help": sentence})
+        return field(default_factory=lambda: default, metadata=known)
+    return field(default=default, metadata=known)
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Recipe:
         0.0, "With cached features: weight of a second loss, of real against artificial."
     )
     sources: tuple[str, ...] = _choice(
-        (), "Use only these kinds, sources or kind/source pairs. Repeatable."
+        (), "Use only these kinds, sources or kind/source pairs. Repeatable.", "KIND|SOURCE"
     )
     fraction: float = _choice(
         1.0,
@@ -107,7 +110,9 @@ class Recipe:
         "0: the image size.",
     )
     batch_size: int | Literal["auto"] = _choice(
-        32, "Batch size over all devices; auto: the largest that fits into the GPU's memory."
+        32,
+        "Batch size over all devices; auto: the largest that fits into the GPU's memory.",
+        "N|auto",
     )
     accumulate: int = _choice(
         1, "Gradient accumulation steps: a batch is computed in this many parts."
@@ -142,11 +147,11 @@ class Recipe:
     )
     source_share: Mapping[str, float] = _choice(
         {},
-        "With --balance source, draw a source this many times as often as the others: "
-        "SOURCE=SHARE. Repeatable.",
+        "With --balance source, draw a source this many times as often as the others. Repeatable.",
+        "SOURCE=SHARE",
     )
     source_weight: Mapping[str, float] = _choice(
-        {}, "Weight of a source's images in the loss: SOURCE=WEIGHT. Repeatable."
+        {}, "Weight of a source's images in the loss. Repeatable.", "SOURCE=WEIGHT"
     )
     crop: Literal["random", "resized", "centre", "five"] = _choice(
         "random",
@@ -163,7 +168,7 @@ class Recipe:
     grey: float = _choice(0.0, "Fraction of training images turned to greyscale, 0 to 1.")
     reencode: float = _choice(0.0, "Fraction of training images re-encoded, 0 to 1.")
     reencode_formats: tuple[str, ...] = _choice(
-        ("jpeg", "webp"), "Formats for re-encoding. Repeatable."
+        ("jpeg", "webp"), "Formats for re-encoding. Repeatable.", "jpeg|webp"
     )
     reencode_quality: tuple[int, int] = _choice(
         (40, 95), "Lowest and highest quality for re-encoding, 1 to 100."
@@ -267,10 +272,11 @@ class Recipe:
             ConfigError: a field is unknown (the message names the nearest), or a value is wrong.
         """
         known = [item.name for item in fields(Recipe)]
-        for name in changes:
+        spelled = {respelled(str(name), known): value for name, value in changes.items()}
+        for name in spelled:
             if name not in known:
-                raise ConfigError(f"unknown field {name!r}{did_you_mean(str(name), known)}")
-        return replace(self, **changes)
+                raise ConfigError(f"unknown field {name!r}{did_you_mean(name, known)}")
+        return replace(self, **spelled)
 
 
 def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> Recipe:
@@ -296,10 +302,15 @@ def find_yaml(name: str | Path, folder: Path, what: str) -> Path:
     Raises:
         ConfigError: there is neither; the message names ``what`` is missing and near names.
     """
-    for path in (Path(name), folder / f"{name}.yaml"):
+    for path in (Path(name), Path(name) / "recipe.yaml", folder / f"{name}.yaml"):
         if path.is_file():
             return path
+    if Path(name).is_dir():
+        raise ConfigError(mistaken(Path(name), f"a {what}", f"name a {what} or its YAML file"))
     names = sorted(file.stem for file in folder.glob("*.yaml"))
+    spelled = folder / f"{respelled(str(name), names)}.yaml"
+    if spelled.is_file():
+        return spelled
     near = did_you_mean(str(name), names) or f": there are {', '.join(names)}, or pass a file"
     raise ConfigError(f"no {what} {str(name)!r}{near}")
 
@@ -317,6 +328,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """
     stored = read_yaml(path)
     if not isinstance(stored, dict | None):
+        if what_is(path) not in ("a YAML file", "a text file", "a JSON file"):
+            raise ConfigError(mistaken(path, "a YAML file", "name another"))
         raise ConfigError(f"{path_text(path)}: must map fields to values, such as `epochs: 5`")
     return stored or {}
 
@@ -337,10 +350,13 @@ def _typed(name: str, value: Any, annotation: Any) -> Any:  # noqa: PLR0911
         if origin is types.UnionType:
             return value if value is None else _typed(name, value, arguments[0])
         if origin is Literal:
-            if value in arguments:
-                return value
-            near = did_you_mean(str(value), arguments)
-            raise ConfigError(f"{name} {value!r}: must be one of {', '.join(arguments)}{near}")
+            spelled = respelled(str(value), arguments)
+            if spelled in arguments:
+                return spelled
+            near = did_you_mean(spelled, arguments)
+            raise ConfigError(
+                f"{name.replace('_', ' ')} {value!r}: must be one of {', '.join(arguments)}{near}"
+            )
         if origin is tuple:
             items = (value,) if isinstance(value, str) else tuple(value)
             kinds = arguments[:1] * len(items) if arguments[-1] is Ellipsis else arguments
@@ -360,7 +376,7 @@ def _typed(name: str, value: Any, annotation: Any) -> Any:  # noqa: PLR0911
     else:
         if isinstance(value, annotation) and not (annotation is int and isinstance(value, bool)):
             return value
-    raise ConfigError(f"{name} {value!r}: must be {_words(annotation)}")
+    raise ConfigError(f"{name.replace('_', ' ')} {value!r}: must be {_words(annotation)}")
 
 
 def _number(value: Any) -> Any:

@@ -25,7 +25,7 @@ from facecheck.core.jsonable import parse_json
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.version import VERSION
-from facecheck.core.workspace import BEST, LAST, STATE, new_run_folder
+from facecheck.core.workspace import BEST, LAST, STATE, find_checkpoint, new_run_folder, not_a_run
 from facecheck.core.yaml_files import dump_yaml
 from facecheck.model.backbones import check_arch
 from facecheck.model.checkpoint import Checkpoint, Header, save_checkpoint
@@ -61,12 +61,14 @@ def read_run(run: Path) -> tuple[Path, Recipe]:
     """
     try:
         facts = parse_json((run / "run.json").read_text(encoding="utf-8"))
-        return Path(facts["manifest"]["path"]), load_recipe(run / "recipe.yaml")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = Path(facts["manifest"]["path"]), load_recipe(run / "recipe.yaml")
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(not_a_run(run, "facecheck train", "runs/seresnet50")) from None
+    if (run / LAST).is_file() and not (run / STATE).is_file():
         raise UsageError(
-            f"{path_text(run)}: not a run folder that can be resumed ({error}): pass one that "
-            "`facecheck train` made, such as runs/seresnet50"
-        ) from None
+            f"{path_text(run)} is finished: train on from it with --weights {path_text(run / LAST)}"
+        )
+    return found
 
 
 def _precision_of(run: Path, device: torch.device) -> Name | None:
@@ -111,6 +113,8 @@ def train(  # noqa: PLR0912
         TrainingError: the extra ``tensorboard`` is missing, too little data, a file that turns
             bad, a loss that is not finite, or a batch that the device has no memory for.
     """
+    if recipe.teacher is not None:
+        find_checkpoint(recipe.teacher)  # before anything is downloaded or computed
     if recipe.encoder is not None or recipe.freeze:
         return train_head(
             *(manifest, recipe, options), progress=progress, on_epoch=on_epoch, on_plan=on_plan

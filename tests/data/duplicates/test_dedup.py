@@ -153,7 +153,7 @@ def test_bad_input_is_named(planted: Path) -> None:
         DedupOptions(radius=17)
     with pytest.raises(UsageError, match="did you mean 'picture'"):
         DedupOptions(level="pictures")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="go together"):
+    with pytest.raises(UsageError, match="--apply move needs --to"):
         DedupOptions(apply="move")
     with pytest.raises(UsageError, match="did you mean 'symlink'"):
         DedupOptions(apply="simlink", to=planted.parent)  # type: ignore[arg-type]

@@ -240,11 +240,8 @@ def _proof(proof: Proof) -> RenderableType:
     for leak in proof.leaks[:_SHOWN_LEAKS]:
         table.add_row(*map(Text, (leak.path, leak.part, leak.other, leak.other_part, leak.why)))
     more = len(proof.leaks) - _SHOWN_LEAKS
-    return Group(
-        text_line(f"{head}; {len(proof.leaks):,} records leak", "bold red"),
-        table,
-        text_line(f"… and {more:,} more (--json gives all)" if more > 0 else ""),
-    )
+    rest = [text_line(f"… and {more:,} more (--json gives all)")] if more > 0 else []
+    return Group(text_line(f"{head}; {len(proof.leaks):,} records leak", "bold red"), table, *rest)
 
 
 def _unchecked(near: str, manifest: Path, *proofs: Proof) -> list[Text]:
@@ -311,24 +308,25 @@ def render_audit(result: AuditResult) -> RenderableType:
         for guess in (fixed[question, name] for name in ("metadata", "pixels") if fixed):
             cells.append(_guess_cell(guess, result.warn_above))
         table.add_row(*cells)
-    parts: list[RenderableType] = [
+    parts: list[RenderableType] = []
+    if result.warnings:
+        shown = result.warnings[:_SHOWN_WARNINGS]
+        head = (
+            f"{len(result.warnings)} of {len(result.guesses)} guesses are right above "
+            f"{percent(result.warn_above)}; a classifier may learn these instead of faces. The "
+            f"{len(shown)} with the strongest single feature:"
+        )
+        parts += [text_line(head, "yellow"), *(text_line(f"- {told}") for told in shown)]
+    else:
+        parts.append(text_line(f"no guess is right above {percent(result.warn_above)}", "green"))
+    parts += [
+        *_provenance_line(result),
         text_line(
             "Balanced accuracy in % of guesses from metadata or crude pixel statistics alone",
             "bold",
         ),
         table,
-        *_provenance_line(result),
     ]
-    if result.warnings:
-        shown = result.warnings[:_SHOWN_WARNINGS]
-        head = (
-            f"{len(result.warnings)} guesses are right above {percent(result.warn_above)}; a "
-            f"classifier may learn these instead of faces. The {len(shown)} with the strongest "
-            "single feature:"
-        )
-        parts += [text_line(head, "yellow"), *(text_line(f"- {told}") for told in shown)]
-    else:
-        parts.append(text_line(f"no guess is right above {percent(result.warn_above)}", "green"))
     if result.errors:
         parts.append(count_table("reason", tally_errors(result.errors)))
     if result.recipe:

@@ -45,6 +45,7 @@ def render_evaluate(result: EvaluateResult) -> RenderableType:
     verdicts = result.verdicts
     parts: list[RenderableType] = [
         text_line(f"{result.checkpoint} on split {result.split} of {result.manifest}", "bold"),
+        *_headline(result),
         table,
         text_line(f"balanced accuracy {_figure(result.balanced_accuracy)}"),
         matrix,
@@ -64,9 +65,22 @@ def render_evaluate(result: EvaluateResult) -> RenderableType:
     return Group(*parts)
 
 
+def _headline(result: EvaluateResult) -> list[Text]:
+    """Return the four figures that matter most, a line each."""
+    verdicts = result.verdicts
+    figures = {
+        "kind right (top-1)": f"{percent(result.overall.top1)} of {result.overall.count:,} images",
+        "real against artificial (AUC)": _figure(result.ranking.auc),
+        "verdicts right": f"{_figure(verdicts.accuracy)} of those given",
+        "verdicts given": f"{_figure(verdicts.coverage)}; the others are uncertain",
+    }
+    width = max(map(len, figures)) + 2
+    return [text_line(f"{name:{width}}{said}") for name, said in figures.items()]
+
+
 def _source_figures(result: EvaluateResult) -> Table:
     """Return how well each source is told from all images of the opposite class."""
-    headings = ("answered", "right of these", "AUC", "EER", "TPR at 1 %", "ECE", "Brier")
+    headings = ("answered", "right of these", "AUC", "EER", "TPR at 1 %", "ECE")
     metadata = ("metadata alone",) if result.baseline else ()
     table = make_table("kind", "source", *headings, *metadata)
     for key, verdicts in result.verdicts_by_source.items():
@@ -75,13 +89,18 @@ def _source_figures(result: EvaluateResult) -> Table:
         guess = result.baseline.get(key)
         table.add_row(
             *(key[0], Text(key[1])),
-            *(percent(figure.value) for figure in shares[:2]),
+            *(_short(figure.value) for figure in shares[:2]),
             "-" if ranked.auc.value is None else f"{ranked.auc.value:.4f}",
-            *(percent(figure.value) for figure in shares[3:]),
-            *(f"{figure.value:.4f}" for figure in (calibrated.ece, calibrated.brier)),
-            *([percent(guess.side if guess else None)] if metadata else []),
+            *(_short(figure.value) for figure in shares[3:]),
+            f"{calibrated.ece.value:.4f}",
+            *([_short(guess.side if guess else None)] if metadata else []),
         )
     return table
+
+
+def _short(share: float | None) -> str:
+    """Return a share in % with one decimal place, so that a row of them fits 80 columns."""
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _figures(ranked: Ranking, calibrated: Calibration) -> Table:

@@ -75,7 +75,7 @@ def _status(row: Listed) -> str:
 
 
 def _size(count: int | None) -> str:
-    return "?" if count is None else decimal(count)
+    return "?" if count is None else decimal(count).replace(".0 ", " ")
 
 
 def render_source_details(listing: Listing) -> RenderableType:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from facecheck.core.errors import CheckpointError, FacecheckError, ImageError, UsageError, reason
 from facecheck.core.files import path_text
+from facecheck.core.whatis import mistaken
 from facecheck.core.workspace import FACE_DETECTOR_VARIABLE
 
 #: The detector that comes with the package.
@@ -143,6 +144,9 @@ def _load(model: Path | bytes, side: int) -> Any:
         network.detect(np.zeros((side, side, 3), np.uint8))  # only now is it known to be YuNet
     except (OSError, cv2.error) as error:
         why = reason(error) if isinstance(error, OSError) else " ".join(error.err.split())
+        if not isinstance(model, bytes) and model.suffix.lower() != ".onnx":
+            fix = "name another with --face-detector, or leave it out"
+            raise UsageError(mistaken(model, "a YuNet face detector", fix)) from None
         which = "the face detector" if isinstance(model, bytes) else path_text(model)
         raise CheckpointError(
             f"{which}: not a YuNet face detector that OpenCV {cv2.__version__} can "

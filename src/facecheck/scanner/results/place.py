@@ -21,10 +21,11 @@ from facecheck.core.labels import Verdict
 from facecheck.core.lock import only_one
 from facecheck.core.moving import Origin, Plan, put, same
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.whatis import mistaken
 from facecheck.scanner.inputs.items import INSIDE
 from facecheck.scanner.inputs.named import load_named
 from facecheck.scanner.inputs.reach import Reach, reach_of
-from facecheck.scanner.results.rows import PATH, Row, read_columns, read_rows
+from facecheck.scanner.results.rows import PATH, Columns, Row, read_columns, read_rows
 
 #: The verdicts, which are the names of folders: nothing else in a results file becomes one.
 VERDICTS = frozenset(verdict.value for verdict in Verdict)
@@ -103,7 +104,8 @@ def place(
         progress: called with files done.
 
     Raises:
-        UsageError: ``move`` was not confirmed, or there is no such verdict.
+        UsageError: ``move`` was not confirmed, there is no such verdict, or ``results`` is another
+            table.
         FacecheckError: the results cannot be read, the folder cannot be written or is full, or
             another process fills it. Run again: what is placed stays.
     """
@@ -115,6 +117,7 @@ def place(
         raise UsageError(
             f"no verdict is called {min(unknown)!r}: there are {', '.join(sorted(VERDICTS))}"
         )
+    _check_results(results)
     reach = reach or reach_of(results, roots)
     tally = _Tally()
     try:
@@ -151,15 +154,19 @@ def place(
     )
 
 
-def _files(results: Path) -> Iterator[tuple[str, str]]:
-    """Yield each file's name and verdict, the most artificial one of its rows."""
+def _check_results(results: Path) -> Columns:
+    """Return the columns of results; raise :class:`UsageError` if a scan did not write them."""
     columns = read_columns(results)
     if not {PATH, "verdict", "score"} <= columns.keys():
-        what = "a manifest" if {PATH, "kind", "source"} <= columns.keys() else "another table"
-        raise FacecheckError(
-            f"{path_text(results)} is {what}: name a file that `facecheck scan` wrote"
+        raise UsageError(
+            mistaken(results, "a table of scan results", "name a file that `facecheck scan` wrote")
         )
-    columns = {**columns, "score": float}
+    return columns
+
+
+def _files(results: Path) -> Iterator[tuple[str, str]]:
+    """Yield each file's name and verdict, the most artificial one of its rows."""
+    columns = {**_check_results(results), "score": float}
     for name, rows in groupby(read_rows(results, columns), key=lambda row: str(row[PATH])):
         worst = max(rows, key=_score)
         yield name, str(worst["verdict"])

@@ -22,6 +22,7 @@ from facecheck.core.csv_files import csv_form, exact_text, safe_text
 from facecheck.core.errors import FacecheckError, UsageError, reason
 from facecheck.core.files import path_text, safe_cell
 from facecheck.core.jsonable import parse_json
+from facecheck.core.whatis import mistaken
 
 if TYPE_CHECKING:
     import polars as pl
@@ -181,8 +182,12 @@ def read_columns(path: Path) -> Columns:
     """Return the columns of a results file; of CSV and JSON lines, which name no types, as text.
 
     Raises:
+        UsageError: it is a folder, or a file of another kind.
         FacecheckError: it is not there, or cannot be read.
     """
+    if path.exists() and (path.is_dir() or path.suffix.lower() not in FORMATS):
+        wanted = f"name a file that ends in {', '.join(FORMATS)}"
+        raise UsageError(mistaken(path, "a table of scan results", wanted))
     file_format = format_of(path)
     try:
         if file_format == PARQUET:
