@@ -2,20 +2,32 @@
 
     python benchmarks/check.py ../shared/data --peers /tmp/venv/bin/python
 
-In a temporary folder are 300 images as they are and 30 of each fault, planted in others. The peers
-run in an environment of their own: pip install cleanvision cleanlab. Without --peers facecheck runs
-alone.
+In a temporary folder are 420 images as they are and 30 of each fault, planted in others. The peers
+run in an environment of their own: pip install cleanvision 'cleanlab[datalab]'. Without --peers
+facecheck runs alone.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import random
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+
+import facecheck
+from facecheck.core.manifest import read_table
+from facecheck.core.workspace import BUILTIN_ENCODER
+from facecheck.model.encoder import Encoder
+from facecheck.model.transforms import Transform
+from facecheck.training.feature_cache import FeatureCache
+from facecheck.training.recipe import Recipe
 
 Planter = Callable[[Image.Image, random.Random], Image.Image]
 
@@ -200,8 +212,8 @@ def plant(data: Path, root: Path, seed: int) -> dict[str, str]:
                 other = rng.choice([one for one in pool if one.split("/")[0] != kind])
                 write(take(other)[0], name, source, fault)
             else:
-                original = clean[rng.randrange(len(clean))]
-                target = original.with_name(name)
+                original = clean.pop(rng.randrange(len(clean)))
+                target = original.with_name(f"{name[:-4]}-of-{original.name}")
                 if fault == "exact duplicate":
                     shutil.copy(original, target)
                 else:
@@ -211,3 +223,127 @@ def plant(data: Path, root: Path, seed: int) -> dict[str, str]:
                         image.resize(size).save(target, quality=rng.randrange(50, 80))
                 faults[str(target)] = fault
     return faults
+
+
+def of_facecheck(root: Path, features: Path) -> dict[str, set[str]]:
+    """Return the files that check has a row for, by reason."""
+    manifest = root / "m.csv"
+    facecheck.index([root / "images"], manifest)
+    facecheck.dedup(manifest)
+    result = facecheck.check(manifest, facecheck.FaultOptions(features=features))
+    found: dict[str, set[str]] = {}
+    for row in read_table(result.table).iter_rows(named=True):
+        files = [row["path"]]
+        if row["reason"] in DUPLICATES:
+            files += json.loads(row["neighbours"])
+        found.setdefault(row["reason"], set()).update(str(root / file) for file in files)
+    return found
+
+
+def write_features(root: Path, features: Path) -> None:
+    """Write the encoder's features of all records, and their labels, for cleanlab."""
+    encoder = Encoder(BUILTIN_ENCODER)
+    transform = Transform.for_size(encoder.image_size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    cache = FeatureCache(features, encoder, Recipe(), transform)
+    records = facecheck.read_manifest(root / "m.csv")
+    cache.compute({0: records})
+    sets = [one[:, 0] for one in cache.read(records, (0,))]
+    np.savez(
+        root / "features.npz",
+        features=np.concatenate(sets, axis=1).astype(np.float32),
+        labels=records.frame["kind"].to_numpy().astype(str),
+        paths=records.frame["path"].to_numpy().astype(str),
+    )
+
+
+#: Runs in the peers' environment, which has no facecheck. Each is used as its documentation says:
+#: Imagelab on the folder; Datalab on features and on out-of-sample probabilities of a logistic
+#: regression on them.
+PEERS = """
+import json, sys
+from pathlib import Path
+import numpy as np
+root = Path(sys.argv[1])
+found = {}
+from cleanvision import Imagelab
+lab = Imagelab(data_path=str(root / "images"))
+lab.find_issues()
+names = {"dark": "dark", "light": "bright", "low_information": "low information",
+         "blurry": "blurred", "odd_aspect_ratio": "odd shape", "odd_size": "odd size",
+         "grayscale": "grey"}
+for name, reason in names.items():
+    flags = lab.issues[f"is_{name}_issue"]
+    found[reason] = [str(path) for path in lab.issues.index[flags]]
+for name in ("exact", "near"):
+    sets = lab.info[f"{name}_duplicates"]["sets"]
+    found[f"{name} duplicate"] = [str(path) for one in sets for path in one]
+from cleanlab import Datalab
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+data = np.load(root / "features.npz")
+model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+folds = StratifiedKFold(5, shuffle=True, random_state=0)
+answers = cross_val_predict(
+    model, data["features"], data["labels"], cv=folds, method="predict_proba")
+lab = Datalab({"label": list(data["labels"])}, label_name="label", verbosity=0)
+lab.find_issues(pred_probs=answers, features=data["features"],
+                issue_types={"label": {}, "outlier": {}})
+issues = lab.get_issues()
+for name, reason in (("label", "label error"), ("outlier", "outlier")):
+    found[reason] = [str(path) for path in data["paths"][issues[f"is_{name}_issue"].to_numpy()]]
+(root / "peers.json").write_text(json.dumps(found))
+"""
+
+
+def of_peers(root: Path, python: Path) -> dict[str, set[str]]:
+    """Return the files that cleanvision and cleanlab flag, by our reasons."""
+    subprocess.run([python, "-c", PEERS, root], check=True, stdout=subprocess.DEVNULL)
+    return {
+        reason: set(files)
+        for reason, files in json.loads((root / "peers.json").read_text()).items()
+    }
+
+
+def scored(found: set[str], fault: str, faults: dict[str, str]) -> str:
+    """Return recall, precision, and how many of the wrongly flagged have another fault."""
+    planted = {path for path, own in faults.items() if own == fault}
+    wanted = set(planted)
+    if fault in DUPLICATES:  # the original belongs to the pair
+        wanted |= {str(Path(path).with_name(Path(path).name.split("-of-")[1])) for path in planted}
+    others = {path for path in found - wanted if faults[path]}
+    right = len(found & wanted)
+    precision = f"{right / len(found):.2f}" if found else "-"
+    clean = len(found - wanted - others)
+    return f"{len(found & planted) / len(planted):.2f} | {precision} | {clean} | {len(others)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--peers", type=Path, help="the Python that has cleanvision and cleanlab")
+    parser.add_argument("--features", type=Path, help="keep the encoder's features here")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        root = Path(made).resolve()
+        features = given.features or root / "features"
+        faults = plant(given.data, root, given.seed)
+        ours = of_facecheck(root, features)
+        theirs = {}
+        if given.peers:
+            write_features(root, features)
+            theirs = of_peers(root, given.peers)
+    count = sum(not fault for fault in faults.values())
+    print(f"{count} images of {len(SOURCES)} sources as they are, {EACH} of each fault\n")
+    head = "recall | precision | of those as they are | with another fault"
+    print(f"| fault | facecheck: {head} | cleanvision, cleanlab: {head} |")
+    print("|---|" + "---|" * 8)
+    for fault in dict.fromkeys(fault for fault in faults.values() if fault):
+        peer = scored(theirs[fault], fault, faults) if fault in theirs else "- | - | - | -"
+        print(f"| {fault} | {scored(ours.get(fault, set()), fault, faults)} | {peer} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from facecheck.provenance.read import read_provenance as read_provenance
     from facecheck.report.curation.report import curation_report as curation_report
     from facecheck.report.explain import explain as explain
+    from facecheck.report.fault_page import fault_report as fault_report
     from facecheck.report.options import CurationReportOptions as CurationReportOptions
     from facecheck.report.options import RunReportOptions as RunReportOptions
     from facecheck.report.options import ScanReportOptions as ScanReportOptions
@@ -164,6 +165,7 @@ _HOMES = {
     "serve": "report.serve.server",
     "run_report": "report.run.report",
     "curation_report": "report.curation.report",
+    "fault_report": "report.fault_page",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

@@ -14,9 +14,9 @@ def check(manifest: ManifestArgument = None, *, options: FaultOptions, display: 
     """Find bad images and faces, duplicates, suspected label errors, and outliers.
 
     A table next to the manifest has a row for each image and reason, with a score from 0 (at the
-    threshold) to 1. Nothing else changes. What is measured is kept: other thresholds take seconds.
-    Label errors and outliers take a tenth of a second of a core for each image, once. The exit code
-    is 3 when some files could not be read.
+    threshold) to 1; `facecheck report` makes a page of it to decide on. What is measured is kept:
+    other thresholds take seconds. Label errors and outliers take a tenth of a second of a core for
+    each image, once. The exit code is 3 when some files could not be read.
 
     Examples:
         facecheck check

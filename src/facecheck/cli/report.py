@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: A report, and what shows it in the terminal.
 Reported = tuple[Any, "Callable[[Any], RenderableType]"]
 
-_SCAN, _RUN, _CURATION = "a scan", "a run", "a curation"
+_SCAN, _RUN, _CURATION, _FAULTS = "a scan", "a run", "a curation", "faults"
 _TABLES = (".csv", ".jsonl", ".parquet")
 _MODELS = (".safetensors", ".onnx")
 
@@ -44,7 +44,8 @@ def report(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="Results of scan; a run, a checkpoint, or a folder of evaluate; or a manifest.",
+            help="Results of scan; a run, a checkpoint, or a folder of evaluate; a manifest; or "
+            "the table of check.",
             show_default=False,
         ),
     ],
@@ -64,7 +65,7 @@ def report(
     options: ReportOptions,
     display: Display,
 ) -> None:
-    """Make a folder with one page that shows a scan, a run or a curation.
+    """Make a folder with one page that shows a scan, a run, a curation or its faults.
 
     Open index.html by double-clicking it: the page needs no network. Next to it are its pictures,
     and the numbers as CSV.
@@ -81,6 +82,8 @@ def report(
             result, render = _scan(source, folder, checkpoint, options, bars)
         elif kind == _RUN:
             result, render = _run(source, folder, options, bars)
+        elif kind == _FAULTS:
+            result, render = _faults(source, folder, options, bars)
         else:
             result, render = _curation(source, folder, options, bars)
     hint = getattr(result, "hint", "")
@@ -109,13 +112,15 @@ def _kind_of(source: Path) -> str:
         columns = read_columns(source).keys()
         if {"path", "status", "verdict", "score"} <= columns:
             return _SCAN
+        if {"path", "reason", "suggested", "neighbours"} <= columns:
+            return _FAULTS
         if {"path", "source", "kind"} <= columns:
             return _CURATION
     raise _unsupported(source)
 
 
 def _unsupported(source: Path) -> UsageError:
-    wanted = "the results of a scan, a run folder, a checkpoint, or a manifest"
+    wanted = "the results of a scan, a run folder, a checkpoint, a manifest, or the table of check"
     return UsageError(mistaken(source, "what a report is made of", f"name {wanted}"))
 
 
@@ -125,6 +130,14 @@ def _curation(manifest: Path, out: Path, options: ReportOptions, bars: Bars) -> 
 
     result = curation_report(manifest, out, options, progress=bars.counter("thumbnails"))
     return result, render_curation_report
+
+
+def _faults(table: Path, out: Path, options: ReportOptions, bars: Bars) -> Reported:
+    from facecheck.report.fault_page import fault_report
+    from facecheck.report.terminal.pages import render_fault_report
+
+    result = fault_report(table, out, options, progress=bars.counter("thumbnails"))
+    return result, render_fault_report
 
 
 def _heat(results: Path, checkpoint: Path | None, options: ReportOptions) -> HeatMaps | None:

@@ -20,6 +20,7 @@ from facecheck.core.manifest import (
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.data.duplicates.groups import duplicates_of
 from facecheck.data.measure import stamp
+from facecheck.faults.decide import Decided, not_decided, take_decisions
 from facecheck.faults.learned_rows import LEARNED, UNCLEAR, learned_rows
 from facecheck.faults.options import FaultOptions
 from facecheck.faults.quantities import Measurer, QuantityJournal, policy_of
@@ -69,6 +70,8 @@ class FaultResult:
         not_checked: reasons that were not checked, and why.
         errors: (path, reason) of files that could not be measured.
         bad_lines: damaged lines of the journal; their files were measured again.
+        settled: records that have a fault, and of which it was decided that they are right.
+        decided: what ``decisions`` changed in the manifest; None without.
     """
 
     manifest: Path
@@ -81,6 +84,8 @@ class FaultResult:
     not_checked: Mapping[str, str]
     errors: tuple[tuple[str, str], ...]
     bad_lines: int
+    settled: int
+    decided: Decided | None
 
 
 def check(
@@ -94,11 +99,11 @@ def check(
 
     Every file is decoded in a process of its own, and what is measured is kept in a journal next
     to the manifest: a run that was killed resumes, and other thresholds take no second look. The
-    table and the journal are the only files written.
+    manifest itself changes only where decisions are given.
 
     Args:
         manifest: a manifest; excluded records are not measured.
-        options: what counts as a fault.
+        options: what counts as a fault, and what was decided.
         progress: called with images measured and in all.
         on_features: called with features computed and to compute.
 
@@ -123,6 +128,7 @@ def _check(
     progress: Progress,
     on_features: Progress,
 ) -> FaultResult:
+    decided = take_decisions(manifest, options.decisions) if options.decisions else None
     whole = read_manifest(manifest)
     records = whole.where(pl.col("excluded") == "")
     detector = find_detector(options.face_detector).read_bytes() if options.faces else None
@@ -161,6 +167,8 @@ def _check(
         not_checked |= dict.fromkeys(LEARNED, "--no-features")
     reasons = [each for each in _all_reasons(options) if each not in not_checked]
     rows = ordered(parts, reasons)
+    every = rows["path"].n_unique()
+    rows = rows.filter(pl.col("path").is_in(not_decided(whole)))
     counted = dict(rows.group_by("reason").len().iter_rows())
     write_table(as_written(rows, table), table)
     return FaultResult(
@@ -174,6 +182,8 @@ def _check(
         not_checked=not_checked,
         errors=tuple((path_text(Path(path)), why) for path, why in bad.iter_rows()),
         bad_lines=journal.dropped,
+        settled=every - rows["path"].n_unique(),
+        decided=decided,
     )
 
 

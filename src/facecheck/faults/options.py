@@ -104,6 +104,13 @@ class FaultOptions(ImageFaultOptions, FaceFaultOptions, LearnedFaultOptions, Wor
         words="<manifest>.check.csv",
         trust=Trust.NAMED,
     )
+    decisions: Path | None = option(
+        None,
+        "First write these decisions, which the page of `facecheck report` exports, to the "
+        "manifest.",
+        metavar="FILE",
+        trust=Trust.NAMED,
+    )
     common: float = option(
         0.5,
         "What more than this share of a source's images have is said once of the source, and not "

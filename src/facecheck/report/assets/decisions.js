@@ -46,7 +46,8 @@ class BrowserStore {
   async load() {
     try {
       const rows = JSON.parse(localStorage.getItem(this.#key) ?? "[]");
-      return rows.map(([row, verdict, kind, note, by, at]) => [row, { verdict, kind, note, by, at }]);
+      return rows.map(([row, verdict, kind, note, by, at, excluded]) =>
+        [row, { verdict, kind, note, by, at, ...(excluded && { excluded }) }]);
     } catch {
       return [];
     }
@@ -54,7 +55,7 @@ class BrowserStore {
 
   /** Write all decisions, of which some have changed. */
   async save(_changed, all) {
-    const rows = Array.from(all, ([row, one]) => [row, one.verdict, one.kind, one.note, one.by, one.at]);
+    const rows = Array.from(all, ([row, one]) => [row, one.verdict, one.kind, one.note, one.by, one.at, one.excluded]);
     try {
       localStorage.setItem(this.#key, JSON.stringify(rows));
     } catch {
@@ -209,10 +210,11 @@ class Decisions {
 
   /** Return all decisions as corrections, in the order of the rows. */
   csv() {
-    const lines = [CORRECTIONS.join(",")];
+    const columns = this.#options.columns ?? CORRECTIONS;
+    const lines = [columns.join(",")];
     for (const row of [...this.#all.keys()].sort((a, b) => a - b)) {
       const all = { ...this.#options.describe(row), ...this.#all.get(row) };
-      lines.push(CORRECTIONS.map((name) => csvCell(
+      lines.push(columns.map((name) => csvCell(
         name === "path" ? safeCell(all.path) : safeText(String(all[name] ?? "")))).join(","));
     }
     return `${lines.join("\n")}\n`;
@@ -237,6 +239,7 @@ class Decisions {
         const key = `${safeCell(cells[place.path] ?? "")}\0${cell(cells, "face")}`;
         wanted.set(key, {
           verdict, kind, note: tidyNote(cell(cells, "note")), by: cell(cells, "by"), at: cell(cells, "at"),
+          ...(cell(cells, "excluded") && { excluded: cell(cells, "excluded") }),
         });
       }
     }

@@ -12,6 +12,7 @@ from facecheck.report.terminal.tables import count_table, make_table, tally_erro
 
 if TYPE_CHECKING:
     from facecheck.faults.check import FaultResult
+    from facecheck.faults.decide import Decided
 
 
 def render_faults(result: FaultResult) -> RenderableType:
@@ -31,6 +32,10 @@ def _lines(result: FaultResult) -> Iterator[RenderableType]:
     for why in dict.fromkeys(result.not_checked.values()):
         reasons = ", ".join(each for each, told in result.not_checked.items() if told == why)
         yield text_line(f"not checked: {reasons} ({why})", "yellow")
+    if result.decided is not None:
+        yield from _decided_lines(result.decided)
+    if result.settled:
+        yield text_line(f"{result.settled:,} that were decided about are not listed again")
     if result.bad_lines:
         yield text_line(f"{result.bad_lines:,} damaged lines of the journal were dropped")
     if result.errors:
@@ -40,3 +45,16 @@ def _lines(result: FaultResult) -> Iterator[RenderableType]:
         f"({result.table}); {result.excluded:,} excluded records left out",
         overflow="fold",
     )
+
+
+def _decided_lines(decided: Decided) -> Iterator[RenderableType]:
+    yield text_line(
+        f"decisions: {decided.relabelled:,} given another kind, {decided.excluded:,} excluded, "
+        f"{decided.kept:,} kept"
+    )
+    if decided.unknown or decided.changed:
+        yield text_line(
+            f"decisions not taken: {decided.unknown:,} about files that are not in the manifest, "
+            f"{decided.changed:,} about files that have changed",
+            "yellow",
+        )

@@ -13,6 +13,7 @@ from facecheck.report.terminal.tables import text_line
 
 if TYPE_CHECKING:
     from facecheck.report.curation.report import CurationReport
+    from facecheck.report.fault_page import FaultReport
     from facecheck.report.run.report import RunReport
     from facecheck.report.scan_report import ScanReport
     from facecheck.report.serve.server import ServeResult
@@ -75,4 +76,13 @@ def render_serve(result: ServeResult) -> RenderableType:
     if result.scans == 1:
         lines = [text_line(f"1 scan, {result.decided:,} {noun}")]
     lines += [text_line(f"corrections in {path_text(path)}") for path in result.corrections]
+    return Group(*lines)
+
+
+def render_fault_report(result: FaultReport) -> RenderableType:
+    """Return where the page of faults is, and how many rows are on it."""
+    shown, rows = sum(result.shown.values()), sum(result.rows.values())
+    lines = [text_line(f"{shown:,} of {rows:,} rows, the worst of each reason: {result.page}")]
+    if result.missing:
+        lines.append(text_line(f"{result.missing:,} images could not be shown", "yellow"))
     return Group(*lines)
