@@ -34,6 +34,9 @@ PAGES = {
 ROOMS = {
     "core": "Manifests, kinds and errors",
     "data": "Curation",
+    "faults": "Faults of images and labels",
+    "known": "Known files",
+    "provenance": "Provenance",
     "training": "Training",
     "engines": "Export",
     "evaluation": "Evaluation",

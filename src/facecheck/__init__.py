@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from facecheck.training.options import LrFindOptions as LrFindOptions
     from facecheck.training.options import TrainOptions as TrainOptions
     from facecheck.training.recipe import Recipe as Recipe
+    from facecheck.training.recipe import load_recipe as load_recipe
     from facecheck.training.train import train as train
 
 _HOMES = {
@@ -113,6 +114,7 @@ _HOMES = {
     "IndexOptions": "data.options",
     "SplitOptions": "data.options",
     "Recipe": "training.recipe",
+    "load_recipe": "training.recipe",
     "check": "faults.check",
     "FaultOptions": "faults.options",
     "generate_train": "generator.train",

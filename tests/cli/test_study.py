@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from facecheck.evaluation.studies.spec import study_names
+from facecheck.training.recipe import recipe_names
 from tests.conftest import Outcome
 
 Run = Callable[..., Outcome]
@@ -64,3 +66,26 @@ def test_mistakes_are_one_line_before_any_training(
         assert done.err.count("\n") == 1
         assert message in done.err
     assert not (tmp_path / "studies").exists()
+
+
+def test_alone_it_lists_the_studies_with_their_questions(command: Run) -> None:
+    done = command("study")
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert [line.split()[0] for line in lines] == study_names()
+    assert "networks      Does squeeze-and-excitation help" in done.out
+    told = json.loads(command("study", "--json").out)
+    assert [each["name"] for each in told] == study_names()
+
+
+@pytest.mark.parametrize("asked", [("train", "--recipe"), ("lr-find", "--recipe")])
+def test_a_recipe_without_a_name_lists_them(command: Run, asked: tuple[str, ...]) -> None:
+    done = command(*asked)
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert [line.split()[0] for line in lines] == recipe_names()
+    assert all(len(line) < 110 for line in lines)
+    assert all(line.endswith(".") for line in lines)
+    told = json.loads(command(*asked, "--json").out)
+    assert [each["name"] for each in told] == recipe_names()
+    assert "no recipe 'lite'" in command(*asked, "lite").err

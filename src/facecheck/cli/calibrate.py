@@ -5,6 +5,7 @@ from __future__ import annotations
 from facecheck.cli.arguments import CheckpointArgument, ManifestOption, chosen_checkpoint
 from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
+from facecheck.cli.next_step import command_on
 from facecheck.core.workspace import find_manifest
 from facecheck.evaluation.options import CalibrateOptions
 
@@ -34,4 +35,5 @@ def calibrate(
 
     with progress_bar("calibrating", quiet=display.quiet) as progress:
         result = job(*found, options, progress=progress)
-    finish(result, render_calibrate, display, failed=result.errors)
+    following = command_on("evaluate", result.out, result.manifest)
+    finish(result, render_calibrate, display, failed=result.errors, following=following)

@@ -35,15 +35,24 @@ class Display(Options):
 
 
 def finish(
-    result: Any, render: Callable[[Any], RenderableType], display: Display, *, failed: object = None
+    result: Any,
+    render: Callable[[Any], RenderableType],
+    display: Display,
+    *,
+    failed: object = None,
+    following: str = "",
 ) -> None:
     """Print a result on stdout, as JSON, as a table, or not at all; exit with 3 if any failed.
+
+    A command to run next is named on stderr, below the table.
 
     Raises:
         FacecheckError: stdout is closed, or its disk is full.
     """
     with stdout_errors():
         _print(result, render, display)
+    if following and not display.quiet:
+        tell(f"next: {following}")
     if failed:
         raise typer.Exit(3)
 

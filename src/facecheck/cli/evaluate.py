@@ -5,6 +5,7 @@ from __future__ import annotations
 from facecheck.cli.arguments import CheckpointArgument, ManifestOption, chosen_checkpoint
 from facecheck.cli.display import Display, finish, progress_bar
 from facecheck.cli.flags import takes_options
+from facecheck.cli.next_step import command_on
 from facecheck.core.workspace import find_manifest
 from facecheck.evaluation.options import EvaluateOptions
 
@@ -34,4 +35,5 @@ def evaluate(
 
     with progress_bar("evaluating", quiet=display.quiet) as progress:
         result = job(*found, options, progress=progress)
-    finish(result, render_evaluate, display, failed=result.errors)
+    following = command_on("report", result.checkpoint, result.manifest)
+    finish(result, render_evaluate, display, failed=result.errors, following=following)

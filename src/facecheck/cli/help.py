@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from facecheck.cli.flags import is_given
+from facecheck.cli.recipe import with_a_name
 from facecheck.cli.settings import by_flag, name_variables, value_given
 from facecheck.core.errors import UsageError, did_you_mean
 from facecheck.core.spelling import respelled
@@ -98,6 +99,10 @@ class _Helpful:
 
 class Command(_Helpful, TyperCommand):
     """A command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments: `--recipe` may stand alone."""
+        return super().parse_args(ctx, with_a_name(args))
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command; an option at fault is named as the user set it."""

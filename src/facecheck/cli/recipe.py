@@ -7,24 +7,39 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import wraps
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 from typing import Annotated, Any, Literal
 
 import typer
 
+from facecheck.cli.display import Display, finish
 from facecheck.cli.flags import KEYWORD, is_given, replace_parameters
 from facecheck.core.errors import UsageError
 from facecheck.core.options import choices_of
-from facecheck.training.recipe import Recipe, load_recipe
+from facecheck.training.recipe import Recipe, load_recipe, packaged_recipes
 
 RecipeFile = Annotated[
     str | None,
     typer.Option(
         "--recipe",
         metavar="NAME|FILE",
-        help="Start from a recipe of the package or a YAML file; the options below change it.",
+        help="Start from a recipe of the package or a YAML file; the options below change it. "
+        "Without a name: list the package's.",
     ),
 ]
+
+
+#: What `--recipe` is without a name.
+UNNAMED = ""
+
+
+def with_a_name(arguments: list[str]) -> list[str]:
+    """Return a command's arguments; a `--recipe` that no name follows is given :data:`UNNAMED`."""
+    made: list[str] = []
+    for word, following in zip_longest(arguments, arguments[1:], fillvalue="-"):
+        alone = word == "--recipe" and following.startswith("-")
+        made += [word, UNNAMED] if alone else [word]
+    return made
 
 
 #: The headings of a recipe's options in the help, each by the first field under it.
@@ -54,6 +69,11 @@ def takes_recipe(command: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(command)
     def run(context: typer.Context, **given: Any) -> None:
+        if given["recipe"] == UNNAMED:
+            from facecheck.report.terminal.training import render_packaged
+
+            finish(packaged_recipes(), render_packaged, Display(as_json=given["as_json"]))
+            return
         values = {option.name: given.pop(option.name) for option in options}
         # A default must not replace what the recipe file says.
         changes = {

@@ -16,6 +16,7 @@ import typer
 from facecheck.cli.arguments import CheckpointOption, chosen_checkpoint
 from facecheck.cli.display import Display, finish, progress_bar, tell
 from facecheck.cli.flags import takes_options
+from facecheck.cli.next_step import command_on
 from facecheck.core.common_options import OverwriteOption
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
@@ -85,9 +86,8 @@ def scan(
     _warn(result, quiet=display.quiet)
     # On stdout the rows are the result.
     failed = result.statuses.get(Status.ERROR) or (result.placed and result.placed.failed)
-    finish(
-        result, render_scan, replace(display, quiet=display.quiet or out == STDOUT), failed=failed
-    )
+    shown = replace(display, quiet=display.quiet or out == STDOUT)
+    finish(result, render_scan, shown, failed=failed, following=command_on("report", out))
 
 
 def _who_answers(checkpoint: Path) -> str:

@@ -21,8 +21,13 @@ if TYPE_CHECKING:
 @takes_options
 def study(
     name: Annotated[
-        str, typer.Argument(metavar="NAME|FILE", help="A study of the package, or a YAML file.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="NAME|FILE",
+            help="A study of the package, or a YAML file.",
+            show_default="lists the package's",
+        ),
+    ] = None,
     manifest: ManifestOption = None,
     out: Annotated[
         Path | None,
@@ -36,19 +41,21 @@ def study(
     """Train recipes that differ in one choice, with several seeds each, and compare them.
 
     The folder gets a table (CSV and Markdown), a plot and a page. Safe to interrupt: run the same
-    command again to train the missing runs. The package's studies: augmentation, doubling, freeze,
-    loss, networks, optimiser, pretrained, sources.
+    command again to train the missing runs. `facecheck study` alone lists the package's studies.
 
     Examples:
         facecheck study optimiser
         facecheck study networks --out networks
     """
     from facecheck.core.text import percent
-    from facecheck.evaluation.studies.spec import load_study
+    from facecheck.evaluation.studies.spec import load_study, packaged_studies
     from facecheck.evaluation.studies.study import study as job
     from facecheck.report.study_page import study_page
-    from facecheck.report.terminal.training import render_study
+    from facecheck.report.terminal.training import render_packaged, render_study
 
+    if name is None:
+        finish(packaged_studies(), render_packaged, display)
+        return
     spec = load_study(name)
 
     def tell_run(run: Run) -> None:

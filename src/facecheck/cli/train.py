@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from facecheck.cli.arguments import ManifestOption
 from facecheck.cli.display import Bars, Display, finish, rich_bars, stderr_console
 from facecheck.cli.flags import takes_options
+from facecheck.cli.next_step import command_on
 from facecheck.cli.recipe import takes_recipe
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
@@ -57,14 +58,15 @@ def train(
         manifest, recipe = manifest or own_manifest, own_recipe
     if os.environ.get("RANK", "0") != "0":  # of several processes, one speaks
         display = replace(display, quiet=True)
+    manifest = find_manifest(manifest)
     with training_table(quiet=display.quiet) as (progress, tell):
         result = job(
-            *(find_manifest(manifest), recipe, options),
+            *(manifest, recipe, options),
             progress=progress,
             on_epoch=tell,
             on_plan=silent if display.quiet else _say_plan,
         )
-    finish(result, render_train, display)
+    finish(result, render_train, display, following=command_on("calibrate", result.best, manifest))
 
 
 def _say_plan(plan: CachePlan) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -29,7 +30,7 @@ from facecheck.core.errors import (
     did_you_mean,
     reason,
 )
-from facecheck.core.files import atomic_path, path_text, sha256_file, write_json
+from facecheck.core.files import atomic_path, path_text, sha256_file, to_path, write_json
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
 from facecheck.core.text import some_of
@@ -237,7 +238,7 @@ def base_of(path: Path) -> Path:
     return read_root(path) or path.absolute().parent
 
 
-def read_manifest(path: Path, root: Path | None = None) -> Manifest:
+def read_manifest(path: Path | str, root: Path | str | None = None) -> Manifest:
     """Read a ``.csv`` or ``.parquet`` manifest.
 
     Args:
@@ -252,6 +253,8 @@ def read_manifest(path: Path, root: Path | None = None) -> Manifest:
         ManifestError: it cannot be read, lacks a column, or holds an unknown kind or split, an
             empty path, a number that is none, or one path twice.
     """
+    path = to_path(path, "a manifest")
+    root = None if root is None else to_path(root, "the root")
     frame = read_table(path)
     for column in ("path", "source", "kind"):
         if column not in frame.columns:
@@ -328,7 +331,9 @@ def _check_values(frame: pl.DataFrame, path: Path) -> None:
             )
 
 
-def write_manifest(manifest: Manifest, path: Path, made_by: Mapping[str, Any]) -> None:
+def write_manifest(
+    manifest: Manifest, path: Path | str, made_by: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Write a manifest by its suffix, and ``made_by`` to its ``.meta.json``.
 
     That also holds our version and the table's ``sha256``, and is written just before the table
@@ -338,6 +343,7 @@ def write_manifest(manifest: Manifest, path: Path, made_by: Mapping[str, Any]) -
     Raises:
         UsageError: the suffix is neither ``.csv`` nor ``.parquet``.
     """
+    path = to_path(path, "a manifest")
     portable = portable_paths(manifest.frame["path"], path, manifest.root)
     check_table_suffix(path)
     with atomic_path(path) as temporary:

@@ -28,10 +28,11 @@ offers them says :mod:`facecheck.cli.flags`.
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import Field, dataclass, field, fields
 from enum import Enum
 from inspect import get_annotations
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -109,9 +110,10 @@ class Options:
             value = getattr(self, each.name)
             hint = hints[each.name]
             if is_repeatable(hint):
-                value = (value,) if isinstance(value, str) else tuple(value)
-            elif isinstance(value, str) and Path in (hint, *typing.get_args(hint)):
-                value = Path(value)
+                one = isinstance(value, str | Path) or not isinstance(value, Iterable)
+                value = tuple(_value(each, hint, item) for item in ((value,) if one else value))
+            else:
+                value = _value(each, hint, value)
             choices = choices_of(hint)
             if choices and isinstance(value, str):
                 value = respelled(value, choices)
@@ -152,6 +154,42 @@ def choices_of(hint: Any) -> tuple[str, ...]:
     if typing.get_origin(hint) is Literal:
         return typing.get_args(hint)
     return tuple(value for inner in typing.get_args(hint) for value in choices_of(inner))
+
+
+def _value(each: Field[Any], hint: Any, value: Any) -> Any:
+    """Return a value of an option, text as a path where one is wanted.
+
+    Raises:
+        UsageError: it is of another type.
+    """
+    kinds = {kind for kind in (hint, *typing.get_args(hint)) if isinstance(kind, type)}
+    if Path in kinds and isinstance(value, str):
+        return Path(value)
+    simple = kinds & {bool, int, float, str, Path}
+    if not simple or value is None or _is_one_of(value, simple):
+        return value
+    wanted = " or ".join(_TYPES[kind] for kind in _TYPES if kind in simple)
+    raise UsageError(f"{_spelling(each)} {value!r:.80}: must be {wanted}")
+
+
+#: The types of simple options, in words.
+_TYPES = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    Path: "a path",
+}
+
+
+def _is_one_of(value: Any, kinds: set[type]) -> bool:
+    if isinstance(value, bool):  # which Python counts among the whole numbers
+        return bool in kinds
+    if isinstance(value, Integral):
+        return bool(kinds & {int, float})
+    if isinstance(value, Real):
+        return float in kinds
+    return isinstance(value, tuple(kinds))
 
 
 def _check_choice(each: Field[Any], choices: tuple[str, ...], value: Any) -> None:

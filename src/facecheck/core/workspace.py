@@ -16,6 +16,8 @@ from facecheck.core.whatis import mistaken, what_is
 
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest.csv")
+#: Where a scan writes.
+RESULTS = Path("results.csv")
 RUNS = Path("runs")
 #: Features of frozen encoders, kept from one training to the next.
 FEATURES = Path("data/features")

@@ -25,6 +25,7 @@ from facecheck.core.labels import KINDS, Kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import input_meta, read_manifest
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
+from facecheck.core.workspace import find_manifest
 from facecheck.core.yaml_files import dump_yaml
 from facecheck.data.duplicates.groups import components, duplicates_of
 from facecheck.data.features import (
@@ -108,7 +109,7 @@ class AuditResult:
 
 
 def audit(
-    manifest: Path,
+    manifest: Path | str | None = None,
     options: AuditOptions = AuditOptions(),
     *,
     progress: Progress = silent,
@@ -131,6 +132,7 @@ def audit(
         FacecheckError: there are not two sides of enough images, or another process audits the
             manifest.
     """
+    manifest = find_manifest(manifest)
     import sklearn  # noqa: F401 - to miss it before the measuring, not after
 
     with only_one(_report(manifest), "audit"):

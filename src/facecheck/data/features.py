@@ -21,7 +21,7 @@ from PIL import Image, ImageFilter, JpegImagePlugin
 from facecheck.core.image import FORMATS, decode
 from facecheck.data.options import Normalise
 from facecheck.provenance.evidence import Claim
-from facecheck.provenance.read import read_provenance
+from facecheck.provenance.read import provenance_of
 
 #: Side in pixels of the crude thumbnail.
 THUMBNAIL_SIDE = 8
@@ -85,7 +85,7 @@ def measure_features(data: bytes) -> Features:
     decoded = decode(data)  # before the header: this makes Pillow ready for threads
     with Image.open(io.BytesIO(data), formats=FORMATS) as header:
         metadata = _metadata(header, len(data), decoded.width, decoded.height)
-    claim = f"provenance {read_provenance(data).claim}"
+    claim = f"provenance {provenance_of(data).claim}"
     said = np.array([name == claim for name in PROVENANCE], dtype=np.float32)
     return Features(metadata, _pixels(decoded.image), said)
 

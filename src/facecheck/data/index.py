@@ -11,7 +11,14 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError, did_you_mean
-from facecheck.core.files import is_utf8, path_text, refuse_to_overwrite, unnameable_reason
+from facecheck.core.files import (
+    is_utf8,
+    path_text,
+    refuse_to_overwrite,
+    to_path,
+    to_paths,
+    unnameable_reason,
+)
 from facecheck.core.image import DECODE_POLICY, HASH_SIDE
 from facecheck.core.labels import KINDS
 from facecheck.core.lock import only_one
@@ -25,6 +32,7 @@ from facecheck.core.manifest import (
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.tree import Noted, Skipped
+from facecheck.core.workspace import MANIFEST
 from facecheck.data.image_table import as_read
 from facecheck.data.inputs import Inputs, Listed, TableUse, read_inputs
 from facecheck.data.keep_columns import Kept, keep_columns
@@ -76,8 +84,8 @@ class IndexResult:
 
 
 def index(
-    inputs: Sequence[Path],
-    out: Path,
+    inputs: Path | str | Sequence[Path | str],
+    out: Path | str = MANIFEST,
     options: IndexOptions = IndexOptions(),
     *,
     progress: Progress = silent,
@@ -117,6 +125,7 @@ def index(
         FacecheckError: there is no image in the folders, none could be read, or another process
             writes ``out``.
     """
+    inputs, out = to_paths(inputs, "inputs"), to_path(out, "out")
     check_table_suffix(out)
     with only_one(out, "index"):
         return _index(inputs, out, options, progress)

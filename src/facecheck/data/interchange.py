@@ -42,6 +42,7 @@ from facecheck.core.files import (
     path_text,
     refuse_to_overwrite,
     temporary_folder,
+    to_path,
     write_json,
     write_text,
 )
@@ -112,8 +113,8 @@ class ConvertResult:
 
 
 def convert(
-    origin: Path,
-    target: Path,
+    origin: Path | str,
+    target: Path | str,
     options: ConvertOptions = ConvertOptions(),
     *,
     progress: Progress = silent,
@@ -133,6 +134,7 @@ def convert(
         FacecheckError: files cannot be linked, no image is found, or another process writes the
             target.
     """
+    origin, target = to_path(origin, "origin"), to_path(target, "target")
     with only_one(target, "convert", inside=False):
         return _convert(origin, target, options, progress)
 

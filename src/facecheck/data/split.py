@@ -17,6 +17,7 @@ from facecheck.core.files import path_text, refuse_to_overwrite
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import SPLITS, made_from, read_manifest, write_manifest
 from facecheck.core.text import some_of
+from facecheck.core.workspace import find_manifest
 from facecheck.data.duplicates.groups import KEYS, components, duplicates_of
 from facecheck.data.leaks import NOT_CHECKED, Proof, prove
 from facecheck.data.options import SplitOptions
@@ -61,7 +62,7 @@ class SplitResult:
 
 
 def split(
-    manifest: Path,
+    manifest: Path | str | None = None,
     options: SplitOptions = SplitOptions(),
 ) -> SplitResult:
     """Assign every record that is not excluded to train, val or test, or to a fold.
@@ -91,6 +92,7 @@ def split(
             together are already in different parts (``extend``, ``keep``), or another process
             writes the manifest.
     """
+    manifest = find_manifest(manifest)
     target = options.out or manifest
     with only_one(target, "split"):
         return _split(manifest, target, options)

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from facecheck.core.errors import CheckpointError, UsageError
-from facecheck.core.files import path_text, refuse_to_overwrite
+from facecheck.core.files import path_text, refuse_to_overwrite, to_path
 from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.core.parallel import chunked
+from facecheck.core.workspace import find_checkpoint, find_manifest
 from facecheck.engines.base import SUFFIXES, draft
 from facecheck.engines.load import load_predictor
 from facecheck.engines.options import ExportOptions, Format, Precision
@@ -77,11 +78,11 @@ def format_of(path: Path) -> Format:
 
 
 def export_checkpoint(
-    checkpoint: Path,
-    path: Path,
+    checkpoint: Path | str | None,
+    path: Path | str,
     options: ExportOptions = ExportOptions(),
     *,
-    manifest: Path,
+    manifest: Path | str | None = None,
 ) -> ExportResult:
     """Export a checkpoint to the format of ``path``'s suffix; compare both on validation images.
 
@@ -105,6 +106,8 @@ def export_checkpoint(
             differs by more than :data:`TOLERANCE` (nothing is written then).
         ImageError: a validation image cannot be decoded.
     """
+    checkpoint, manifest = find_checkpoint(checkpoint), find_manifest(manifest)
+    path = to_path(path, "path")
     kind = format_of(path)
     precision = options.precision
     _check_precision(precision, kind)

@@ -16,7 +16,7 @@ from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import path_text, refuse_to_overwrite, sha256_file
 from facecheck.core.labels import Kind, Verdict
 from facecheck.core.parallel import Progress, silent
-from facecheck.core.workspace import builtin_name
+from facecheck.core.workspace import builtin_name, find_checkpoint, find_manifest
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.options import CalibrateOptions
 from facecheck.evaluation.strangers import limited, stranger_scores
@@ -95,8 +95,8 @@ class CalibrateResult:
 
 
 def calibrate(
-    checkpoint: Path,
-    manifest: Path,
+    checkpoint: Path | str | None = None,
+    manifest: Path | str | None = None,
     options: CalibrateOptions = CalibrateOptions(),
     *,
     progress: Progress = silent,
@@ -122,6 +122,7 @@ def calibrate(
         FacecheckError: the val split lacks real or artificial images, or holds a kind the
             checkpoint does not know.
     """
+    checkpoint, manifest = find_checkpoint(checkpoint), find_manifest(manifest)
     out, budget = options.out, options.budget
     if out is not None and out != checkpoint:
         refuse_to_overwrite(out, overwrite=options.overwrite)

@@ -14,6 +14,7 @@ from facecheck.core.files import atomic_path, refuse_to_overwrite
 from facecheck.core.labels import Kind, Verdict
 from facecheck.core.manifest import check_table_suffix, write_table
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.workspace import find_checkpoint, find_manifest
 from facecheck.data.audit import metadata_shares
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.options import EvaluateOptions
@@ -133,8 +134,8 @@ class EvaluateResult:
 
 
 def evaluate(
-    checkpoint: Path,
-    manifest: Path,
+    checkpoint: Path | str | None = None,
+    manifest: Path | str | None = None,
     options: EvaluateOptions = EvaluateOptions(),
     *,
     progress: Progress = silent,
@@ -157,6 +158,7 @@ def evaluate(
         FacecheckError: the split has no images, holds a kind the checkpoint does not know, or
             not one of its files can be read.
     """
+    checkpoint, manifest = find_checkpoint(checkpoint), find_manifest(manifest)
     predictions, features, split = options.predictions, options.features, options.split
     if predictions is not None:
         check_table_suffix(predictions)

@@ -16,6 +16,7 @@ from facecheck.core.image import decode
 from facecheck.core.labels import KINDS, Kind, Verdict
 from facecheck.core.manifest import Manifest, Record, write_table
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
+from facecheck.core.workspace import find_checkpoint, find_manifest
 from facecheck.engines.load import load_predictor
 from facecheck.evaluation.options import BenchmarkOptions
 from facecheck.model.metrics import wilson
@@ -137,8 +138,8 @@ class BenchmarkResult:
 
 
 def benchmark_model(
-    checkpoint: Path,
-    manifest: Path,
+    checkpoint: Path | str | None = None,
+    manifest: Path | str | None = None,
     options: BenchmarkOptions = BenchmarkOptions(),
     *,
     progress: Progress = silent,
@@ -161,6 +162,7 @@ def benchmark_model(
         ManifestError: the manifest cannot be read.
         FacecheckError: the split has no images, or not one of its files can be read.
     """
+    checkpoint, manifest = find_checkpoint(checkpoint), find_manifest(manifest)
     out = options.out
     if out is not None:
         for name in (RESULT, TABLE):

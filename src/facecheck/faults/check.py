@@ -18,6 +18,7 @@ from facecheck.core.manifest import (
     write_table,
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.workspace import find_manifest
 from facecheck.data.duplicates.groups import duplicates_of
 from facecheck.data.measure import stamp
 from facecheck.faults.decide import Decided, not_decided, take_decisions
@@ -89,7 +90,7 @@ class FaultResult:
 
 
 def check(
-    manifest: Path,
+    manifest: Path | str | None = None,
     options: FaultOptions = FaultOptions(),
     *,
     progress: Progress = silent,
@@ -113,6 +114,7 @@ def check(
         CheckpointError: the face detector or the encoder cannot be used.
         FacecheckError: OpenCV is missing, or another process checks the manifest.
     """
+    manifest = find_manifest(manifest)
     if options.learn:
         import sklearn  # noqa: F401 - to miss it before the measuring, not after
     table = options.out or manifest.with_name(f"{manifest.stem}.check.csv")

@@ -15,9 +15,10 @@ from torch import nn
 from torch.nn import functional
 
 from facecheck.core.errors import FacecheckError, TrainingError
-from facecheck.core.files import path_text
+from facecheck.core.files import path_text, to_path
 from facecheck.core.install import extra_hint
 from facecheck.core.parallel import Progress, chunked, silent
+from facecheck.core.workspace import find_manifest
 from facecheck.generator.checkpoint import load_generator
 from facecheck.generator.images import RealImages, real_records
 from facecheck.generator.options import GenerateQualityOptions
@@ -90,8 +91,8 @@ class GenerateQualityResult:
 
 
 def generate_quality(
-    checkpoint: Path,
-    manifest: Path,
+    checkpoint: Path | str,
+    manifest: Path | str | None = None,
     options: GenerateQualityOptions = GenerateQualityOptions(),
     *,
     progress: Progress = silent,
@@ -116,6 +117,7 @@ def generate_quality(
         TrainingError: too few held-out images, or one that cannot be decoded.
         FacecheckError: the extra ``generate`` is not installed.
     """
+    checkpoint, manifest = to_path(checkpoint, "a generator"), find_manifest(manifest)
     require_metric()
     kind, seed = options.kind, options.seed
     target = choose_device(options.device)

@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from facecheck.core.errors import FacecheckError, UsageError, reason
-from facecheck.core.files import atomic_path, path_text, sha256_file
+from facecheck.core.files import atomic_path, path_text, sha256_file, to_path
 from facecheck.core.labels import check_kind
 from facecheck.core.parallel import Progress, chunked, silent
 from facecheck.core.version import VERSION
@@ -65,8 +65,8 @@ class GenerateSampleResult:
 
 
 def generate_sample(
-    checkpoint: Path,
-    out: Path,
+    checkpoint: Path | str,
+    out: Path | str,
     options: GenerateSampleOptions = GenerateSampleOptions(),
     *,
     progress: Progress = silent,
@@ -90,6 +90,7 @@ def generate_sample(
         CheckpointError: the generator is damaged.
         FacecheckError: an image cannot be written.
     """
+    checkpoint, out = to_path(checkpoint, "a generator"), to_path(out, "out")
     seed, count = options.seed, options.count
     target = choose_device(options.device)
     network, header = load_generator(checkpoint)

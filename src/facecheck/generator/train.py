@@ -24,7 +24,7 @@ from facecheck.core.labels import KINDS
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.version import VERSION
-from facecheck.core.workspace import STATE, new_run_folder, not_a_run
+from facecheck.core.workspace import STATE, find_manifest, new_run_folder, not_a_run
 from facecheck.generator.checkpoint import GENERATOR, Header, save_generator
 from facecheck.generator.diffaugment import diffaugment
 from facecheck.generator.images import RealImages, real_records
@@ -89,8 +89,8 @@ def read_run(run: Path) -> tuple[Path, GeneratorSettings]:
 
 
 def generate_train(
-    manifest: Path,
-    settings: GeneratorSettings,
+    manifest: Path | str | None = None,
+    settings: GeneratorSettings = GeneratorSettings(),
     options: GenerateTrainOptions = GenerateTrainOptions(),
     *,
     progress: Progress = silent,
@@ -118,6 +118,7 @@ def generate_train(
         CheckpointError: a checkpoint cannot be written, or a run cannot be resumed.
         TrainingError: too little data, a file that turns bad, or a loss that is not finite.
     """
+    manifest = find_manifest(manifest)
     steps, resume = options.steps, options.resume
     if steps is None and options.minutes is None:
         steps = DEFAULT_STEPS

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from facecheck.core.errors import FacecheckError, UsageError, reason
-from facecheck.core.files import atomic_path, named_path, open_regular, path_text
+from facecheck.core.files import atomic_path, named_path, open_regular, path_text, to_path, to_paths
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
 from facecheck.core.selection import select
@@ -72,13 +72,14 @@ class KnownResult:
     sha256: str
 
 
-def known_show(table: Path) -> KnownResult:
+def known_show(table: Path | str) -> KnownResult:
     """Check a table of known files, row by row, and count what is in it.
 
     Raises:
         UsageError: there is none.
         FacecheckError: a row is not what it should be, or two decide differently of one file.
     """
+    table = to_path(table, "the table")
     known = open_known(table).known
     return KnownResult(
         table=table,
@@ -96,8 +97,8 @@ def _named(_table: Path) -> Load:
 
 
 def known_add(
-    inputs: Sequence[Path],
-    table: Path,
+    inputs: Path | str | Sequence[Path | str],
+    table: Path | str,
     options: KnownAddOptions = KnownAddOptions(),
     *,
     loader_of: Callable[[Path], Load] = _named,
@@ -120,6 +121,7 @@ def known_add(
             another verdict on a file, and ``options.replace`` was not given.
         FacecheckError: a row is not what it should be, or the table cannot be written.
     """
+    inputs, table = to_paths(inputs, "inputs"), to_path(table, "the table")
     if table.suffix.lower() != ".csv":
         raise UsageError(f"{path_text(table)}: a table of known files is CSV: end its name in .csv")
     selection = select(options)

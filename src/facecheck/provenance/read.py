@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from facecheck.core.errors import ImageError
+from facecheck.core.files import path_text, to_path
 from facecheck.core.image.decoding import open_image
 from facecheck.provenance.blocks import BlockError, read_blocks
 from facecheck.provenance.credentials import CredentialsError, read_credentials, read_trust
@@ -62,8 +63,29 @@ def load_evidence(options: EvidenceOptions = EvidenceOptions()) -> Evidence:
     return Evidence(read_trust(options.trust), load_marks(options.marks))
 
 
-def read_provenance(source: Path | bytes, evidence: Evidence | None = None) -> Provenance:
+def read_provenance(source: Path | str | bytes, evidence: Evidence | None = None) -> Provenance:
     """Return what a file says of its own origin; no pixel is decoded.
+
+    What cannot be read is an error of the result; what was found before it still counts.
+
+    Args:
+        source: an image file, or what is in one.
+        evidence: what to check against; None for the package's own lists.
+
+    Raises:
+        ImageError: the file cannot be opened; the message names it.
+    """
+    if isinstance(source, bytes):
+        return provenance_of(source, evidence)
+    path = to_path(source, "an image file")
+    try:
+        return provenance_of(path, evidence)
+    except ImageError as error:
+        raise ImageError(f"{path_text(path)}: {error}") from None
+
+
+def provenance_of(source: Path | bytes, evidence: Evidence | None = None) -> Provenance:
+    """Return what :func:`read_provenance` does; its errors do not name the file.
 
     What cannot be read is an error of the result; what was found before it still counts.
 

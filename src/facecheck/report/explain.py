@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from facecheck.core.errors import FacecheckError, UsageError, reason
-from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite
+from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite, to_path
 from facecheck.core.image import decode
 from facecheck.core.labels import Basis, Status, Verdict
+from facecheck.core.workspace import find_checkpoint
 from facecheck.model.attribution import heat_maps, hottest, without_hottest
 from facecheck.model.predict import Prediction, Predictor
 from facecheck.provenance.evidence import Provenance
@@ -106,9 +107,9 @@ class _Panel:
 
 
 def explain(
-    image: Path,
-    checkpoint: Path,
-    out: Path | None = None,
+    image: Path | str,
+    checkpoint: Path | str | None = None,
+    out: Path | str | None = None,
     options: ExplainOptions = ExplainOptions(),
 ) -> ExplainResult:
     """Classify one image as a scan does, and draw what moved the score of each of its faces.
@@ -125,8 +126,9 @@ def explain(
         CheckpointError: the checkpoint or the face detector cannot be used.
         FacecheckError: the picture cannot be written.
     """
+    image, checkpoint = to_path(image, "the image"), find_checkpoint(checkpoint)
     item = _only_item(image)
-    target = out or _default_out(image)
+    target = _default_out(image) if out is None else to_path(out, "out")
     if target.suffix.lower() != ".png":
         raise UsageError(f"{path_text(target)}: the picture is a PNG: end its name in .png")
     if target.exists() and target.samefile(image):

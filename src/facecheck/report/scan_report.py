@@ -16,7 +16,7 @@ from PIL import Image
 
 from facecheck.core.csv_files import safe_text
 from facecheck.core.errors import FacecheckError
-from facecheck.core.files import name_text, path_text, write_json
+from facecheck.core.files import name_text, path_text, to_path, write_json
 from facecheck.core.labels import KINDS
 from facecheck.core.parallel import Progress, silent
 from facecheck.report.gallery_rows import STATUSES, VERDICTS, GalleryRows
@@ -75,8 +75,8 @@ class ScanReport:
 
 
 def scan_report(
-    results: Path,
-    out: Path,
+    results: Path | str,
+    out: Path | str,
     options: ScanReportOptions = ScanReportOptions(),
     *,
     draw_heat: HeatMaps | None = None,
@@ -105,6 +105,7 @@ def scan_report(
         UsageError: ``out`` is there and no report that may be replaced.
         FacecheckError: the results cannot be read, or hold no row.
     """
+    results, out = to_path(results, "the results"), to_path(out, "out")
     tally: Counter[tuple[str, ...]] = Counter()
     rows = GalleryRows(_counted(read_rows(results, COLUMNS), tally))
     if not rows:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,9 +27,6 @@ from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.options import CheckOptions
 from facecheck.scanner.prepare import Prepared
 from facecheck.scanner.results.frame import Table, to_frame
-
-if TYPE_CHECKING:
-    import polars as pl
 
 #: What is an image to :meth:`Checker.check`.
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | npt.NDArray[Any]
@@ -140,7 +137,7 @@ class Answers(Iterator[Answer]):
         self._taken += 1
         return answer
 
-    def frame(self, table: Table = "polars") -> pl.DataFrame | Any:
+    def frame(self, table: Table = "polars") -> Any:
         """Return all answers as a frame with the columns of a scan's results, one row an image.
 
         Args:

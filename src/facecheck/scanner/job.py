@@ -7,6 +7,7 @@ not grow with the files.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from threading import Event, Thread
 from typing import Any
 
 from facecheck.core.errors import FacecheckError, UsageError
-from facecheck.core.files import name_text, named_path, path_text, sha256_file, write_json
+from facecheck.core.files import name_text, named_path, path_text, sha256_file, to_path, write_json
 from facecheck.core.image import DECODE_POLICY
 from facecheck.core.isolate import StartedAhead
 from facecheck.core.jsonable import jsonable
@@ -30,6 +31,7 @@ from facecheck.core.text import printable
 from facecheck.core.tree import Skipped, no_images
 from facecheck.core.version import VERSION
 from facecheck.core.whatis import mistaken, what_is
+from facecheck.core.workspace import RESULTS, find_checkpoint
 from facecheck.model.facts import ModelFacts, facts_of
 from facecheck.model.several_faces import file_threshold
 from facecheck.scanner.chunking import CHUNK, Chunk, cut, not_seen_before, without_rows
@@ -125,9 +127,9 @@ class ScanResult:
 
 
 def scan(
-    inputs: Sequence[Path | str],
-    out: Path,
-    checkpoint: Path,
+    inputs: Path | str | Sequence[Path | str],
+    out: Path | str = RESULTS,
+    checkpoint: Path | str | None = None,
     options: ScanOptions = ScanOptions(),
     *,
     stop: Event | None = None,
@@ -148,9 +150,12 @@ def scan(
     continues behind them, and passes over files that have rows.
 
     Args:
-        inputs: folders, files, archives, addresses, and ``-`` for a list on standard input.
+        inputs: folders, files, archives, addresses, and ``-`` for a list on standard input; or one
+            of these. For images in memory there is :class:`~facecheck.scanner.checker.Checker`.
         out: the results: ``.csv``, ``.jsonl``, ``.parquet``, ``.xlsx``, or ``-`` for CSV on stdout.
-        checkpoint: a checkpoint by ``train``, or an export of one.
+        checkpoint: a checkpoint by ``train``, an export of one or a run folder; ``builtin`` or
+            ``builtin-fast``; None takes the newest finished run of the workspace, or the built-in
+            model.
         options: which files, faces and rows, thresholds, workers, and what follows.
         stop: ends a watch when another thread sets it.
         started: decoding processes that are running already.
@@ -158,11 +163,12 @@ def scan(
             input, archives and stores are not.
 
     Raises:
-        UsageError: an input is missing, or ``out`` exists or has another ending; a move was not
-            agreed to.
+        UsageError: an input or the checkpoint is missing, or ``out`` exists or has another ending;
+            a move was not agreed to.
         CheckpointError: the checkpoint or the face detector cannot be used.
         FacecheckError: there is no image, or the results cannot be written.
     """
+    inputs, out, checkpoint = _named(inputs), to_path(out, "out"), find_checkpoint(checkpoint)
     _refuse_what_is_at_odds(inputs, out, options)
     if resumed := _resumed_placing(inputs, out, checkpoint, options):
         return resumed
@@ -218,6 +224,23 @@ def scan(
             rejects=options.rejects,
             notes=_notes(out, sink.rows, options),
         )
+
+
+def _named(inputs: Path | str | Sequence[Path | str]) -> Sequence[Path | str]:
+    """Return what a caller named as a list; addresses stay as they are, which no path does.
+
+    Raises:
+        UsageError: it is something else than names.
+    """
+    given = [inputs] if isinstance(inputs, str | Path) else inputs
+    named = list(given) if isinstance(given, Iterable) else [given]
+    for each in named:
+        if not isinstance(each, str | os.PathLike):
+            raise UsageError(
+                f"scan takes names of folders and files, not {type(each).__name__}: for images in "
+                "memory use Checker.check_many"
+            )
+    return named
 
 
 def _refuse_what_is_at_odds(inputs: Sequence[Path | str], out: Path, options: ScanOptions) -> None:

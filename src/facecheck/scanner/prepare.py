@@ -19,7 +19,7 @@ from facecheck.known.lookup import KnownTable, Match
 from facecheck.model.stability import variants
 from facecheck.model.transforms import Transform, load_input, resized, to_input
 from facecheck.provenance.evidence import NOTHING, Provenance
-from facecheck.provenance.read import Evidence, read_provenance
+from facecheck.provenance.read import Evidence, provenance_of
 from facecheck.scanner.faces.boxes import SMALLEST, Box, Face, face_square, is_close_up
 from facecheck.scanner.faces.search import Found, find_faces, largest_at_a_glance
 from facecheck.scanner.inputs.items import Item
@@ -134,7 +134,7 @@ def prepare(
         source = item.load()
         match = known.by_bytes(source) if known else None
         if evidence is not None:
-            provenance = read_provenance(source, evidence)
+            provenance = provenance_of(source, evidence)
         picture = _picture(source, transform.resize, detector)
         if known and match is None:
             match = known.by_picture(source, _first_frame(source, picture))

@@ -19,7 +19,7 @@ from facecheck.provenance.read import (
     Evidence,
     has_manifest,
     load_evidence,
-    read_provenance,
+    provenance_of,
     without_manifest,
 )
 from facecheck.scanner.inputs.items import Item, find_inputs
@@ -175,7 +175,7 @@ def _read_all(
 
 def _read(item: Item, evidence: Evidence) -> FileProvenance:
     try:
-        return FileProvenance(item.name, read_provenance(item.load(), evidence))
+        return FileProvenance(item.name, provenance_of(item.load(), evidence))
     except ImageError as error:
         return FileProvenance(item.name, NOTHING, str(error))
 

@@ -20,8 +20,9 @@ from scipy.ndimage import gaussian_filter1d
 from torch import nn
 
 from facecheck.core.errors import TrainingError, UsageError
-from facecheck.core.files import atomic_path, refuse_to_overwrite
+from facecheck.core.files import atomic_path, refuse_to_overwrite, to_path
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.workspace import find_manifest
 from facecheck.model.backbones import check_arch
 from facecheck.model.device import choose_device
 from facecheck.model.transforms import Transform
@@ -29,7 +30,7 @@ from facecheck.training.dataset import Batch, epoch_batches, epoch_loader, train
 from facecheck.training.distributed import Ranks
 from facecheck.training.optim import set_rate
 from facecheck.training.options import LrFindOptions
-from facecheck.training.recipe import Recipe
+from facecheck.training.recipe import Recipe, as_recipe
 from facecheck.training.step import first_state, learn, make_setup
 from facecheck.training.training_data import TrainingData, training_data
 
@@ -70,11 +71,11 @@ class LrFindResult:
 
 
 def lr_find(
-    manifest: Path,
-    recipe: Recipe,
+    manifest: Path | str | None = None,
+    recipe: Recipe | Path | str = Recipe(),
     options: LrFindOptions = LrFindOptions(),
     *,
-    table: Path | None = None,
+    table: Path | str | None = None,
     progress: Progress = silent,
 ) -> LrFindResult:
     """Try learning rates on a manifest's ``train`` split, one a step, by a recipe's training.
@@ -96,6 +97,8 @@ def lr_find(
         CheckpointError: as ``train``.
         TrainingError: as ``train``, or the loss never fell.
     """
+    manifest, recipe = find_manifest(manifest), as_recipe(recipe)
+    table = None if table is None else to_path(table, "table")
     if table is not None:
         refuse_to_overwrite(table, overwrite=options.overwrite)
     if recipe.encoder is not None or recipe.freeze:

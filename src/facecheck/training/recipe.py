@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facecheck.core.errors import ConfigError, did_you_mean
-from facecheck.core.files import path_text
+from facecheck.core.files import path_text, to_path
 from facecheck.core.spelling import respelled
 from facecheck.core.whatis import mistaken, what_is
 from facecheck.core.yaml_files import read_yaml
@@ -296,13 +296,24 @@ def load_recipe(name: str | Path, changes: Mapping[str, Any] | None = None) -> R
         raise ConfigError(f"{path_text(path)}: {error}") from None
 
 
+def as_recipe(recipe: Recipe | Path | str) -> Recipe:
+    """Return a recipe, or the one that a name or file stands for: see :func:`load_recipe`.
+
+    Raises:
+        ConfigError: there is no recipe of this name, or it cannot be used.
+    """
+    return recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+
+
 def find_yaml(name: str | Path, folder: Path, what: str) -> Path:
     """Return the file ``name``, or else the one of that name that the package has in ``folder``.
 
     Raises:
         ConfigError: there is neither; the message names ``what`` is missing and near names.
+        UsageError: ``name`` is no name.
     """
-    for path in (Path(name), Path(name) / "recipe.yaml", folder / f"{name}.yaml"):
+    given = to_path(name, f"a {what}")
+    for path in (given, given / "recipe.yaml", folder / f"{name}.yaml"):
         if path.is_file():
             return path
     if Path(name).is_dir():
@@ -315,9 +326,32 @@ def find_yaml(name: str | Path, folder: Path, what: str) -> Path:
     raise ConfigError(f"no {what} {str(name)!r}{near}")
 
 
+@dataclass(frozen=True)
+class Packaged:
+    """A recipe or study that comes with the package.
+
+    Attributes:
+        name: what commands call it.
+        about: what it is for, in one line.
+    """
+
+    name: str
+    about: str
+
+
 def recipe_names() -> list[str]:
     """Return the names of the recipes that come with the package."""
     return sorted(file.stem for file in RECIPES.glob("*.yaml"))
+
+
+def packaged_recipes() -> tuple[Packaged, ...]:
+    """Return the recipes of the package; the first line of each file says what it is for."""
+    return tuple(Packaged(name, _first_comment(name)) for name in recipe_names())
+
+
+def _first_comment(name: str) -> str:
+    text = (RECIPES / f"{name}.yaml").read_text(encoding="utf-8")
+    return text.partition("\n")[0].removeprefix("# ")
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

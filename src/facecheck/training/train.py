@@ -25,7 +25,15 @@ from facecheck.core.jsonable import parse_json
 from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.version import VERSION
-from facecheck.core.workspace import BEST, LAST, STATE, find_checkpoint, new_run_folder, not_a_run
+from facecheck.core.workspace import (
+    BEST,
+    LAST,
+    STATE,
+    find_checkpoint,
+    find_manifest,
+    new_run_folder,
+    not_a_run,
+)
 from facecheck.core.yaml_files import dump_yaml
 from facecheck.model.backbones import check_arch
 from facecheck.model.checkpoint import Checkpoint, Header, save_checkpoint
@@ -38,7 +46,7 @@ from facecheck.training.distributed import Ranks, join_ranks
 from facecheck.training.feature_cache import CachePlan
 from facecheck.training.optim import rate_factor, set_rate
 from facecheck.training.options import TrainOptions
-from facecheck.training.recipe import Recipe, load_recipe
+from facecheck.training.recipe import Recipe, as_recipe, load_recipe
 from facecheck.training.result import TrainResult
 from facecheck.training.state import Epoch, Tally, TrainingState, best_of, epoch_row, figures_of
 from facecheck.training.step import TrainSetup, first_state, for_computing, learn, make_setup
@@ -82,8 +90,8 @@ def _precision_of(run: Path, device: torch.device) -> Name | None:
 
 
 def train(  # noqa: PLR0912
-    manifest: Path,
-    recipe: Recipe,
+    manifest: Path | str | None = None,
+    recipe: Recipe | Path | str = Recipe(),
     options: TrainOptions = TrainOptions(),
     *,
     progress: Progress = silent,
@@ -113,6 +121,7 @@ def train(  # noqa: PLR0912
         TrainingError: the extra ``tensorboard`` is missing, too little data, a file that turns
             bad, a loss that is not finite, or a batch that the device has no memory for.
     """
+    manifest, recipe = find_manifest(manifest), as_recipe(recipe)
     if recipe.teacher is not None:
         find_checkpoint(recipe.teacher)  # before anything is downloaded or computed
     if recipe.encoder is not None or recipe.freeze:

@@ -25,6 +25,7 @@ from facecheck.core.manifest import (
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.text import printable
+from facecheck.core.workspace import find_manifest
 from facecheck.data.duplicates.apply import (
     ApplyResult,
     already_applied,
@@ -135,7 +136,7 @@ class DedupResult:
 
 
 def dedup(
-    manifest: Path,
+    manifest: Path | str | None = None,
     options: DedupOptions = DedupOptions(),
     *,
     progress: Progress = silent,
@@ -164,6 +165,7 @@ def dedup(
         ManifestError: a hash is missing or malformed, or a file that must be compared is gone.
         FacecheckError: a file of the tree exists, or another process writes the manifest.
     """
+    manifest = find_manifest(manifest)
     target = options.out or manifest
     with only_one(target, "dedup"):
         return _dedup(manifest, target, options, progress)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 import polars as pl
 
 from facecheck.core.errors import FacecheckError, SourceError, UsageError, reason
-from facecheck.core.files import path_text, require_space
+from facecheck.core.files import path_text, require_space, to_path
 from facecheck.core.labels import check_kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import write_table
@@ -146,8 +146,21 @@ class Listing:
     free: int
 
 
+def _several(names: str | Sequence[str]) -> Sequence[str]:
+    """Return names of sources as a list.
+
+    Raises:
+        UsageError: one is no text.
+    """
+    given = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
+    for name in given:
+        if not isinstance(name, str):
+            raise UsageError(f"sources are named by text, not {name!r:.80}: see list_sources()")
+    return given
+
+
 def list_sources(
-    names: Sequence[str] | None = None, options: CatalogOptions = CatalogOptions()
+    names: str | Sequence[str] | None = None, options: CatalogOptions = CatalogOptions()
 ) -> Listing:
     """Return sources of the catalogue, without asking any server.
 
@@ -160,7 +173,7 @@ def list_sources(
         ConfigError: the catalogue is wrong.
     """
     known = read_catalog(options.catalog)
-    chosen = list(known.values()) if names is None else choose(known, names)
+    chosen = list(known.values()) if names is None else choose(known, _several(names))
     rows = tuple(
         Listed(
             source,
@@ -181,10 +194,10 @@ def list_sources(
 
 
 def fetch(
-    names: Sequence[str] = (),
+    names: str | Sequence[str] = (),
     options: FetchOptions = FetchOptions(),
     *,
-    lock: Path = LOCK,
+    lock: Path | str = LOCK,
     retry: Retry | None = None,
     progress: Progress = silent,
     download_progress: DownloadProgress = silent,
@@ -213,10 +226,10 @@ def fetch(
         FacecheckError: another process fetches to ``root``; or as :func:`index` and
             :func:`dedup`.
     """
-    tasks = _tasks(names, options)
+    tasks = _tasks(_several(names), options)
     root = options.root
     settings = _Settings(
-        *(root, lock, options.locked, options.keep_archives),
+        *(root, to_path(lock, "lock"), options.locked, options.keep_archives),
         *(retry or Retry(), download_progress),
     )
     root.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from facecheck.core.errors import ConfigError, did_you_mean
 from facecheck.core.files import path_text
-from facecheck.training.recipe import Recipe, find_yaml, load_recipe, read_mapping
+from facecheck.training.recipe import Packaged, Recipe, find_yaml, load_recipe, read_mapping
 
 #: The studies that come with the package, by name.
 STUDIES = Path(str(files("facecheck"))) / "configs" / "studies"
@@ -100,6 +100,11 @@ def column_names(column: str) -> list[str]:
 def study_names() -> list[str]:
     """Return the names of the studies that come with the package."""
     return sorted(file.stem for file in STUDIES.glob("*.yaml"))
+
+
+def packaged_studies() -> tuple[Packaged, ...]:
+    """Return the studies of the package, each with the question that it asks."""
+    return tuple(Packaged(name, load_study(name).question) for name in study_names())
 
 
 def load_study(name: str | Path) -> Study:

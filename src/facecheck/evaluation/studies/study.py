@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from facecheck.core.errors import FacecheckError
-from facecheck.core.files import sha256_file, write_text
+from facecheck.core.files import sha256_file, to_path, write_text
 from facecheck.core.manifest import read_manifest
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.workspace import find_manifest
 from facecheck.core.yaml_files import dump_yaml
 from facecheck.evaluation.evaluate import EvaluateResult, evaluate
 from facecheck.evaluation.options import EvaluateOptions, StudyOptions
@@ -22,7 +23,7 @@ from facecheck.evaluation.studies.runs import (
     read_runs,
     require_same,
 )
-from facecheck.evaluation.studies.spec import Study, Variant, column_names
+from facecheck.evaluation.studies.spec import Study, Variant, column_names, load_study
 from facecheck.evaluation.studies.summary import VariantRow, summarise_variant, write_summary
 from facecheck.model.backbones import check_arch
 from facecheck.model.device import choose_device
@@ -58,9 +59,9 @@ class StudyResult:
 
 
 def study(
-    spec: Study,
-    manifest: Path,
-    out: Path,
+    spec: Study | Path | str,
+    manifest: Path | str | None,
+    out: Path | str,
     options: StudyOptions = StudyOptions(),
     *,
     progress: Progress = silent,
@@ -86,6 +87,8 @@ def study(
             not, or ``out`` holds something else, or a run of another recipe or manifest.
         FacecheckError: a run fails as ``train`` or ``evaluate`` do; the message names it.
     """
+    spec = spec if isinstance(spec, Study) else load_study(spec)
+    manifest, out = find_manifest(manifest), to_path(out, "out")
     _check(spec, manifest, options.device)
     sha256 = sha256_file(manifest)
     planned = [

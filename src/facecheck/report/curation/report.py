@@ -11,10 +11,11 @@ from typing import Any
 
 import polars as pl
 
-from facecheck.core.files import path_text, write_json
+from facecheck.core.files import path_text, to_path, write_json
 from facecheck.core.labels import KINDS
 from facecheck.core.manifest import SPLITS, read_meta, write_table
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.workspace import find_manifest
 from facecheck.report.curation.data import CurationData, read_curation
 from facecheck.report.curation.pictures import Pictures, write_thumbnails
 from facecheck.report.curation.plots import plot_contamination, plot_shortcuts, plot_sizes
@@ -65,8 +66,8 @@ class CurationReport:
 
 
 def curation_report(
-    manifest: Path,
-    out: Path,
+    manifest: Path | str | None,
+    out: Path | str,
     options: CurationReportOptions = CurationReportOptions(),
     *,
     limit: int = 300,
@@ -92,6 +93,7 @@ def curation_report(
         ManifestError: the manifest or a table next to it cannot be read.
         FacecheckError: the manifest holds no record.
     """
+    manifest, out = find_manifest(manifest), to_path(out, "out")
     data = read_curation(manifest)
     shown, disputes = data.worst_pairs(limit), data.disputes(limit)
     with report_folder(out, overwrite=options.overwrite) as folder:

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from facecheck.core.files import path_text, sha256_file, write_json
+from facecheck.core.files import path_text, sha256_file, to_path, write_json
 from facecheck.core.jsonable import jsonable
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.text import percent
@@ -76,8 +76,8 @@ _CONTENTS = {
 
 
 def run_report(
-    run_or_checkpoint: Path | None,
-    out: Path,
+    run_or_checkpoint: Path | str | None,
+    out: Path | str,
     options: RunReportOptions = RunReportOptions(),
     *,
     progress: Progress = silent,
@@ -98,7 +98,7 @@ def run_report(
         ManifestError: the manifest cannot be read.
         FacecheckError: as ``evaluate``.
     """
-    checkpoint = find_checkpoint(run_or_checkpoint)
+    checkpoint, out = find_checkpoint(run_or_checkpoint), to_path(out, "out")
     run = checkpoint.parent if (checkpoint.parent / "log.jsonl").is_file() else None
     chosen = find_manifest(options.manifest or _manifest_of(run))
     table = _benchmark(options.benchmark, run)
@@ -209,8 +209,11 @@ def _tiles(result: EvaluateResult) -> list[tuple[str, str]]:
         ("images", number_text(result.overall.count)),
         ("kinds right (top-1)", percent(result.overall.top1, 1)),
         ("AUC, real against artificial", number_text(result.ranking.auc.value)),
-        ("verdicts right, of those given", percent(verdicts.accuracy.value, 1)),
         ("images with a verdict", percent(verdicts.coverage.value, 1)),
+        (
+            f"right of the {verdicts.right + verdicts.wrong:,} verdicts given",
+            percent(verdicts.accuracy.value, 1),
+        ),
         ("ECE of the score", number_text(result.calibration.score_ece.value, 3)),
     ]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from facecheck.engines.export import ExportResult
     from facecheck.evaluation.studies.study import StudyResult
     from facecheck.training.lr_find import LrFindResult
+    from facecheck.training.recipe import Packaged
     from facecheck.training.result import TrainResult
     from facecheck.training.state import Epoch
 
@@ -60,6 +61,12 @@ def epoch_table(epochs: Sequence[Epoch], best_epoch: int) -> Table:
         style = "bold" if epoch.epoch == best_epoch else ""
         table.add_row(*(row[place] for place in shown), style=style)
     return table
+
+
+def render_packaged(found: Sequence[Packaged]) -> RenderableType:
+    """Render recipes or studies of the package, one a line."""
+    width = max(len(one.name) for one in found) + 2
+    return Group(*(text_line(f"{one.name:{width}}{one.about}") for one in found))
 
 
 def render_train(result: TrainResult) -> RenderableType:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facecheck.core.errors import ImageError
-from facecheck.core.files import name_text, named_path, open_regular
+from facecheck.core.files import name_text, named_path, open_regular, to_path, to_paths
 from facecheck.core.image.formats import HEAD, identify
 from facecheck.scanner.inputs.items import INSIDE, STDIN, Item
 from facecheck.scanner.inputs.remote import is_address
@@ -77,12 +77,17 @@ class Reach:
 EVERYWHERE = Reach()
 
 
-def reach_of(results: Path, roots: Iterable[Path] = (), *, addresses: bool = False) -> Reach:
+def reach_of(
+    results: Path | str,
+    roots: Path | str | Iterable[Path | str] = (),
+    *,
+    addresses: bool = False,
+) -> Reach:
     """Return what results may name: what their ``.meta.json`` says was scanned, and ``roots``."""
-    known = read_meta(results).get(ROOTS)
+    known = read_meta(to_path(results, "the results")).get(ROOTS)
     names = [name for name in known if isinstance(name, str)] if isinstance(known, list) else []
     told = [os.fspath(named_path(name)) for name in names]
-    return Reach((*told, *(os.path.abspath(root) for root in roots)), addresses)  # noqa: PTH100
+    return Reach((*told, *(os.path.abspath(root) for root in to_paths(roots, "roots"))), addresses)  # noqa: PTH100
 
 
 def _is_below(place: str, root: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from facecheck.core.errors import FacecheckError, UsageError, did_you_mean
+from facecheck.core.files import to_path
 from facecheck.core.install import extra_hint
 from facecheck.scanner.answers import Answer
 from facecheck.scanner.results.columns import COLUMNS, rows_of
@@ -25,9 +26,7 @@ FileTable = Literal["polars", "pandas", "lazy"]
 _GROUP = 16_384
 
 
-def to_frame(
-    answers: Iterable[Answer], table: Table = "polars", *, per_face: bool = False
-) -> pl.DataFrame | Any:
+def to_frame(answers: Iterable[Answer], table: Table = "polars", *, per_face: bool = False) -> Any:
     """Return answers as a frame: the rows that a scan would have written for them.
 
     Args:
@@ -48,7 +47,7 @@ def to_frame(
     return _as(table, _frame(tidy(row, COLUMNS) for row in rows))
 
 
-def read_results(results: Path | str, table: FileTable = "polars") -> pl.DataFrame | Any:
+def read_results(results: Path | str, table: FileTable = "polars") -> Any:
     """Return the results file of a scan as a frame, whose columns have their types.
 
     Args:
@@ -63,7 +62,7 @@ def read_results(results: Path | str, table: FileTable = "polars") -> pl.DataFra
             installed.
     """
     _check(table, get_args(FileTable))
-    path = Path(results)
+    path = to_path(results, "the results")
     if table == "lazy":
         return _lazy(path)
     return _as(table, _frame(read_rows(path, COLUMNS)))

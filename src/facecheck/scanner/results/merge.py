@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from facecheck.core.errors import FacecheckError, UsageError, reason
-from facecheck.core.files import atomic_path, path_text, refuse_to_overwrite, sha256_file
+from facecheck.core.files import (
+    atomic_path,
+    path_text,
+    refuse_to_overwrite,
+    sha256_file,
+    to_path,
+    to_paths,
+)
 from facecheck.core.jsonable import parse_json
 from facecheck.core.lock import only_one
 from facecheck.core.parallel import Progress, silent
@@ -52,7 +59,11 @@ class MergeResult:
 
 
 def merge(
-    out: Path, parts: Sequence[Path], *, overwrite: bool = False, progress: Progress = silent
+    out: Path | str,
+    parts: Sequence[Path | str],
+    *,
+    overwrite: bool = False,
+    progress: Progress = silent,
 ) -> MergeResult:
     """Merge the results of all shards of a scan to the bytes that one scan would have written.
 
@@ -70,6 +81,7 @@ def merge(
             or ``out`` exists or is a part.
         FacecheckError: a part is damaged or was changed, or they did not see the same files.
     """
+    out, parts = to_path(out, "out"), to_paths(parts, "parts")
     file_format = format_of(out)
     refuse_to_overwrite(out, overwrite=overwrite)
     if any(out.exists() and part.exists() and out.samefile(part) for part in parts):

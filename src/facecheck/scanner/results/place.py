@@ -16,7 +16,15 @@ from itertools import groupby
 from pathlib import Path
 
 from facecheck.core.errors import FacecheckError, ImageError, UsageError, reason
-from facecheck.core.files import name_text, named_path, numbered, path_text, sha256_file
+from facecheck.core.files import (
+    name_text,
+    named_path,
+    numbered,
+    path_text,
+    sha256_file,
+    to_path,
+    to_paths,
+)
 from facecheck.core.labels import Verdict
 from facecheck.core.lock import only_one
 from facecheck.core.moving import Origin, Plan, put, same
@@ -74,13 +82,13 @@ class _Tally:
 
 
 def place(
-    results: Path,
-    to: Path,
+    results: Path | str,
+    to: Path | str,
     *,
     move: bool = False,
     confirmed: bool = False,
-    verdicts: Collection[str] = (),
-    roots: Sequence[Path] = (),
+    verdicts: str | Collection[str] = (),
+    roots: Path | str | Sequence[Path | str] = (),
     reach: Reach | None = None,
     progress: Progress = silent,
 ) -> PlaceResult:
@@ -109,6 +117,10 @@ def place(
         FacecheckError: the results cannot be read, the folder cannot be written or is full, or
             another process fills it. Run again: what is placed stays.
     """
+    results, to = to_path(results, "the results"), to_path(to, "to")
+    roots = to_paths(roots, "roots")
+    verdicts = [verdicts] if isinstance(verdicts, str) else list(verdicts)
+    read_columns(results)  # what cannot be read is said before the folder is made
     if move and not confirmed:
         raise UsageError(
             f"moving to {path_text(to)} takes files from where they are: agree, or pass --yes"
