@@ -14,11 +14,13 @@ from PIL import Image
 
 from facecheck.known.add import known_add
 from facecheck.known.options import KnownAddOptions
+from facecheck.report.gallery_rows import GalleryRows
 from facecheck.report.options import ScanReportOptions
 from facecheck.report.scan_report import scan_report
 from facecheck.scanner.inputs.reach import EVERYWHERE
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import CSV, Row, tidy, write_rows
+from tests.report.waiting import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -161,7 +163,7 @@ def test_decisions_survive_a_reload_and_come_back_from_a_file(
         "\ufeff" + text + 'gone.jpg,,,,real,photo,,,\r\nin/b/c.jpg,,,,,sketch,"a,\nb",,\r\n'
     )
     page.set_input_files("#load", kept)
-    page.wait_for_function("document.querySelector('#said').textContent.startsWith('Loaded')")
+    until(page, "document.querySelector('#said').textContent.startsWith('Loaded')")
     assert page.inner_text("#said") == "Loaded 3 decisions; 1 are of no row here"
     assert decided(page) == {
         "a 10.jpg": "✓ photo",
@@ -170,7 +172,7 @@ def test_decisions_survive_a_reload_and_come_back_from_a_file(
     }
     kept.write_text("name,label\na,b\n")
     page.set_input_files("#load", kept)
-    page.wait_for_function("document.querySelector('#said').textContent.startsWith('These')")
+    until(page, "document.querySelector('#said').textContent.startsWith('These')")
 
 
 def test_a_face_is_decided_in_the_large_picture_with_a_note(made: Callable[..., Page]) -> None:
@@ -204,15 +206,15 @@ def test_the_back_button_closes_a_face_and_its_address_opens_it(made: Callable[.
     page.keyboard.press("ArrowRight")
     assert page.url.endswith("#face-2")
     page.go_back()
-    page.wait_for_function("!document.querySelector('#large').open")
+    until(page, "!document.querySelector('#large').open")
     page.go_forward()
-    page.wait_for_function("document.querySelector('#large').open")
+    until(page, "document.querySelector('#large').open")
     assert page.inner_text("#large-name") == "a 9.jpg"
     page.keyboard.press("Escape")
-    page.wait_for_function("!location.hash.startsWith('#face')")
+    until(page, "!location.hash.startsWith('#face')")
     page.check("#facet-status [data-word=no_face]")
     page.evaluate("location.hash = '#face-3'")
-    page.wait_for_function("document.querySelector('#large').open")
+    until(page, "document.querySelector('#large').open")
     assert page.inner_text("#large-name") == "c.jpg"
 
 
@@ -322,3 +324,24 @@ def test_a_browser_that_keeps_nothing_says_so(made: Callable[..., Page]) -> None
     page.keyboard.press("a")
     page.wait_for_selector("#trouble:not([hidden])")
     assert "export the corrections" in page.inner_text("#trouble")
+
+
+def test_rows_that_come_later_take_nobody_to_another_face(made: Callable[..., Page]) -> None:
+    """As in the page of `facecheck serve` while its scan runs."""
+    page = made()
+    more = [row("a.zip::new.jpg", 0.995, width=70_000, height=9), row("in/new too.jpg")]
+    packed = GalleryRows(tidy(each, COLUMNS) for each in [*ROWS, *more]).packed(len(ROWS))
+    page.select_option("#sort", "artificial")
+    page.locator("#faces .open[title='in/a 9.jpg']").click()
+    page.evaluate("(packed) => gallery.append(packed)", packed)
+    assert page.inner_text("#large-name") == "a 9.jpg"
+    page.click("#choices [data-key='3']")
+    page.keyboard.press("Escape")
+    until(page, "document.querySelector('#shown').textContent === '9 rows'")
+    assert names(page)[:3] == ["new.jpg", "d.jpg", "a 9.jpg"]
+    assert decided(page) == {"a 9.jpg": "✗ sketch"}
+    page.locator("#faces .open[title='a.zip::new.jpg']").click()
+    assert "70000 \u00d7 9 px" in page.inner_text("#large-facts")
+    page.evaluate("(packed) => gallery.append(packed)", packed)
+    page.keyboard.press("Escape")
+    assert page.inner_text("#shown") == "9 rows"

@@ -29,6 +29,7 @@ from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.rows import CSV, Row, read_rows, tidy, write_rows
 from facecheck.scanner.results.sink import read_meta
+from tests.report.waiting import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -136,9 +137,7 @@ def test_every_row_is_there_and_hostile_names_are_text(
     assert "b\\xffytes \\x5cx41 #?%.png" in names(page)
     assert page.locator("[src=x]").count() == 0
     broken = "[...document.images].filter((one) => one.complete && !one.naturalWidth).length"
-    page.wait_for_function(
-        "[...document.querySelectorAll('#faces img')].every((one) => one.complete)"
-    )
+    until(page, "[...document.querySelectorAll('#faces img')].every((one) => one.complete)")
     assert page.evaluate(broken) == 0
     assert sorted(page.locator(".blank").all_inner_texts()) == [
         "error",
@@ -221,9 +220,7 @@ def test_a_face_is_opened_and_left_by_keyboard(page: Page) -> None:
     page.wait_for_selector("#stage .blank")
     page.keyboard.press("Escape")
     assert not page.is_visible("#large")
-    page.wait_for_function(
-        "document.activeElement.querySelector('.name')?.textContent === '002.png'"
-    )
+    until(page, "document.activeElement.querySelector('.name')?.textContent === '002.png'")
 
 
 def test_the_file_itself_is_shown_whatever_its_name(page: Page) -> None:

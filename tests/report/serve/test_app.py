@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import shutil
+import socket
 import sys
 import time
 from pathlib import Path
@@ -20,8 +21,13 @@ from facecheck.report.serve.live_scan import LiveScan
 from facecheck.report.serve.options import ServeOptions
 from facecheck.report.serve.pictures import Pictures
 from facecheck.report.serve.running import Progress
-from facecheck.report.serve.server import serve
+from facecheck.report.serve.server import _names, serve
 from facecheck.report.serve.workplace import Workplace
+from facecheck.scanner.chunking import cut, without_rows
+from facecheck.scanner.inputs.items import find_inputs
+from facecheck.scanner.options import InputOptions, ResultOptions
+from facecheck.scanner.results.columns import COLUMNS
+from facecheck.scanner.results.sink import FileSink
 from tests.report.serve.conftest import Asking, results_of, row
 
 REAL = {"verdict": "real", "kind": "photo", "note": "", "by": "Anna", "at": "2026-11-29T18:00:00Z"}
@@ -174,3 +180,40 @@ def test_without_its_extra_it_is_one_line(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "starlette", None)
     with pytest.raises(FacecheckError, match=r"facecheck serve needs the extra serve: pip install"):
         serve(folder, BUILTIN_FAST, opened=print)
+
+
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [
+        ("127.0.0.1", ["127.0.0.1", "localhost", "[::1]"]),
+        ("::1", ["[::1]", "127.0.0.1", "localhost"]),
+        ("192.0.2.7", ["192.0.2.7"]),
+    ],
+)
+def test_a_browser_may_call_it_by_its_own_names_alone(host: str, names: list[str]) -> None:
+    assert _names(host) == names
+
+
+def test_every_name_of_this_machine_counts_where_every_address_is_served() -> None:
+    assert {socket.gethostname(), "localhost", "127.0.0.1"} <= {*_names("0.0.0.0")}
+
+
+@pytest.mark.parametrize("excel", [False, True])
+def test_rows_of_a_scan_that_runs_are_read_chunk_by_chunk(folder: Path, excel: bool) -> None:
+    """As a scan writes them: rows first, then the line of the journal that makes them count."""
+    out = folder.parent / "out.csv"
+    files = (out, folder.parent / "out.corrections.csv")
+    facts = {"thresholds": [0.2, 0.9], "per_face": False}
+    with Pictures([folder]) as pictures:
+        scan = LiveScan(*files, pictures, folder=folder)
+        with FileSink(out, COLUMNS, facts, ResultOptions(excel=excel)) as sink:
+            items = list(find_inputs([folder], InputOptions()))
+            for chunk in without_rows(cut(items, 1), sink.journal, verify=False):
+                sink.write(chunk, [[row(item.name)] for item in chunk.items])
+                assert scan.progress().state == "stopped"
+                assert scan.rows.path(len(scan.rows) - 1) == chunk.items[0].name
+            generation = scan.generation
+            sink.finish()
+        assert (scan.progress().state, len(scan.rows)) == ("done", len(items))
+        assert scan.generation == generation
+        assert scan.facts.thresholds == (0.2, 0.9)

@@ -1028,7 +1028,11 @@ const gallery = (() => {
     event.preventDefault();
     shut();
   });
-  dialog.addEventListener("close", () => focusTile(opened));
+  dialog.addEventListener("close", () => {
+    current = opened;
+    if (stale) showMore();
+    focusTile(current);
+  });
   addEventListener("popstate", follow);
 
   /** Take up packed rows that have come; what is shown and filtered stays as it is. */
@@ -1045,15 +1049,29 @@ const gallery = (() => {
     buildFacets();
   }
 
-  /** Show more rows, once they have come, without taking the reader to another place. */
+  let stale = false;
+
+  /** Take up more rows that have come; a face that is open stays, and they are shown behind it. */
   async function append(packed) {
     await grew(packed);
     await rows.rest;
-    const [place, focused] = [current, list.contains(document.activeElement)];
-    const at = scrollY;
+    if (dialog.open) stale = true;
+    else showMore();
+  }
+
+  /** Show the rows that have come, without taking the reader to another place. */
+  function showMore() {
+    stale = false;
+    const row = order[current];
+    const focused = list.contains(document.activeElement);
+    const [at, before] = [scrollY, current];
     refresh();
     scrollTo({ top: at, behavior: "instant" });
-    if (focused) focusTile(place);
+    const place = order.indexOf(row);
+    current = Math.max(0, Math.min(place < 0 ? before : place, order.length - 1));
+    clearTiles();
+    draw();
+    if (focused) focusTile(current);
   }
 
   async function start() {

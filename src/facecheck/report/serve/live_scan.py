@@ -154,7 +154,8 @@ class LiveScan:
         if head.value != self._head:
             self._restart()
             self._head, self._end = head.value, head.end
-            self._read_to = len(header_line(CSV, COLUMNS).encode())
+            excel = bool(dict(head.value).get("excel"))
+            self._read_to = len(header_line(CSV, COLUMNS, excel=excel).encode())
             self._facts = ScanFacts.of_meta(head.value, str(self.results.absolute()), {})
         self._read_journal()
 
