@@ -6,7 +6,7 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -231,12 +231,6 @@ class FilesByName:
         self._roots = [os.path.normpath(root.absolute()) for root in roots]
         self._real = [os.fspath(root.resolve()) for root in roots]
         self._files = set(files)
-        self._folded: dict[str, list[str]] = {}
-        self._names: dict[str, list[str]] = {}
-        for file in files:
-            self._folded.setdefault(as_read(file), []).append(file)
-            self._names.setdefault(as_read(os.path.basename(file)), []).append(file)  # noqa: PTH119
-        self._stems: dict[str, list[str]] | None = None
 
     def find(self, text: str, table: Path) -> list[str]:
         """Return the files that a table may mean, by the surest way that finds any.
@@ -255,7 +249,7 @@ class FilesByName:
         for name in dict.fromkeys((text, text.replace("\\", "/"))):
             places = self._places(name, table)
             found = [place for place in places if place in self._files]
-            found = found or [file for place in places for file in self._folded_at(place)]
+            found = found or [f for place in places for f in self._folded.get(as_read(place), ())]
             if not found and "/" not in name:
                 found = self._names.get(as_read(name), [])
             if not found and not is_image_name(PurePosixPath(name)):
@@ -290,15 +284,34 @@ class FilesByName:
                 return real + place.removeprefix(root)
         return place
 
-    def _folded_at(self, place: str) -> list[str]:
-        return self._folded.get(as_read(place), [])
+    # Most tables name their files exactly, and so do without the others.
+
+    @cached_property
+    def _folded(self) -> dict[str, list[str]]:
+        """The files by their whole paths, as people compare them."""
+        return self._by(as_read)
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        """The files by their bare names."""
+        return self._by(lambda file: as_read(file).rpartition("/")[2])
+
+    @cached_property
+    def _bare(self) -> dict[str, list[str]]:
+        """The files by their whole paths without an ending."""
+        return self._by(lambda file: as_read(os.path.splitext(file)[0]))  # noqa: PTH122
+
+    @cached_property
+    def _stems(self) -> dict[str, list[str]]:
+        """The files by their bare names without an ending."""
+        return self._by(lambda file: as_read(os.path.splitext(file)[0]).rpartition("/")[2])  # noqa: PTH122
+
+    def _by(self, key: Callable[[str], str]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for file in self._files:
+            found.setdefault(key(file), []).append(file)
+        return found
 
     def _without_ending(self, name: str, places: Sequence[str]) -> list[str]:
-        if self._stems is None:
-            self._stems = {}
-            for file in self._files:
-                stem = as_read(os.path.splitext(file)[0])  # noqa: PTH122
-                for key in (stem, stem.rpartition("/")[2]):
-                    self._stems.setdefault(key, []).append(file)
-        found = [file for place in places for file in self._stems.get(as_read(place), [])]
+        found = [file for place in places for file in self._bare.get(as_read(place), ())]
         return found or ([] if "/" in name else self._stems.get(as_read(name), []))
