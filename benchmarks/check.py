@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 import facecheck
-from facecheck.core.manifest import read_table
+from facecheck.core.tables import read_table
 from facecheck.core.workspace import BUILTIN_ENCODER
 from facecheck.model.encoder import Encoder
 from facecheck.model.transforms import Transform

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from facecheck.core.errors import UsageError
-from facecheck.core.manifest import read_table
+from facecheck.core.tables import read_table
 from facecheck.core.workspace import (
     BUILTIN,
     Choice,

@@ -8,7 +8,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from facecheck.core.errors import UsageError
-from facecheck.core.manifest import Manifest, read_manifest, read_table, write_manifest
+from facecheck.core.manifest import Manifest, read_manifest, write_manifest
+from facecheck.core.tables import read_table
 from facecheck.evaluation.calibrate import calibrate
 from facecheck.evaluation.leave_out import SCORES, LeaveOutResult, alike_quantile, leave_out
 from facecheck.evaluation.options import CalibrateOptions, LeaveOutOptions

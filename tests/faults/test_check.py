@@ -14,7 +14,7 @@ from PIL import Image
 
 import facecheck
 from facecheck.core.errors import UsageError
-from facecheck.core.manifest import read_table
+from facecheck.core.tables import read_table
 from facecheck.data.measure import Stamp, stamp
 from facecheck.faults.check import FaultResult, check
 from facecheck.faults.options import FaultOptions

@@ -13,7 +13,7 @@ from PIL import Image
 
 import facecheck
 from facecheck.core.errors import UsageError
-from facecheck.core.manifest import read_table
+from facecheck.core.tables import read_table
 from facecheck.faults import learned
 from facecheck.faults.check import check
 from facecheck.faults.learned import Images, nearest, project, suspected, unlike

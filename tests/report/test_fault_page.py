@@ -12,7 +12,8 @@ from PIL import Image
 
 import facecheck
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError
-from facecheck.core.manifest import read_manifest, read_table
+from facecheck.core.manifest import read_manifest
+from facecheck.core.tables import read_table
 from facecheck.faults.check import FaultResult, check
 from facecheck.faults.options import FaultOptions
 from facecheck.report.fault_page import fault_report

@@ -11,9 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,9 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from facecheck.core.csv_files import FORMULA, NUMBER, csv_form
 from facecheck.core.errors import (
-    FacecheckError,
     ManifestError,
     TrainingError,
     UsageError,
@@ -33,10 +29,11 @@ from facecheck.core.errors import (
 from facecheck.core.files import atomic_path, path_text, sha256_file, to_path, write_json
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
+from facecheck.core.tables import check_table_suffix, read_table, write_frame
 from facecheck.core.text import some_of
 from facecheck.core.version import VERSION
 from facecheck.core.whatis import mistaken, what_is
-from facecheck.core.workspace import ROOT_VARIABLE, require_manifest
+from facecheck.core.workspace import ROOT_VARIABLE
 
 SPLITS = ("train", "val", "test")
 #: What other tools call the splits.
@@ -347,7 +344,7 @@ def write_manifest(
     portable = portable_paths(manifest.frame["path"], path, manifest.root)
     check_table_suffix(path)
     with atomic_path(path) as temporary:
-        _write_frame(
+        write_frame(
             manifest.frame.with_columns(path=pl.Series(portable, dtype=pl.String)), temporary
         )
         digest = {"sha256": sha256_file(temporary)}
@@ -428,102 +425,3 @@ def is_made_by(path: Path, made_by: Mapping[str, Any]) -> bool:
         and all(known.get(name) == value for name, value in made_by.items())
         and known.get("sha256") == sha256_file(path)
     )
-
-
-def write_table(frame: pl.DataFrame, path: Path) -> None:
-    """Write any table atomically as ``.csv`` or ``.parquet``, by the suffix of ``path``.
-
-    In CSV numbers have six decimals, but for columns with numbers that these would move by more
-    than a hundredth, such as a learning rate of 1e-7: those are written in full.
-
-    Raises:
-        UsageError: the suffix is neither.
-    """
-    check_table_suffix(path)
-    with atomic_path(path) as temporary:
-        _write_frame(frame, temporary)
-
-
-def _write_frame(frame: pl.DataFrame, path: Path) -> None:
-    try:
-        if path.suffix.lower() == ".csv":
-            small = [column.name for column in frame if _needs_all_digits(column)]
-            frame = frame.with_columns(pl.col(small).cast(pl.String))
-            frame = frame.with_columns(_escaped(pl.col(pl.String)))
-            frame.write_csv(path, float_precision=6, float_scientific=False)
-        else:
-            frame.write_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        # Polars gives the system's number in words alone.
-        number = re.search(r"\(os error (\d+)\)", str(error))
-        if number is None:
-            raise
-        code = int(number[1])
-        raise OSError(code, os.strerror(code), str(path)) from None
-
-
-def _escaped(text: pl.Expr) -> pl.Expr:
-    """Return what :func:`~facecheck.core.csv_files.safe_text` makes of each text."""
-    is_formula = text.str.contains(f"^{FORMULA}") & ~text.str.contains(f"^{NUMBER}$")
-    return pl.when(is_formula).then("'" + text).otherwise(text).name.keep()
-
-
-def _needs_all_digits(column: pl.Series) -> bool:
-    if not column.dtype.is_float():
-        return False
-    numbers = column.filter(column.is_finite())
-    return bool(((numbers.round(6) - numbers).abs() > numbers.abs() / 100).any())
-
-
-def check_table_suffix(path: Path) -> None:
-    """Raise :class:`UsageError` unless ``path`` ends in ``.csv`` or ``.parquet``."""
-    if path.suffix.lower() not in {".csv", ".parquet"}:
-        raise UsageError(f"{path_text(path)}: a table's name must end in .csv or .parquet")
-
-
-def read_table(path: Path) -> pl.DataFrame:
-    """Read any table, ``.csv`` (all text) or ``.parquet``, by the suffix of ``path``.
-
-    CSV may be as a spreadsheet saves it, see :func:`~facecheck.core.csv_files.csv_form`.
-
-    Raises:
-        UsageError: it is not there, or the suffix is neither.
-        ManifestError: it cannot be read.
-    """
-    require_manifest(path, "check the path")
-    if path.suffix.lower() not in {".csv", ".parquet"}:
-        raise UsageError(mistaken(path, "a table", "name one that ends in .csv or .parquet"))
-    return read_csv(path) if path.suffix.lower() == ".csv" else read_parquet(path)
-
-
-def read_csv(path: Path) -> pl.DataFrame:
-    """Read CSV, whatever the file is called; every column is text.
-
-    Raises:
-        ManifestError: it cannot be read.
-    """
-    with _readable(path):
-        form = csv_form(path)
-        wide = form.encoding != "utf-8-sig"  # which Polars does not read
-        source = path.read_bytes().decode(form.encoding).encode() if wide else path
-        table = pl.read_csv(source, separator=form.separator, infer_schema=False)
-        return table.with_columns(pl.all().str.replace(f"^'({FORMULA})", "$1"))
-
-
-def read_parquet(path: Path) -> pl.DataFrame:
-    """Read Parquet, whatever the file is called.
-
-    Raises:
-        ManifestError: it cannot be read.
-    """
-    with _readable(path):
-        return pl.read_parquet(path)
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what may be wrong with a table into one line."""
-    try:
-        yield
-    except (pl.exceptions.PolarsError, OSError, UnicodeError, FacecheckError) as error:
-        raise ManifestError(f"{path_text(path)}: not a readable table: {reason(error)}") from None

@@ -22,15 +22,9 @@ from facecheck.core.files import (
 from facecheck.core.image import DECODE_POLICY, HASH_SIDE
 from facecheck.core.labels import KINDS
 from facecheck.core.lock import only_one
-from facecheck.core.manifest import (
-    Manifest,
-    absolute_root,
-    check_table_suffix,
-    read_manifest,
-    write_manifest,
-    write_table,
-)
+from facecheck.core.manifest import Manifest, absolute_root, read_manifest, write_manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.tables import check_table_suffix, write_table
 from facecheck.core.tree import Noted, Skipped
 from facecheck.core.workspace import MANIFEST
 from facecheck.data.image_table import as_read

@@ -56,13 +56,13 @@ from facecheck.core.manifest import (
     Manifest,
     Record,
     absolute_root,
-    check_table_suffix,
     input_meta,
     read_manifest,
     read_meta,
     write_manifest,
 )
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.tables import check_table_suffix
 from facecheck.core.tree import walk_files
 from facecheck.data.leaks import look, split_folders
 from facecheck.data.options import ConvertOptions, Layout

@@ -12,9 +12,10 @@ import polars as pl
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text
 from facecheck.core.labels import Kind
-from facecheck.core.manifest import SPLIT_NAMES, SPLITS, base_of, read_manifest, read_table
+from facecheck.core.manifest import SPLIT_NAMES, SPLITS, base_of, read_manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.scratch import scratch_folder
+from facecheck.core.tables import read_table
 from facecheck.core.text import some_of
 from facecheck.core.whatis import mistaken, what_is
 from facecheck.data.duplicates.dedup import dedup

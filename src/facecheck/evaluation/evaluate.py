@@ -12,8 +12,8 @@ import polars as pl
 from facecheck.core.errors import FacecheckError
 from facecheck.core.files import atomic_path, refuse_to_overwrite
 from facecheck.core.labels import Kind, Verdict
-from facecheck.core.manifest import check_table_suffix, write_table
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.tables import check_table_suffix, write_table
 from facecheck.core.workspace import find_checkpoint, find_manifest
 from facecheck.data.audit import metadata_shares
 from facecheck.engines.load import load_predictor

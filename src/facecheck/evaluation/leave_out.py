@@ -21,8 +21,9 @@ from scipy.special import logsumexp
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import sha256_file
 from facecheck.core.labels import KINDS, Kind
-from facecheck.core.manifest import Manifest, read_split_manifest, read_table, write_table
+from facecheck.core.manifest import Manifest, read_split_manifest
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.tables import read_table, write_table
 from facecheck.evaluation.options import LeaveOutOptions
 from facecheck.model.device import choose_device
 from facecheck.model.metrics import Floats, auc_of, wilson

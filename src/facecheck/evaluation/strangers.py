@@ -15,7 +15,7 @@ import polars as pl
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError
 from facecheck.core.files import path_text
 from facecheck.core.labels import Kind
-from facecheck.core.manifest import read_table
+from facecheck.core.tables import read_table
 from facecheck.core.whatis import mistaken, what_is
 from facecheck.model.metrics import Floats
 

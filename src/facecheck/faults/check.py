@@ -10,14 +10,9 @@ import polars as pl
 
 from facecheck.core.files import path_text
 from facecheck.core.lock import only_one
-from facecheck.core.manifest import (
-    Manifest,
-    check_table_suffix,
-    read_manifest,
-    read_table,
-    write_table,
-)
+from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.tables import check_table_suffix, read_table, write_table
 from facecheck.core.workspace import find_manifest
 from facecheck.data.duplicates.groups import duplicates_of
 from facecheck.data.measure import stamp

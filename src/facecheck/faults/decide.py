@@ -10,13 +10,8 @@ from pathlib import Path
 from facecheck.core.errors import ManifestError
 from facecheck.core.files import path_text
 from facecheck.core.labels import check_kind
-from facecheck.core.manifest import (
-    Manifest,
-    made_from,
-    read_manifest,
-    read_table,
-    write_manifest,
-)
+from facecheck.core.manifest import Manifest, made_from, read_manifest, write_manifest
+from facecheck.core.tables import read_table
 
 #: The column of the manifest that says what was decided of a record: these are not shown again.
 CHECKED = "checked"

@@ -14,8 +14,8 @@ from facecheck.core.errors import FacecheckError, ManifestError
 from facecheck.core.files import path_text, sha256_file, write_json
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
-from facecheck.core.manifest import read_table
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.tables import read_table
 from facecheck.faults.table import SCHEMA
 from facecheck.report.curation.pictures import Pictures, write_thumbnails
 from facecheck.report.options import CurationReportOptions

@@ -21,9 +21,9 @@ from facecheck.core.manifest import (
     portable_paths,
     read_manifest,
     write_manifest,
-    write_table,
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.tables import write_table
 from facecheck.core.text import printable
 from facecheck.core.workspace import find_manifest
 from facecheck.data.duplicates.apply import (

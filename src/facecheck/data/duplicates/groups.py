@@ -13,7 +13,8 @@ import polars as pl
 
 from facecheck.core.errors import ManifestError
 from facecheck.core.files import path_text, sha256_file
-from facecheck.core.manifest import base_of, read_meta, read_table
+from facecheck.core.manifest import base_of, read_meta
+from facecheck.core.tables import read_table
 
 #: The columns whose equal values hold records together. An empty value holds nothing.
 KEYS = ("group", "sha256", "pixel_hash")

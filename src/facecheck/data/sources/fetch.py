@@ -30,9 +30,9 @@ from facecheck.core.errors import FacecheckError, SourceError, UsageError, reaso
 from facecheck.core.files import path_text, require_space, to_path
 from facecheck.core.labels import check_kind
 from facecheck.core.lock import only_one
-from facecheck.core.manifest import write_table
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.selection import Selection, select
+from facecheck.core.tables import write_table
 from facecheck.core.tree import Skipped, walk_files
 from facecheck.data.duplicates.dedup import DedupResult, dedup
 from facecheck.data.index import IndexResult, index

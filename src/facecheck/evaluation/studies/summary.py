@@ -13,7 +13,7 @@ import polars as pl
 from scipy.special import stdtrit
 
 from facecheck.core.labels import KINDS
-from facecheck.core.manifest import write_table
+from facecheck.core.tables import write_table
 from facecheck.evaluation.studies.runs import Run
 from facecheck.evaluation.studies.spec import Variant
 from facecheck.model.metrics import wilson

@@ -13,7 +13,8 @@ from facecheck.core.errors import FacecheckError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
-from facecheck.core.manifest import SPLITS, read_manifest, read_table
+from facecheck.core.manifest import SPLITS, read_manifest
+from facecheck.core.tables import read_table
 from facecheck.data.duplicates.dedup import CONFLICT, DUPLICATE
 from facecheck.data.duplicates.groups import companion, duplicates_of
 from facecheck.data.leaks import prove

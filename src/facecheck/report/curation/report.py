@@ -13,8 +13,9 @@ import polars as pl
 
 from facecheck.core.files import path_text, to_path, write_json
 from facecheck.core.labels import KINDS
-from facecheck.core.manifest import SPLITS, read_meta, write_table
+from facecheck.core.manifest import SPLITS, read_meta
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.tables import write_table
 from facecheck.core.workspace import find_manifest
 from facecheck.report.curation.data import CurationData, read_curation
 from facecheck.report.curation.pictures import Pictures, write_thumbnails

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Canvas
 from facecheck.core.errors import ConfigError
 from facecheck.core.files import path_text
 from facecheck.core.jsonable import parse_json
-from facecheck.core.manifest import write_table
+from facecheck.core.tables import write_table
 from facecheck.evaluation.evaluate import EvaluateResult
 from facecheck.model.metrics import Floats, softmax
 from facecheck.model.outputs import SplitOutputs

@@ -13,7 +13,7 @@ import polars as pl
 
 from facecheck.core.files import path_text
 from facecheck.core.labels import Kind, Verdict
-from facecheck.core.manifest import write_table
+from facecheck.core.tables import write_table
 from facecheck.evaluation.evaluate import prediction_table
 from facecheck.report.run import figures
 from facecheck.report.run.context import Plot, ReportContext, Section, plotted, readable_paths

@@ -10,7 +10,7 @@ import polars as pl
 from facecheck.core.errors import UsageError, reason
 from facecheck.core.files import path_text
 from facecheck.core.labels import Kind
-from facecheck.core.manifest import read_table
+from facecheck.core.tables import read_table
 from facecheck.evaluation.robustness import TABLE
 from facecheck.model.metrics import wilson
 from facecheck.report.run import figures
