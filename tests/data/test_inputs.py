@@ -219,6 +219,9 @@ def test_what_a_table_lacks_is_named(flat: Path, tmp_path: Path) -> None:
     table.write_text(csv([("a/b/1.jpg", "real")]))
     with pytest.raises(UsageError, match="not one of its 1 rows names a file of"):
         index([flat], out, IndexOptions(labels=(table,), label=REAL_FAKE[:1]))
+    table.write_text("path,status,verdict,kind,score\nr0.png,ok,real,photo,0.1\n")
+    with pytest.raises(UsageError, match="looks like the results of a scan"):
+        index([table], out, IndexOptions(source="s"))
     (flat / "lines.jsonl").write_text("[1]\n")
     with pytest.raises(ManifestError, match="not JSON lines"):
         index([flat], out, IndexOptions(labels=(flat / "lines.jsonl",)))
@@ -240,6 +243,8 @@ def test_an_imagefolder_is_recognised_and_the_next_command_works(
     assert counts == [
         (tree.name, kind, part, 2) for kind in ("generated", "photo") for part in ("test", "train")
     ]
+    done = command("index", tree, "--out", "m.csv", "--exclude", "0 0*", "--follow", "--overwrite")
+    assert "--exclude '0 0*' --follow --overwrite --out m.csv`" in done.err
     again = IndexOptions(label=REAL_FAKE, drop_split=True, overwrite=True)
     index([tree], tmp_path / "m.csv", again)
     assert set(read_manifest(tmp_path / "m.csv").frame["split"]) == {""}

@@ -188,8 +188,18 @@ class Command:
             words += [flag, value] if value else []
         for name, kind in (*options.label, *kinds.items()):
             words += ["--label", f"{name}={kind}"]
-        words += ["--drop-split"] if options.drop_split else []
-        words += ["--overwrite"] if options.overwrite else []
+        for flag, values in (
+            ("--pair", [":".join(pair) for pair in options.pair]),
+            ("--include", options.include),
+            ("--exclude", options.exclude),
+        ):
+            words += [word for value in values for word in (flag, value)]
+        for flag, given in (
+            ("--follow", options.follow),
+            ("--drop-split", options.drop_split),
+            ("--overwrite", options.overwrite),
+        ):
+            words += [flag] if given else []
         words += ["--out", path_text(self.out)] if self.out != MANIFEST else []
         sure = "KIND" not in kinds.values()
         return f"{'run' if sure else 'say what each is, as in'} `{printable(shlex.join(words))}`"

@@ -36,6 +36,8 @@ _LINES = (".jsonl", ".ndjson")
 TABLE_ENDINGS = (".csv", ".tsv", ".parquet", *_LINES)
 #: Columns that say what somebody decided, and so are taken over with the row.
 _TAKEN = ("group", "excluded")
+#: Columns that tell the results of a scan from a table of labels.
+_RESULTS = {"status", "verdict", "score"}
 _DRIVE = re.compile(r"[A-Za-z]:/")
 
 
@@ -82,7 +84,7 @@ class ImageTable:
         """Read a table.
 
         Raises:
-            UsageError: a column that was named is not there.
+            UsageError: a column that was named is not there, or these are results of a scan.
             ManifestError: it cannot be read, or no column is named like one of paths.
         """
         self.file = file
@@ -94,6 +96,11 @@ class ImageTable:
                 f"{self.columns_text}): name it with --path-column"
             )
         self.path_column = path
+        if named.kind is None and set(self.frame.columns) >= _RESULTS:
+            raise UsageError(
+                f"{path_text(file)} looks like the results of a scan, whose kinds are a model's "
+                "guesses: name the column of true ones with --kind-column"
+            )
         self.kind_column = self._column("--kind-column", named.kind, KIND_NAMES)
 
     @property

@@ -295,7 +295,8 @@ def _nothing_fits(source: Source, items: Sequence[_Item], downloads: Sequence[Do
         )
     return (
         f"{path_text(downloads[0].path)}: no <kind>/<source>/ folders in it (the kinds are "
-        f"{', '.join(KINDS)}): {held}: lay it out like that, or pass --kind and --source"
+        f"{', '.join(KINDS)}): {held}: lay it out like that, pass --kind and --source, or unpack "
+        "it for `facecheck index`, which reads ImageFolders and tables of labels"
     )
 
 
