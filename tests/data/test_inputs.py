@@ -269,6 +269,26 @@ def test_imagefolders_of_other_shapes(tree: Path, tmp_path: Path) -> None:
     assert set(read_manifest(tmp_path / "c.csv").frame["split"]) == {"train"}
 
 
+def test_tables_for_each_split_label_an_imagefolder(tree: Path, tmp_path: Path) -> None:
+    # As 140k real and fake faces come: a table for each split, with a number and a word.
+    for part in ("train", "test"):
+        rows = [
+            f"{at},{int(file.parent.name == 'real')},{file.parent.name},{file.relative_to(tree)}"
+            for at, file in enumerate(sorted((tree / part).rglob("*.png")))
+        ]
+        (tmp_path / f"{part}.csv").write_text("\n".join([",label,label_str,path", *rows]) + "\n")
+    tables = (tmp_path / "train.csv", tmp_path / "test.csv")
+    options = IndexOptions(labels=tables, kind_column="label_str", label=REAL_FAKE)
+    result = index([tree], tmp_path / "m.csv", options)
+    assert (result.records, result.rejected, result.unnamed) == (8, 0, 0)
+    frame = read_manifest(tmp_path / "m.csv").frame
+    assert sorted(frame.select("kind", "split").unique().rows()) == [
+        (kind, part) for kind in ("generated", "photo") for part in ("test", "train")
+    ]
+    with pytest.raises(UsageError, match="--label 0=KIND --label 1=KIND"):
+        index([tree], tmp_path / "n.csv", IndexOptions(labels=tables))
+
+
 def test_folders_that_say_nothing_get_a_hint(tree: Path, flat: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.csv"
     with pytest.raises(UsageError, match="lie in no folder that says what they are"):

@@ -72,7 +72,7 @@ def _in_image_folder(
 ) -> Said:
     """Read ``train/<class>/…``, at whatever depth; the folder may itself be that of a split."""
     names = (root.name, *folders) if root.name.lower() in SPLIT_NAMES else folders
-    at = next((i for i, name in enumerate(names) if name.lower() in SPLIT_NAMES), None)
+    at = _split_at(names)
     split = "" if at is None else SPLIT_NAMES[names[at].lower()]
     classes = [name for i, name in enumerate(names) if i != at]
     label = next((name for name in classes if relabel.kind_of_class(name)), None)
@@ -82,6 +82,18 @@ def _in_image_folder(
         return Said("", source, split, next(iter([*behind, *classes]), ""))
     kind = relabel.kind_of_class(label) or ""
     return Said(relabel.kind(kind, source), source, "" if options.drop_split else split)
+
+
+def split_of(path: Path, root: Path) -> str:
+    """Return the split that the folders from ``root`` on say an image is in, or nothing."""
+    names = (root.name, *path.relative_to(root).parts[:-1])
+    at = _split_at(names)
+    return "" if at is None else SPLIT_NAMES[names[at].lower()]
+
+
+def _split_at(names: Sequence[str]) -> int | None:
+    """Return which of some folders is called like a split, the first if several are."""
+    return next((i for i, name in enumerate(names) if name.lower() in SPLIT_NAMES), None)
 
 
 def not_laid_out(

@@ -21,7 +21,14 @@ from facecheck.core.manifest import read_root
 from facecheck.core.selection import is_archive_name, select
 from facecheck.core.text import printable
 from facecheck.core.tree import Skipped, no_images, place_of_file
-from facecheck.data.folder_layout import Command, Said, listed, not_laid_out, said_by_folders
+from facecheck.data.folder_layout import (
+    Command,
+    Said,
+    listed,
+    not_laid_out,
+    said_by_folders,
+    split_of,
+)
 from facecheck.data.image_table import TABLE_ENDINGS, FilesByName, ImageTable, Named, Row
 from facecheck.data.options import IndexOptions
 from facecheck.data.relabel import Relabel
@@ -229,13 +236,18 @@ class _Reading:
     ) -> set[str]:
         """Take the kinds that a table gives to files of the folders; return these files."""
         name, without = path_text(table.file), 0
+        roots = {folder: folder.resolve() for folder in set(folder_of.values())}
+        drop_split = self.options.drop_split
+        by_folder = not drop_split and table.split_column is None
         several: list[tuple[str, list[str]]] = []
         named: set[str] = set()
-        for row in table.rows(drop_split=self.options.drop_split):
+        for row in table.rows(drop_split=drop_split):
             found = every.find(row.path, table.file)
             if len(found) == 1:
                 named.add(found[0])
-                self._add_row(row, Path(found[0]), table, folder_of[found[0]].resolve().name)
+                path, root = Path(found[0]), roots[folder_of[found[0]]]
+                said = replace(row, split=split_of(path, root)) if by_folder else row
+                self._add_row(said, path, table, root.name)
             elif found:
                 several.append((row.path, found))
             else:
