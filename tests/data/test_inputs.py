@@ -237,7 +237,8 @@ def test_an_imagefolder_is_recognised_and_the_next_command_works(
     next_command = done.err.partition("`")[2].partition("`")[0]
     words = next_command.split()
     assert words[:3] == ["facecheck", "index", str(tree)]
-    assert command(*words[1:]).code == 0
+    done = command(*words[1:])
+    assert (done.code, "split: train 4, test 4 (--drop-split forgets it)" in done.out) == (0, True)
     frame = read_manifest(tmp_path / "m.csv").frame
     counts = frame.group_by("source", "kind", "split").len().sort("kind", "split").rows()
     assert counts == [

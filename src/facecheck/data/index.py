@@ -22,7 +22,7 @@ from facecheck.core.files import (
 from facecheck.core.image import DECODE_POLICY, HASH_SIDE
 from facecheck.core.labels import KINDS
 from facecheck.core.lock import only_one
-from facecheck.core.manifest import Manifest, absolute_root, read_manifest, write_manifest
+from facecheck.core.manifest import SPLITS, Manifest, absolute_root, read_manifest, write_manifest
 from facecheck.core.parallel import Progress, cpu_count, silent
 from facecheck.core.tables import check_table_suffix, write_table
 from facecheck.core.tree import Noted, Skipped
@@ -53,6 +53,7 @@ class IndexResult:
         changed: images that are not the ones a table describes, by its sha256; what was decided
             of those is dropped.
         by_source: images by (kind, source).
+        by_split: images by split, where folders, tables or the manifest of before say one.
         reasons: rejected files by reason.
         bad_lines: damaged lines of the journal; their files were decoded again.
         paired: groups of several paired sources, by pair, such as ``photos+sketches``.
@@ -70,6 +71,7 @@ class IndexResult:
     differing: Mapping[str, int]
     changed: int
     by_source: Mapping[tuple[str, str], int]
+    by_split: Mapping[str, int]
     reasons: Mapping[str, int]
     bad_lines: int
     paired: Mapping[str, int]
@@ -207,6 +209,11 @@ def _index(
         differing=said.differing,
         changed=int(changed.to_series().sum()),
         by_source={key: by_source[key] for key in sorted(by_source, key=_kinds_in_order)},
+        by_split={
+            name: count
+            for name in SPLITS
+            if (count := manifest.frame.filter(pl.col("split") == name).height)
+        },
         reasons=Counter(rejects["reason"]),
         bad_lines=bad_lines,
         paired=paired,

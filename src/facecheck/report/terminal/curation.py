@@ -40,6 +40,7 @@ def render_index(result: IndexResult) -> RenderableType:
             f"{result.records:,} images in {result.manifest}; {result.rejected:,} rejected "
             f"({result.rejects})"
         ),
+        *_split_line(result),
         *_table_lines(result),
         *skipped_lines(result.skipped),
     ]
@@ -57,6 +58,14 @@ def render_index(result: IndexResult) -> RenderableType:
     if result.reasons:
         parts.append(count_table("reason", result.reasons))
     return Group(*parts)
+
+
+def _split_line(result: IndexResult) -> list[Text]:
+    """Say how many images are in which split, where any is."""
+    if not result.by_split:
+        return []
+    counts = ", ".join(f"{name} {count:,}" for name, count in result.by_split.items())
+    return [text_line(f"split: {counts} (--drop-split forgets it)")]
 
 
 def _table_lines(result: IndexResult) -> list[Text]:
