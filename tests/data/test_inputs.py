@@ -340,6 +340,28 @@ def test_folders_and_manifests_are_joined(
     assert set(lines) <= set((tmp_path / "all.hashes.jsonl").read_text().splitlines())
 
 
+def test_corrections_change_the_kinds_of_a_manifest(flat: Path, tmp_path: Path) -> None:
+    rows = [f"vendor/{name},{kind},bought" for name, kind in KINDS.items()]
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("\n".join(["path,kind,source", *rows]) + "\n")
+    table = tmp_path / "corrections.csv"
+    table.write_text(
+        "path,face,verdict,kind,note\nvendor/r0.png,,artificial,composite,a seam\n"
+        "vendor/r1.png,,uncertain,,\nvendor/gone.png,,real,photo,\n"
+    )
+    result = index([manifest], tmp_path / "n.csv", IndexOptions(labels=(table,)))
+    assert found(tmp_path / "n.csv") == {**KINDS, "r0.png": "composite"}
+    assert (result.relabelled, result.unnamed, result.rejected) == (1, 0, 1)
+    frame = read_manifest(tmp_path / "n.csv").frame
+    assert set(frame["source"]) == {"bought"}
+    assert frame.filter(pl.col("kind") == "composite")["note"].to_list() == ["a seam"]
+    table.write_text("path,kind\nvendor/r0.png,photo\nvendor/r0.png,painting\n")
+    result = index([manifest], tmp_path / "o.csv", IndexOptions(labels=(table,)))
+    assert rejected(result) == {
+        str(flat / "r0.png"): f"two kinds: photo and painting in {table}",
+    }
+
+
 def test_inputs_that_contradict_each_other(flat: Path, tmp_path: Path) -> None:
     def table(name: str, rows: list[str]) -> Path:
         (flat / name).write_text("\n".join(["path,kind,source,split,sha256,note", *rows]) + "\n")

@@ -227,7 +227,7 @@ class FilesByName:
     A table's word opens nothing: it can only choose among these files.
 
     Args:
-        roots: the folders, as the user named them.
+        roots: the folders, as the user named them, and those that paths of manifests count from.
         files: absolute paths of the files, in folders whose links are resolved.
         base: another folder that paths may count from.
     """
@@ -239,6 +239,11 @@ class FilesByName:
         self._roots = [os.path.normpath(root.absolute()) for root in roots]
         self._real = [os.fspath(root.resolve()) for root in roots]
         self._files = set(files)
+
+    @property
+    def example(self) -> str:
+        """One of the files, for a message; empty if there is none."""
+        return min(self._files, default="")
 
     def find(self, text: str, table: Path) -> list[str]:
         """Return the files that a table may mean, by the surest way that finds any.
@@ -323,3 +328,22 @@ class FilesByName:
     def _without_ending(self, name: str, places: Sequence[str]) -> list[str]:
         found = [file for place in places for file in self._bare.get(as_read(place), ())]
         return found or ([] if "/" in name else self._stems.get(as_read(name), []))
+
+
+def files_of(text: str, bases: Sequence[Path]) -> list[Path]:
+    """Return the files that a manifest may name, perhaps with backslashes, and that are there."""
+    for name in dict.fromkeys((text, text.replace("\\", "/"))):
+        places = dict.fromkeys(Path(os.path.normpath(base / name)) for base in bases)
+        found = [place for place in places if name and _is_there(place)]
+        if found:
+            return found
+    return []
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError:  # who measures it says so
+        return True
+    except (OSError, ValueError):  # a name that no file can have
+        return False

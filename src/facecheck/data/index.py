@@ -49,6 +49,7 @@ class IndexResult:
         skipped: what was skipped in the folders.
         tables: how tables of labels and manifests were read.
         unnamed: images in folders that a table of labels describes, but does not name.
+        relabelled: records of manifests that a table of labels gives another kind.
         differing: images of which two inputs say different things, by column; the first counts.
         changed: images that are not the ones a table describes, by its sha256; what was decided
             of those is dropped.
@@ -68,6 +69,7 @@ class IndexResult:
     skipped: Skipped
     tables: tuple[TableUse, ...]
     unnamed: int
+    relabelled: int
     differing: Mapping[str, int]
     changed: int
     by_source: Mapping[tuple[str, str], int]
@@ -206,6 +208,7 @@ def _index(
         skipped=skipped,
         tables=said.tables,
         unnamed=said.unnamed,
+        relabelled=said.relabelled,
         differing=said.differing,
         changed=int(changed.to_series().sum()),
         by_source={key: by_source[key] for key in sorted(by_source, key=_kinds_in_order)},

@@ -29,7 +29,7 @@ from facecheck.data.folder_layout import (
     said_by_folders,
     split_of,
 )
-from facecheck.data.image_table import TABLE_ENDINGS, FilesByName, ImageTable, Named, Row
+from facecheck.data.image_table import TABLE_ENDINGS, FilesByName, ImageTable, Named, Row, files_of
 from facecheck.data.options import IndexOptions
 from facecheck.data.relabel import Relabel
 
@@ -85,6 +85,7 @@ class Inputs:
         rejects: (path, reason) of images and rows that are left out.
         tables: how each table was read.
         unnamed: images in folders that a table of labels describes, and that no table names.
+        relabelled: records of manifests that a table of labels gives another kind.
         differing: images of which two inputs say different things, by column; the first counts.
     """
 
@@ -92,6 +93,7 @@ class Inputs:
     rejects: list[tuple[str, str]]
     tables: tuple[TableUse, ...]
     unnamed: int
+    relabelled: int
     differing: Mapping[str, int]
 
 
@@ -124,10 +126,12 @@ def read_inputs(
     files = _walk([each for each in inputs if each.is_dir()], tables, options, skipped)
     if not manifests and not any(files.values()):
         raise _no_images(files, skipped)
-    reading.read_labels(labels, files)
+    located = [(table, reading.locate(table)) for table in manifests]
+    reading.read_labels(labels, files, located)
     reading.read_folders(files)
-    for table in manifests:
-        reading.read_manifest(table)
+    for table, rows in located:
+        for row, path in rows:
+            reading.add_record(row, path, table)
     return reading.result([*labels, *manifests])
 
 
@@ -186,6 +190,9 @@ class _Reading:
     #: Folders whose images a table of labels describes, and images that no row of it names.
     described: set[Path] = field(default_factory=set)
     unnamed: int = 0
+    #: What tables of labels say of files that manifests list.
+    corrected: dict[str, Row] = field(default_factory=dict)
+    relabelled: int = 0
 
     def __post_init__(self) -> None:
         self.relabel = Relabel(self.options.label)
@@ -210,18 +217,30 @@ class _Reading:
             )
         return table
 
-    def read_labels(self, tables: Sequence[ImageTable], files: Mapping[Path, list[str]]) -> None:
-        """Find the files that tables of labels name in the folders, and take their kinds."""
+    def read_labels(
+        self,
+        tables: Sequence[ImageTable],
+        files: Mapping[Path, list[str]],
+        located: Sequence[tuple[ImageTable, list[tuple[Row, Path]]]],
+    ) -> None:
+        """Find the files that tables of labels name, and take their kinds.
+
+        Args:
+            tables: of labels.
+            files: the images of each folder.
+            located: the manifests, and which file each of their rows names.
+        """
         if not tables:
             return
-        every = FilesByName(
-            list(files), [name for inside in files.values() for name in inside], self.options.root
-        )
+        in_folders = [name for inside in files.values() for name in inside]
+        in_manifests = [str(path) for _, rows in located for _, path in rows]
+        roots = [*files, *(table.file.parent for table, _ in located)]
+        every = FilesByName(roots, [*in_folders, *in_manifests], self.options.root)
         folder_of = {name: folder for folder, inside in files.items() for name in inside}
         named: set[str] = set()
         for table in tables:
             named |= self._read_table_of_labels(table, every, folder_of)
-        self.described = {folder_of[name] for name in named}
+        self.described = {folder_of[name] for name in named if name in folder_of}
         lacking = [
             name
             for name, folder in folder_of.items()
@@ -243,7 +262,10 @@ class _Reading:
         named: set[str] = set()
         for row in table.rows(drop_split=drop_split):
             found = every.find(row.path, table.file)
-            if len(found) == 1:
+            if len(found) == 1 and found[0] not in folder_of:
+                named.add(found[0])
+                self._correct(row, found[0], table)
+            elif len(found) == 1:
                 named.add(found[0])
                 path, root = Path(found[0]), roots[folder_of[found[0]]]
                 said = replace(row, split=split_of(path, root)) if by_folder else row
@@ -258,18 +280,25 @@ class _Reading:
         if several:
             raise _ambiguous(table, several)
         if not named:
-            raise self._nothing_found(table, folder_of)
+            raise self._nothing_found(table, every)
         self._use(table, without)
         return named
 
-    def _nothing_found(self, table: ImageTable, files: Mapping[str, Path]) -> UsageError:
-        folders = ", ".join(map(path_text, dict.fromkeys(files.values())))
+    def _correct(self, row: Row, path: str, table: ImageTable) -> None:
+        """Note what a table of labels says of a file that a manifest lists."""
+        known = self.corrected.setdefault(path, row)
+        if known.label != row.label:
+            name = path_text(table.file)
+            self.disputed.setdefault(path, f"two kinds: {known.label} and {row.label} in {name}")
+
+    def _nothing_found(self, table: ImageTable, every: FilesByName) -> UsageError:
+        folders = ", ".join(map(path_text, self.command.inputs))
         column = printable(repr(table.path_column))
         first = next((row.path for row in table.rows(drop_split=True)), "")
         return UsageError(
             f"{path_text(table.file)}: not one of its {table.frame.height:,} rows names a file of "
             f"{folders}: column {column} has {printable(repr(first))}, a file is "
-            f"{path_text(next(iter(files), ''))}: name the folder that the paths count from, or "
+            f"{path_text(every.example)}: name the folder that the paths count from, or "
             "another --path-column"
         )
 
@@ -290,8 +319,9 @@ class _Reading:
             if loose:
                 raise not_laid_out(folder, loose, len(inside), self.command)
 
-    def read_manifest(self, table: ImageTable) -> None:
-        """Take the rows of a manifest, the files of which may lie anywhere."""
+    def locate(self, table: ImageTable) -> list[tuple[Row, Path]]:
+        """Return the rows of a manifest and their files, which may lie anywhere."""
+        located: list[tuple[Row, Path]] = []
         without, root = 0, read_root(table.file)
         bases = [self.options.root.absolute()] if self.options.root else []
         if not (bases and root):  # a root that is given takes the place of the one there was
@@ -302,15 +332,30 @@ class _Reading:
                 "--source NAME"
             )
         for row in table.rows(drop_split=self.options.drop_split):
-            found = _files_of(row.path, bases)
+            found = files_of(row.path, bases)
             if len(found) > 1:
                 raise _ambiguous(table, [(row.path, list(map(str, found)))])
             if not found:
                 without += 1
                 self.rejects.append((row.path, f"no such file, named in {path_text(table.file)}"))
             else:
-                self._add_row(row, found[0], table, table.file.stem)
+                located.append((row, found[0]))
         self._use(table, without)
+        return located
+
+    def add_record(self, row: Row, path: Path, table: ImageTable) -> None:
+        """Add a record of a manifest; a table of labels that names its file decides its kind."""
+        found = self.corrected.get(str(path))
+        if found is not None and found.label:
+            old, new = (self.relabel.kind_of_class(label) for label in (row.label, found.label))
+            self.relabelled += old != new
+            row = replace(
+                row,
+                label=found.label,
+                sha256=found.sha256 or row.sha256,
+                more={**row.more, **found.more},
+            )
+        self._add_row(row, path, table, table.file.stem)
 
     def _use(self, table: ImageTable, without_file: int) -> None:
         rows = table.frame.height
@@ -364,7 +409,7 @@ class _Reading:
         images = [self.images[path] for path in sorted(self.images) if path not in self.disputed]
         return Inputs(
             *(images, [*self.rejects, *disputed], tuple(self.uses), self.unnamed),
-            dict(self.differing),
+            *(self.relabelled, dict(self.differing)),
         )
 
     def _unknown_classes(self, tables: Sequence[ImageTable]) -> UsageError:
@@ -384,22 +429,3 @@ def _ambiguous(table: ImageTable, several: Sequence[tuple[str, list[str]]]) -> U
         f"{printable(repr(name))} ({', '.join(map(path_text, files[:3]))}"
         f"{', …' if len(files) > 3 else ''}): write paths from the folder on"
     )
-
-
-def _files_of(text: str, bases: Sequence[Path]) -> list[Path]:
-    """Return the files that a manifest may name, perhaps with backslashes, and that are there."""
-    for name in dict.fromkeys((text, text.replace("\\", "/"))):
-        places = dict.fromkeys(Path(os.path.normpath(base / name)) for base in bases)
-        found = [place for place in places if name and _is_there(place)]
-        if found:
-            return found
-    return []
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except PermissionError:  # who measures it says so
-        return True
-    except (OSError, ValueError):  # a name that no file can have
-        return False

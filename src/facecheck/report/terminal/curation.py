@@ -78,6 +78,8 @@ def _table_lines(result: IndexResult) -> list[Text]:
         lines.append(text_line(line, "yellow" if without else ""))
     if result.unnamed:
         lines.append(text_line(f"{result.unnamed:,} images that no table names", "yellow"))
+    if result.relabelled:
+        lines.append(text_line(f"{result.relabelled:,} records have another kind than before"))
     for column, count in result.differing.items():
         line = f"{column}: {count:,} images have two values in the inputs, the first counts"
         lines.append(text_line(line, "yellow"))
