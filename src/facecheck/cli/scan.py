@@ -63,9 +63,12 @@ def scan(
     Safe to interrupt: run the same command again to resume. The exit code is 3 when some rows are
     errors.
 
+    With --video it classifies the faces in videos, and follows each from frame to frame.
+
     Examples:
         facecheck scan photos --out results.csv
         facecheck scan photos --out faces.csv --per-face --only artificial --copy-to sorted
+        facecheck scan clips --video --every 1s --out videos.csv
     """
     found = chosen_checkpoint(checkpoint, display)
     # Before the imports below, which take as long as the processes need to start.
@@ -82,7 +85,12 @@ def scan(
     options = replace(options, yes=_agreed(options, when=" when done"))
     stop = Event() if options.watch else None
     with _ended_by_signals(stop, out), progress_bar("scanning", quiet=display.quiet) as progress:
-        result = job(inputs, out, found, options, stop=stop, started=started, progress=progress)
+        if options.video:
+            from facecheck.scanner.video_job import scan_videos
+
+            result = scan_videos(inputs, out, found, options, started=started, progress=progress)
+        else:
+            result = job(inputs, out, found, options, stop=stop, started=started, progress=progress)
     _warn(result, quiet=display.quiet)
     # On stdout the rows are the result.
     failed = result.statuses.get(Status.ERROR) or (result.placed and result.placed.failed)

@@ -45,6 +45,7 @@ class Skipped:
         ignored: files whose names do not end like an image's.
         excluded: images that the globs leave out, but for those in folders that they leave out.
         special: pipes, sockets and devices.
+        no_videos: where videos are scanned, files whose names do not end like a video's.
         first: of each of these, the path of the first.
     """
 
@@ -56,6 +57,7 @@ class Skipped:
     ignored: int = 0
     excluded: int = 0
     special: int = 0
+    no_videos: int = 0
     first: dict[str, str] = field(default_factory=dict)
 
     def count(self, what: str, path: str) -> None:
@@ -113,6 +115,11 @@ _SENTENCES = {
     ),
     "excluded": ("image that the globs leave out", "images that the globs leave out", ""),
     "special": ("pipe, socket or device", "pipes, sockets and devices", ""),
+    "no_videos": (
+        "file whose name does not end like a video's",
+        "files whose names do not end like a video's",
+        "",
+    ),
 }
 
 

@@ -193,7 +193,7 @@ def scan(
         )
         with (
             lists,
-            _sink(out, _facts(checkpoint, device, classifier, options, size), options) as sink,
+            _sink(out, scan_facts(checkpoint, device, classifier, options, size), options) as sink,
             _classify(classifier, checkpoint, device, options, started) as classify,
             _counted(total_of) as total,
         ):
@@ -383,7 +383,7 @@ def _classify(
     return classify_locally(classifier, options, started)
 
 
-def _facts(
+def scan_facts(
     checkpoint: Path, device: str, classifier: Classifier, options: ScanOptions, chunk: int
 ) -> dict[str, object]:
     """Return what the rows are made from; with anything else they would be others."""
@@ -488,7 +488,7 @@ def _resumed_placing(
     if not isinstance(begun, dict) or begun.get("done") is not False or not is_published(out):
         return None
     classifier, device = _classifier(checkpoint, options)
-    made = _facts(checkpoint, device, classifier, options, max(CHUNK, options.batch_size))
+    made = scan_facts(checkpoint, device, classifier, options, max(CHUNK, options.batch_size))
     made |= {"only": sorted(options.only), "raw_paths": options.raw_paths}
     made |= {"excel": options.excel}
     same = all(meta.get(name) == value for name, value in made.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -168,6 +169,40 @@ class ResultOptions(OverwriteOption):
                 raise UsageError(f"--only {name!r}: the verdicts are {', '.join(verdicts)}")
 
 
+def parse_every(text: str) -> float:
+    """Return the seconds of ``"1s"``, ``"500ms"``, ``"2m"`` or ``"0.5"``.
+
+    Raises:
+        UsageError: it is not written so, or not more than a hundredth of a second.
+    """
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+) ?(ms|s|m|min)?", text.strip())
+    units = {"ms": 0.001, "s": 1, None: 1, "m": 60, "min": 60}
+    seconds = float(found[1]) * units[found[2]] if found else 0.0
+    if not 0.01 <= seconds <= 3600:
+        raise UsageError(f"--every {text!r}: write 1s, 500ms or 2m; at least 10ms, at most an hour")
+    return seconds
+
+
+@dataclass(frozen=True)
+class VideoOptions(Options):
+    """Whether videos are scanned, and what of them."""
+
+    panel: ClassVar[str] = "Videos"
+    video: bool = option(
+        False, "Scan videos instead of images: a row for each face that is followed through one."
+    )
+    every: float = option(
+        1.0,
+        "For videos: classify a frame for each such interval, such as 1s or 500ms.",
+        metavar="TIME",
+        parse=parse_every,
+        words="1s",
+    )
+    video_rows: Literal["track", "frame"] = option(
+        "track", "For videos: one row for each face that is followed, or for each face of a frame."
+    )
+
+
 @dataclass(frozen=True)
 class PlacingOptions(Options):
     """Where files are copied or moved to when all are classified."""
@@ -266,6 +301,7 @@ class ScanOptions(
     ProvenanceOptions,
     KnownOptions,
     ResultOptions,
+    VideoOptions,
     PlacingOptions,
     WorkerOptions,
 ):
@@ -281,12 +317,29 @@ class ScanOptions(
             raise UsageError("--rejects is for scans that end: leave --watch out")
         if self.watch and self.on_ray:
             raise UsageError("--watch waits for files on this machine: leave --engine ray")
+        if self.video:
+            self._refuse_with_video()
+        elif self.every != 1.0 or self.video_rows != "track":
+            raise UsageError("--every and --video-rows are for --video: pass that, too")
         if self.update and (self.watch or self.shard):
             raise UsageError("--update is for whole scans: leave --watch and --shard out")
         if self.update and self.folder:
             raise UsageError(
                 "--update places no files: run `facecheck place` on the results when it is done"
             )
+
+    def _refuse_with_video(self) -> None:
+        """Raise :class:`UsageError` for what is for images alone."""
+        others = {
+            "--watch": self.watch, "--shard": self.shard, "--update": self.update,
+            "--manifest": self.manifest, "--archives": self.archives, "--known": self.known,
+            "--per-face": self.per_face, "--faces off": self.faces == "off",
+            "--only": self.only, "--verify": self.verify, "--rejects": self.rejects,
+            "--copy-to": self.copy_to, "--move-to": self.move_to, "--engine ray": self.on_ray,
+        }  # fmt: skip
+        given = [flag for flag, value in others.items() if value]
+        if given:
+            raise UsageError(f"--video does not go with {', '.join(given)}: leave that out")
 
 
 @dataclass(frozen=True)

@@ -105,12 +105,11 @@ class FileSink:
         self.columns = dict(columns)
         self._options, self._shard = options, shard
         self._pictures = pictures
-        # These cannot be continued: until the end their rows are CSV, with exact names.
-        at_the_end = self.format in {PARQUET, XLSX}
-        lines = CSV if at_the_end else self.format
-        raw_paths = options.raw_paths or at_the_end
+        lines = CSV if self._is_made_at_the_end else self.format
+        raw_paths = options.raw_paths or self._is_made_at_the_end
         self._line = line_writer(lines, columns, raw_paths=raw_paths)
-        self._top = header_line(lines, columns, excel=options.excel).encode()
+        mark = options.excel and not self._is_made_at_the_end
+        self._top = header_line(lines, columns, excel=mark).encode()
         made_from = self._made_from(facts)
         self.journal = RowJournal(out, self.journal_path, self.rows_path, self._top, made_from)
         with writing(out), ExitStack() as opened:
@@ -119,6 +118,11 @@ class FileSink:
             self._begin()
             opened.enter_context(self.journal)
             self._open = opened.pop_all()
+
+    @property
+    def _is_made_at_the_end(self) -> bool:
+        """Whether the file cannot grow: until the end its rows are CSV, with exact names."""
+        return self.format in {PARQUET, XLSX}
 
     @property
     def rows_path(self) -> Path:
@@ -218,9 +222,9 @@ class FileSink:
             self._publish(more)
 
     def _publish(self, more: Mapping[str, object]) -> None:
-        made = self._as_whole() if self.format in {PARQUET, XLSX} else self.rows_path
-        counts = {"items": self.journal.items, "rows": self.journal.rows}
-        counted = [[*values, count] for values, count in sorted(self.journal.tally.items())]
+        made = self._as_whole() if self._is_made_at_the_end else self.rows_path
+        counts = {"items": self.items, "rows": self.rows}
+        counted = [[*values, count] for values, count in sorted(self.tally.items())]
         facts = {**self.journal.made_from, **counts, "tally": counted, **more}
         write_meta(self.out, made, facts)
         made.replace(self.out)
@@ -253,6 +257,10 @@ class FileSink:
         if why is not None:
             self.journal.dropped = why
             self.journal.restart()
+
+    def _final_rows(self) -> Iterable[Row]:
+        """Return the rows as they are to be in the end."""
+        return read_rows(self.rows_path, self.columns, CSV)
 
     def _as_whole(self) -> Path:
         """Write the rows in the format that they are to have in the end."""

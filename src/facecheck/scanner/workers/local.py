@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import chain
+from typing import Any, TypeVar
 
 from facecheck.core.errors import ImageError
 from facecheck.core.isolate import Failed, Isolated, StartedAhead
@@ -26,6 +27,8 @@ from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.prepare import Prepared
 from facecheck.scanner.results.columns import rows_of
 from facecheck.scanner.results.sink import Rows
+
+Made = TypeVar("Made")
 
 #: Gives each chunk with its rows, in order; a chunk is taken when there is room for it.
 ClassifyChunks = Callable[[Iterator[Chunk]], Iterator[tuple[Chunk, Rows]]]
@@ -48,7 +51,7 @@ def classify_locally(
     workers, ahead = options.workers or cpu_count(), 0 if options.watch else 1
 
     def classify(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
-        for chunk, prepared in _prepared_chunks(chunks, safely, workers, ahead):
+        for chunk, prepared in prepared_chunks(chunks, safely, workers, ahead):
             yield chunk, rows_of_chunk(prepared, classifier, per_face=options.per_face)
 
     def safely(item: Item) -> Prepared:
@@ -65,10 +68,18 @@ def classify_locally(
         yield classify
 
 
-def _prepared_chunks(
-    chunks: Iterator[Chunk], safely: Callable[[Item], Prepared], workers: int, ahead: int
-) -> Iterator[tuple[Chunk, list[Prepared]]]:
-    begun: deque[tuple[Chunk, list[Future[Prepared]]]] = deque()
+def prepared_chunks(
+    chunks: Iterator[Chunk], safely: Callable[[Any], Made], workers: int, ahead: int
+) -> Iterator[tuple[Chunk, list[Made]]]:
+    """Yield each chunk with what ``safely`` makes of its items, in order.
+
+    Args:
+        chunks: in their order.
+        safely: called in threads, so many as there are ``workers``.
+        workers: how many.
+        ahead: chunks that are begun before the one that is yielded is done.
+    """
+    begun: deque[tuple[Chunk, list[Future[Made]]]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="facecheck")
     try:
         for chunk in chain(chunks, [None] * ahead):
