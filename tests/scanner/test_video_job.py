@@ -139,7 +139,7 @@ def test_a_video_that_ends_before_its_header_says_is_told() -> None:
 def test_what_is_at_odds_is_refused_in_one_line(tmp_path: Path) -> None:
     for options in ({"watch": True}, {"update": True}, {"faces": "off"}, {"only": ("real",)}):
         with pytest.raises(UsageError, match="--video does not go with --"):
-            ScanOptions(video=True, **options)  # type: ignore[arg-type]
+            ScanOptions(video=True, **options)
     with pytest.raises(UsageError, match="are for --video"):
         ScanOptions(every=2.0)
     video = ScanOptions(video=True)

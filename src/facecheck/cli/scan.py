@@ -68,7 +68,6 @@ def scan(
     Examples:
         facecheck scan photos --out results.csv
         facecheck scan photos --out faces.csv --per-face --only artificial --copy-to sorted
-        facecheck scan clips --video --every 1s --out videos.csv
     """
     found = chosen_checkpoint(checkpoint, display)
     # Before the imports below, which take as long as the processes need to start.

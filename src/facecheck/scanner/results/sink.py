@@ -265,19 +265,15 @@ class FileSink:
     def _as_whole(self) -> Path:
         """Write the rows in the format that they are to have in the end."""
         made = self.out.with_name(f"{self.out.name}.making")
-        rows = read_rows(self.rows_path, self.columns, CSV)
-        if self.format == PARQUET:
-            write_rows(made, rows, self.columns, PARQUET)
+        rows, raw_paths = self._final_rows(), self._options.raw_paths
+        if self.format == XLSX:
+            first = islice(self._final_rows(), self._options.thumbnails)
+            pictures = self._pictures(first) if self._pictures else ()
+            folder = self.out.parent
+            write_workbook(made, rows, self.columns, pictures, folder=folder, raw_paths=raw_paths)
         else:
-            first = islice(read_rows(self.rows_path, self.columns, CSV), self._options.thumbnails)
-            write_workbook(
-                made,
-                rows,
-                self.columns,
-                self._pictures(first) if self._pictures else (),
-                folder=self.out.parent,
-                raw_paths=self._options.raw_paths,
-            )
+            mark = self._options.excel
+            write_rows(made, rows, self.columns, self.format, raw_paths=raw_paths, excel=mark)
         with made.open("rb+") as written:
             os.fsync(written.fileno())
         return made
