@@ -109,19 +109,19 @@ def _box(row: Row) -> tuple[float, float, float]:
 def row_of_track(one: Track) -> Row:
     """Return a track's one row: that of the frame with its median score.
 
-    A single bad frame moves no median, and the row is one that a frame really had. Of an even
-    number it is the lower of the two in the middle. Frames without a verdict are counted, but none
-    of them is taken where another has one.
+    A single bad frame moves no median, and the row is one that a frame really had; of an even
+    number it is the lower of the two in the middle. Frames without a verdict are counted, and taken
+    only where there are no others.
     """
-    judged = [row for row in one.rows if row["status"] == Status.OK and row["score"] is not None]
+    scored = [row for row in one.rows if row["status"] == Status.OK and row["score"] is not None]
     first, last = one.rows[0]["time"], one.rows[-1]["time"]
     seen = {"track": one.number, "time": first, "time_to": last, "frames": len(one.rows)}
-    if not judged:
+    if not scored:
         return {**one.rows[len(one.rows) // 2], **seen}
-    ordered = sorted(judged, key=lambda row: (row["score"], row["time"]))
+    ordered = sorted(scored, key=lambda row: (row["score"], row["time"]))
     middle = ordered[(len(ordered) - 1) // 2]
     said = middle["message"]
-    if len(judged) > 1:
+    if len(scored) > 1:
         scores = f"{ordered[0]['score']:.3f} to {ordered[-1]['score']:.3f}"
-        said = "; ".join(filter(None, (said, f"median of {len(judged)} frames, scores {scores}")))
+        said = "; ".join(filter(None, (said, f"median of {len(scored)} frames, scores {scores}")))
     return {**middle, **seen, "message": said}

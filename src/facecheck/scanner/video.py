@@ -174,7 +174,7 @@ def _problem(segment: Segment, reader: _Reader, found: bool) -> str:
     if not reader.ended:
         end = start + LAST * segment.every
         said = f"says {segment.until:g} s" if segment.until else "does not say how long it is"
-        return f"only the first {end:g} s were read, since its header {said}: write it anew as .mp4"
+        return f"only the first {end:g} s were read, since its header {said}: convert it to .mp4"
     return ""
 
 

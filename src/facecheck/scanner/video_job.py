@@ -33,6 +33,7 @@ from facecheck.scanner.results.rows import CSV, PATH, Row, read_rows
 from facecheck.scanner.results.sink import FileSink, Rows, tallied
 from facecheck.scanner.tracks import row_of_track, track
 from facecheck.scanner.video import (
+    INTERVALS,
     Read,
     Segment,
     duration_of,
@@ -100,7 +101,8 @@ def scan_videos(
     }
     with (
         Isolated(duration_of, timeout=options.timeout) as probe,
-        Isolated(_reading(classifier), timeout=options.timeout, ahead=started) as read,
+        # Each frame may take as long as an image.
+        Isolated(_reading(classifier), timeout=INTERVALS * options.timeout, ahead=started) as read,
         VideoSink(out, VIDEO_COLUMNS, facts, options) as sink,
     ):
         parts = videos.segments(probe, options.every)
