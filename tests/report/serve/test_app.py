@@ -217,3 +217,27 @@ def test_rows_of_a_scan_that_runs_are_read_chunk_by_chunk(folder: Path, excel: b
         assert (scan.progress().state, len(scan.rows)) == ("done", len(items))
         assert scan.generation == generation
         assert scan.facts.thresholds == (0.2, 0.9)
+
+
+def test_results_from_elsewhere_find_their_pictures_by_a_base(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    results = results_of(folder.parent, [row("inner/b.png")])
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    with Workplace(results, BUILTIN_FAST, ServeOptions()) as workplace:
+        assert Asking(workplace)("/scans/results/thumbs/0").status == 404
+    with Workplace(results, BUILTIN_FAST, ServeOptions(base=folder)) as workplace:
+        ask = Asking(workplace)
+        assert ask("/scans/results/thumbs/0").status == 200
+        assert ask(DECISIONS, method="POST", body={"decisions": [[0, REAL]]}).status == 200
+    (one,) = read_corrections(folder.parent / "results.corrections.csv")
+    assert (one.path, len(one.sha256)) == ("inner/b.png", 64)
+
+
+def test_what_is_no_results_is_refused_in_a_line(folder: Path) -> None:
+    for name in ("a.png", "results.xlsx"):
+        (folder / name).write_bytes(b"PK")
+        with pytest.raises(UsageError, match=r"name a folder, or the results of a scan \(.csv"):
+            Workplace(folder / name, BUILTIN_FAST, ServeOptions())

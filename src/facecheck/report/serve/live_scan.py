@@ -22,6 +22,7 @@ from facecheck.report.serve.corrections import (
 )
 from facecheck.report.serve.pictures import Drawn, Pictures
 from facecheck.report.serve.running import DONE, Progress, Running
+from facecheck.scanner.inputs.named import base_of, located
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.journal import read_entries, read_head
 from facecheck.scanner.results.rows import CSV, PATH, Row, header_line, read_rows
@@ -45,6 +46,8 @@ class LiveScan:
         folder: what it is a scan of; None for results that were only opened.
         checkpoint: the model of scans that are started here.
         per_face: whether they have a row for each face.
+        base: the folder that relative paths in results are of; None: the one that the scan ran
+            in, or the current one.
 
     Raises:
         FacecheckError: results or corrections that are there cannot be read.
@@ -59,6 +62,7 @@ class LiveScan:
         folder: Path | None = None,
         checkpoint: Path | None = None,
         per_face: bool = False,
+        base: Path | None = None,
     ) -> None:
         self.results, self.corrections, self.folder = results, corrections, folder
         self.per_face = per_face
@@ -70,6 +74,8 @@ class LiveScan:
         self._facts: ScanFacts | None = None
         self._restart()
         self._read()
+        names = (self.rows.path(number) for number in range(len(self.rows)))
+        self._base = base_of(results, names, base) if folder is None else Path.cwd()
 
     def _restart(self) -> None:
         self.rows = GalleryRows()
@@ -212,7 +218,9 @@ class LiveScan:
             UsageError: there is no such row.
             ImageError: there is no picture.
         """
-        return self._pictures.draw(self.row(number), large=large)
+        row = self.row(number)
+        there = {**row, PATH: located(str(row[PATH]), self._base)}
+        return self._pictures.draw(there, large=large)
 
     # ---- decisions ----
 
@@ -272,7 +280,8 @@ class LiveScan:
 
     def _sha256(self, name: str) -> str:
         try:
-            return hashlib.sha256(self._pictures.content(name)).hexdigest()
+            content = self._pictures.content(located(name, self._base))
+            return hashlib.sha256(content).hexdigest()
         except ImageError:
             return ""
 

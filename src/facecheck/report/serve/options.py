@@ -22,6 +22,13 @@ class ServeOptions(ReachOptions):
         metavar="DIR",
         trust=Trust.NAMED,
     )
+    base: Path | None = option(
+        None,
+        "For results: the folder that relative paths in them are of.",
+        metavar="DIR",
+        words="the folder that the scan ran in, or the current one",
+        trust=Trust.NAMED,
+    )
     port: int = option(8765, "The port; 0: any that is free.", least=0, most=65_535)
     host: str = option(
         "127.0.0.1",

@@ -22,9 +22,12 @@ from facecheck.report.serve.live_scan import LiveScan
 from facecheck.report.serve.options import ServeOptions
 from facecheck.report.serve.pictures import Pictures
 from facecheck.scanner.inputs.reach import reach_of
+from facecheck.scanner.results.rows import CSV, JSONL, PARQUET
 
 #: Entries of a folder that are counted, at most: a page must not wait for a disk of millions.
 MOST_COUNTED = 10_000
+#: Results that can be read.
+FORMATS = (CSV, JSONL, PARQUET)
 #: The scan of results that were opened.
 OPENED = "results"
 _NAME = re.compile(r"[^\w.-]+")
@@ -72,11 +75,18 @@ class Workplace:
             raise UsageError(f"no folder and no results at {path_text(source)}: check the path")
         with ExitStack() as opened:
             if self.base is None:
-                roots = reach_of(source, options.root).roots or ()
+                if source.suffix.lower() not in FORMATS:
+                    raise UsageError(
+                        f"{path_text(source)}: name a folder, or the results of a scan "
+                        f"({', '.join(FORMATS)})"
+                    )
+                bases = [] if options.base is None else [options.base]
+                roots = reach_of(source, [*options.root, *bases]).roots or ()
                 self._pictures = opened.enter_context(Pictures([*map(Path, roots)]))
                 corrections = source.with_name(f"{source.stem}.corrections.csv")
                 opened.enter_context(only_one(corrections, "serve"))
-                self._scans[OPENED] = LiveScan(source, corrections, self._pictures)
+                scan = LiveScan(source, corrections, self._pictures, base=options.base)
+                self._scans[OPENED] = scan
             else:
                 self._pictures = opened.enter_context(Pictures([self.base, *options.root]))
                 self.kept.mkdir(parents=True, exist_ok=True)
