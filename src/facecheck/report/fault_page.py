@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from facecheck.core.errors import FacecheckError, ManifestError
-from facecheck.core.files import path_text, sha256_file, write_json
+from facecheck.core.files import path_text, sha256_file, to_path, write_json
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
 from facecheck.core.parallel import Progress, cpu_count, silent
@@ -46,8 +46,8 @@ class FaultReport:
 
 
 def fault_report(
-    table: Path,
-    out: Path,
+    table: Path | str,
+    out: Path | str,
     options: CurationReportOptions = CurationReportOptions(),
     *,
     limit: int = 200,
@@ -67,6 +67,7 @@ def fault_report(
         ManifestError: the table cannot be read, or is not one of ``check``.
         FacecheckError: the table has no row.
     """
+    table, out = to_path(table, "the table"), to_path(out, "out")
     rows = read_faults(table)
     if not rows.height:
         raise FacecheckError(f"{path_text(table)}: no rows: there is nothing to decide")

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from facecheck.core.errors import FacecheckError, UsageError, reason
+from facecheck.core.files import to_path
 from facecheck.core.install import extra_hint
+from facecheck.core.workspace import find_checkpoint
 from facecheck.report.serve.options import LOOPBACK, ServeOptions
 
 
@@ -36,8 +38,8 @@ class ServeResult:
 
 
 def serve(
-    source: Path,
-    checkpoint: Path,
+    source: Path | str,
+    checkpoint: Path | str | None = None,
     options: ServeOptions = ServeOptions(),
     *,
     opened: Callable[[str], None],
@@ -48,7 +50,8 @@ def serve(
 
     Args:
         source: a folder, whose folders may be chosen in the page; or the results of a scan.
-        checkpoint: the model of scans that are started.
+        checkpoint: the model of scans that are started; None takes the newest finished run of the
+            workspace, or the built-in model.
         options: where to serve, and where results are kept.
         opened: called with the address to open, token included, once it is served.
 
@@ -56,6 +59,7 @@ def serve(
         UsageError: there is nothing at ``source``; the port is taken.
         FacecheckError: the extra is missing; results cannot be read; another process serves them.
     """
+    source, checkpoint = to_path(source, "the source"), find_checkpoint(checkpoint)
     try:
         import starlette  # noqa: F401
         import uvicorn
