@@ -57,7 +57,7 @@ def test_mistakes_are_one_line_before_any_training(
     (tmp_path / "bad.yaml").write_text(SPEC.replace("grid: {batch_size", "grid: {batch_sise"))
     for arguments, message in (
         (("bad.yaml", "--manifest", trained[0]), "did you mean 'batch_size'"),
-        (("optimizer", "--manifest", trained[0]), "did you mean 'optimiser'"),
+        (("optimizr", "--manifest", trained[0]), "did you mean 'optimiser'"),
         (("optimiser",), "no manifest at"),
     ):
         done = command("study", *arguments)

@@ -41,8 +41,8 @@ def test_a_list_and_a_single_text_become_a_tuple() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"faces": "aut"}, "--faces 'aut' is unknown; did you mean 'auto'?"),
-        ({"faces": "everywhere"}, "--faces 'everywhere' is unknown: choose one of auto, off"),
+        ({"faces": "aut"}, "--faces 'aut' is unknown; did you mean 'auto'? (one of auto, off)"),
+        ({"faces": "everywhere"}, "--faces 'everywhere' is unknown: one of auto, off"),
         ({"share": 1.5}, "--share 1.5: must be from 0 to 1"),
         ({"share": float("nan")}, "--share nan: must be from 0 to 1"),
         ({"count": 0}, "--count 0: must be 1 or more"),
