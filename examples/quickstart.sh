@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole road on images drawn here, in a folder of its own: no download, about a minute on two
+# The whole pipeline on images drawn here, in a folder of its own: no download, about a minute on two
 # cores. Run from anywhere, with facecheck installed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,7 +8,7 @@ mkdir -p "$workspace"
 cd "$workspace"
 
 python "$here/draw_faces.py" drawn 40         # images to learn from
-python "$here/draw_faces.py" photos 4 1000    # and others to judge
+python "$here/draw_faces.py" photos 4 1000    # and others to classify
 
 facecheck fetch --from drawn
 facecheck split --ratio 8:1:1

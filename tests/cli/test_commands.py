@@ -310,26 +310,6 @@ def test_a_mistake_is_one_line_with_the_right_code(
     assert message in one_line(done)
     assert done.code == code
 
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["train", "--epochs", "none"], "--epochs: must be a valid integer (see `facecheck train"),
-        (["split", "--kfold", "1"], "--kfold: must be greater than or equal to 2"),
-        (["--verison"], "No such option: --verison"),
-        (["scna"], "Did you mean 'scan'"),
-        (["generate", "trian"], "see `facecheck generate --help`"),
-        (["split", "--ratio", "8", "1", "1"], "unexpected extra argument"),
-        (["--config", "nothing.yaml", "split"], "--config: no file at nothing.yaml"),
-        (["scan"], "nothing to scan"),
-    ],
-)
-def test_wrong_usage_is_one_line_and_two(command: Run, arguments: list[str], message: str) -> None:
-    done = command(*arguments)
-    assert message in one_line(done)
-    assert done.code == 2
-
-
 def test_an_interrupted_command_says_so(
     command: Run, drawn: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
