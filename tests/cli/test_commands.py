@@ -82,13 +82,13 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "root", "sources", "failed", "indexed", "deduplicated",
         ],
         ("index", str(drawn), "--out", "i.csv"): [
-            "manifest", "rejects", "records", "rejected", "skipped", "by_source", "reasons",
-            "bad_lines", "paired", "unpaired", "kept",
+            "manifest", "rejects", "records", "rejected", "skipped", "tables", "unnamed",
+            "differing", "changed", "by_source", "reasons", "bad_lines", "paired", "unpaired", "kept",
         ],
         ("dedup", "i.csv"): [
             "manifest", "duplicates", "contamination", "conflicts_table", "level", "records",
             "dropped", "conflicts", "groups", "candidates", "apart", "by_sources", "by_kinds",
-            "applied",
+            "applied", "spared", "protected_conflicts",
         ],
         ("dedup", "--explain", str(face), str(face)): [
             "first", "second", "level", "radius", "duplicates", "found", "same_bytes",
@@ -96,8 +96,8 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
             "aligned", "why",
         ],
         ("split", "i.csv"): [
-            "manifest", "column", "counts", "by_source", "left_out", "replaced", "kept", "groups",
-            "near", "proof",
+            "manifest", "column", "counts", "by_source", "left_out", "replaced", "kept",
+            "kept_excluded", "groups", "near", "proof",
         ],
         ("train", "--manifest", "i.csv", *QUICK): [
             "run", "best", "last", "kinds", "weights", "device", "train_images", "val_images",
@@ -309,6 +309,7 @@ def test_a_mistake_is_one_line_with_the_right_code(
     done = command(*(part.format(checkpoint=trained[1]) for part in arguments))
     assert message in one_line(done)
     assert done.code == code
+
 
 def test_an_interrupted_command_says_so(
     command: Run, drawn: Path, monkeypatch: pytest.MonkeyPatch

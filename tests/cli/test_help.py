@@ -164,6 +164,8 @@ def test_the_help_of_train_is_in_groups(command: Run) -> None:
         (["scan", "--out"], "--out needs a value"),
         (["scan", "--per-face=yes"], "--per-face takes no value"),
         (["explain"], "missing argument IMAGE"),
+        (["--config", "nothing.yaml", "split"], "--config: no file at nothing.yaml"),
+        (["scan"], "nothing to scan"),
         (["generate", "sample"], "missing option --out"),
         (["split", "a.csv", "b.csv"], "unexpected argument b.csv"),
         (["split", "--ratio", "80", "10", "10"], "such as --ratio 80:10:10"),
