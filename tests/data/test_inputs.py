@@ -78,6 +78,7 @@ def csv(rows: list[tuple[str, str]], separator: str = ",") -> str:
             .encode("utf-8-sig"),
         ),
         ("labels.csv", csv(ROWS, "\t").encode("utf-16")),
+        ("labels.csv", b"\xef\xbb\xbfsep=;\r\n" + csv(ROWS, ";").encode()),
         ("labels.tsv", csv(ROWS, "\t").encode()),
         ("labels.csv", csv([(f"./{name}", label.upper()) for name, label in ROWS]).encode()),
         ("labels.csv", csv([(f"vendor/{name.upper()}", label) for name, label in ROWS]).encode()),
@@ -222,6 +223,9 @@ def test_what_a_table_lacks_is_named(flat: Path, tmp_path: Path) -> None:
     table.write_text("path,status,verdict,kind,score\nr0.png,ok,real,photo,0.1\n")
     with pytest.raises(UsageError, match="looks like the results of a scan"):
         index([table], out, IndexOptions(source="s"))
+    table.write_bytes("image,label\nr0.png,réel\n".encode("cp1252"))
+    with pytest.raises(ManifestError, match="its text is not UTF-8: save it as UTF-8"):
+        index([flat], out, IndexOptions(labels=(table,)))
     (flat / "lines.jsonl").write_text("[1]\n")
     with pytest.raises(ManifestError, match="not JSON lines"):
         index([flat], out, IndexOptions(labels=(flat / "lines.jsonl",)))

@@ -11,6 +11,8 @@ from pathlib import Path
 FORMULA = r"'*[=+\-@\t\r\n]"
 NUMBER = r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?"
 _FORMULA, _NUMBER = re.compile(FORMULA), re.compile(NUMBER)
+#: What Excel reads in front of the header.
+_SEPARATOR = re.compile(r'"?sep=([,;\t])"?')
 #: More than any header takes.
 _HEADER = 2**16
 
@@ -38,10 +40,12 @@ class CsvForm:
         encoding: a codec of Python's that also takes a byte order mark off.
         separator: what stands between cells. With a semicolon, a spreadsheet writes decimals with a
             comma.
+        skip: lines in front of the header: 1 where Excel's ``sep=;`` says the separator.
     """
 
     encoding: str = "utf-8-sig"
     separator: str = ","
+    skip: int = 0
 
     def number(self, text: str) -> str:
         """Return a number as Python reads it."""
@@ -77,5 +81,7 @@ def csv_form(path: Path) -> CsvForm:
         start = stream.read(_HEADER)
     encoding = encoding_of(start)
     header = start.decode(encoding, "replace").partition("\n")[0]
+    if said := _SEPARATOR.fullmatch(header.strip()):
+        return CsvForm(encoding, said[1], 1)
     # Names of columns hold neither: what the header has most of separates them.
     return CsvForm(encoding, max(",;\t", key=header.count))

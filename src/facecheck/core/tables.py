@@ -42,7 +42,9 @@ def read_csv(path: Path) -> pl.DataFrame:
         form = csv_form(path)
         wide = form.encoding != "utf-8-sig"  # which Polars does not read
         source = path.read_bytes().decode(form.encoding).encode() if wide else path
-        table = pl.read_csv(source, separator=form.separator, infer_schema=False)
+        table = pl.read_csv(
+            source, separator=form.separator, skip_rows=form.skip, infer_schema=False
+        )
         return table.with_columns(pl.all().str.replace(f"^'({FORMULA})", "$1"))
 
 
@@ -62,7 +64,10 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, OSError, UnicodeError, FacecheckError) as error:
-        raise ManifestError(f"{path_text(path)}: not a readable table: {reason(error)}") from None
+        why = reason(error)
+        if "invalid utf-8" in why:
+            why = "its text is not UTF-8: save it as UTF-8 (in Excel: CSV UTF-8)"
+        raise ManifestError(f"{path_text(path)}: not a readable table: {why}") from None
 
 
 def write_table(frame: pl.DataFrame, path: Path) -> None:
