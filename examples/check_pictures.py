@@ -4,7 +4,8 @@
     python examples/check_pictures.py PICTURE...
 
 Needs the small install (requirements/scan.txt), no network and no GPU. The built-in model takes
-about 0.2 s for a face; `--fast` takes the small one. What the model knows is in docs/model-card.md.
+about 0.13 s of a core for a face; `--fast` takes the small one. docs/model-card.md says what it
+knows.
 """
 
 from __future__ import annotations
