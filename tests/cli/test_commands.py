@@ -83,8 +83,8 @@ def test_json_goes_to_stdout_and_its_keys_are_pinned(
         ],
         ("index", str(drawn), "--out", "i.csv"): [
             "manifest", "rejects", "records", "rejected", "skipped", "tables", "unnamed",
-            "differing", "changed", "by_source", "reasons", "bad_lines", "paired", "unpaired",
-            "kept",
+            "relabelled", "differing", "changed", "by_source", "by_split", "reasons",
+            "bad_lines", "paired", "unpaired", "kept",
         ],
         ("dedup", "i.csv"): [
             "manifest", "duplicates", "contamination", "conflicts_table", "level", "records",
