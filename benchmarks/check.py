@@ -68,7 +68,8 @@ def blurred(image: Image.Image, rng: random.Random) -> Image.Image:
             np.asarray(image, np.float32),
             max(4, round(short * rng.uniform(0.08, 0.15))),
         )
-        moved = sum(np.roll(pixels, step - length // 2, axis=1) for step in range(length)) / length
+        steps = [np.roll(pixels, step - length // 2, axis=1) for step in range(length)]
+        moved = np.mean(steps, axis=0)
         return Image.fromarray(moved.astype(np.uint8))
     few = (max(1, image.width // 8), max(1, image.height // 8))
     return image.resize(few, Image.Resampling.BOX).resize(image.size, Image.Resampling.BICUBIC)
@@ -175,7 +176,8 @@ CLEAN, EACH = 35, 30
 
 def plant(data: Path, root: Path, seed: int) -> dict[str, str]:
     """Write the images under ``root/images/<kind>/<source>``; return the fault of each by path."""
-    rng, faults = random.Random(seed), {}
+    rng = random.Random(seed)
+    faults: dict[str, str] = {}
     pools = {name: sorted((data / name).iterdir()) for name in (*SOURCES, *STRANGERS)}
     for pool in pools.values():
         rng.shuffle(pool)
@@ -208,8 +210,8 @@ def plant(data: Path, root: Path, seed: int) -> dict[str, str]:
                 write(several_faces(take(source)[0], take(source)[0]), name, source, fault)
             elif fault == "label error":
                 kind = source.split("/")[0]
-                pool = SOURCES if number % 2 else STRANGERS
-                other = rng.choice([one for one in pool if one.split("/")[0] != kind])
+                others = SOURCES if number % 2 else STRANGERS
+                other = rng.choice([one for one in others if one.split("/")[0] != kind])
                 write(take(other)[0], name, source, fault)
             else:
                 original = clean.pop(rng.randrange(len(clean)))

@@ -10,6 +10,7 @@ from pathlib import Path
 from facecheck.core.errors import ManifestError
 from facecheck.core.files import path_text
 from facecheck.core.labels import check_kind
+from facecheck.core.lock import only_one
 from facecheck.core.manifest import Manifest, made_from, read_manifest, write_manifest
 from facecheck.core.tables import read_table
 
@@ -61,7 +62,13 @@ def take_decisions(manifest: Path, file: Path) -> Decided:
     Raises:
         UsageError: the file is not there, or names an unknown kind.
         ManifestError: the file or the manifest cannot be read, or the file has other columns.
+        FacecheckError: another process writes the manifest.
     """
+    with only_one(manifest, "check"):
+        return _take(manifest, file)
+
+
+def _take(manifest: Path, file: Path) -> Decided:
     records = read_manifest(manifest)
     rows = {row["path"]: row for row in records.frame.iter_rows(named=True)}
     columns = {

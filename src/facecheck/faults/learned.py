@@ -9,7 +9,7 @@ threshold, and ranked by the probability of its own kind (self-confidence).
 The trap: nearly always a source has one kind, so that a classifier which knows the source finds
 its labels right. An image that came from elsewhere is found all the same; a source that is wrong as
 a whole is not. Models that have seen nothing of the source would find it, but cannot be asked: of
-30 wrong labels among 900 images they found 16, and called 200 right ones wrong (docs/curation.md).
+24 wrong labels among 627 images they found 16, and doubted 218 others (docs/curation.md).
 """
 
 from __future__ import annotations
