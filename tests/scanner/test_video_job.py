@@ -12,11 +12,13 @@ import pytest
 from PIL import Image
 
 from facecheck.core.errors import FacecheckError, UsageError
-from facecheck.scanner.job import ScanResult
+from facecheck.core.workspace import BUILTIN_FAST
+from facecheck.scanner.job import ScanResult, scan
 from facecheck.scanner.options import ScanOptions
-from facecheck.scanner.results.columns import COLUMNS
+from facecheck.scanner.results.columns import COLUMNS, VIDEO_COLUMNS
+from facecheck.scanner.results.frame import read_results
 from facecheck.scanner.results.journal import read_lines
-from facecheck.scanner.video_job import VIDEO_COLUMNS, VideoSink, joined, scan_videos
+from facecheck.scanner.video_job import VideoSink, joined, scan_videos
 from tests.scanner.videos import grey, write_video
 
 
@@ -82,7 +84,10 @@ def test_one_person_is_one_row_and_every_video_has_one(
 
     frames = tmp_path / "frames.parquet"
     by_frame = scanned(folder, frames, trained[1], detector, video_rows="frame", every=2)
-    table = pl.read_parquet(frames)
+    table = by_frame.frame()
+    assert table.equals(pl.read_parquet(frames))
+    assert read_results(out)["track"].to_list() == [1, 2, None, None]
+    assert read_results(out, "lazy").collect().equals(read_results(out))
     assert by_frame.rows == table.height
     of_a = table.filter(pl.col("path").str.ends_with("a.mp4"))
     assert of_a["time"].to_list() == [0, 2, 4, 6, 6, 8, 8, 10, 10]
@@ -143,6 +148,8 @@ def test_what_is_at_odds_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="are for --video"):
         ScanOptions(every=2.0)
     video = ScanOptions(video=True)
+    with pytest.raises(UsageError, match="call facecheck.scanner.video_job"):
+        scan([tmp_path], tmp_path / "r.csv", BUILTIN_FAST, video)
     with pytest.raises(UsageError, match="nothing to scan at"):
         scan_videos([tmp_path / "gone"], tmp_path / "r.csv", tmp_path, video)
     with pytest.raises(FacecheckError, match="no videos in"):

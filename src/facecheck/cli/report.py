@@ -110,6 +110,11 @@ def _kind_of(source: Path) -> str:
         from facecheck.scanner.results.rows import read_columns
 
         columns = read_columns(source).keys()
+        if {"path", "track", "time"} <= columns:
+            raise UsageError(
+                f"{path_text(source)}: results of videos, of which no page is made: open them as a "
+                "table, or scan pictures"
+            )
         if {"path", "status", "verdict", "score"} <= columns:
             return _SCAN
         if {"path", "reason", "suggested", "neighbours"} <= columns:

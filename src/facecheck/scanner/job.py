@@ -244,6 +244,8 @@ def _named(inputs: Path | str | Sequence[Path | str]) -> Sequence[Path | str]:
 
 
 def _refuse_what_is_at_odds(inputs: Sequence[Path | str], out: Path, options: ScanOptions) -> None:
+    if options.video:
+        raise UsageError("videos: call facecheck.scanner.video_job.scan_videos with these options")
     if options.watch and not all(map(_is_folder, inputs)):
         raise UsageError("--watch is for folders: no files, lists or addresses")
     if options.update and out == STDOUT:

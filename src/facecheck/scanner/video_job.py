@@ -27,7 +27,7 @@ from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.inputs.reach import FOLDER, ROOTS, Roots
 from facecheck.scanner.job import STDOUT, ScanResult, scan_facts
 from facecheck.scanner.options import ScanOptions
-from facecheck.scanner.results.columns import COLUMNS, rows_of
+from facecheck.scanner.results.columns import VIDEO_COLUMNS, rows_of
 from facecheck.scanner.results.journal import Tally
 from facecheck.scanner.results.rows import CSV, PATH, Row, read_rows
 from facecheck.scanner.results.sink import FileSink, Rows, tallied
@@ -45,14 +45,6 @@ from facecheck.scanner.video import (
 )
 from facecheck.scanner.workers.local import prepared_chunks
 
-#: Those of a scan of images, and behind them what only videos have; docs/video.md describes them.
-VIDEO_COLUMNS: Mapping[str, type] = {
-    **COLUMNS,
-    "track": int,
-    "time": float,
-    "time_to": float,
-    "frames": int,
-}
 #: Segments in a chunk: what an interrupted scan may have to do again.
 _CHUNK = 4
 

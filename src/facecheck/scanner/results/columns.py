@@ -36,6 +36,15 @@ COLUMNS: Mapping[str, type] = {
     "message": str,
 }
 
+#: Those of a scan of images, and behind them what only videos have; docs/video.md describes them.
+VIDEO_COLUMNS: Mapping[str, type] = {
+    **COLUMNS,
+    "track": int,
+    "time": float,
+    "time_to": float,
+    "frames": int,
+}
+
 
 def rows_of(answer: Answer, *, per_face: bool = False) -> list[Row]:
     """Return an image's rows: one, or with ``per_face`` one for each face that was classified.

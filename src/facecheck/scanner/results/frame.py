@@ -12,8 +12,16 @@ from facecheck.core.errors import FacecheckError, UsageError, did_you_mean
 from facecheck.core.files import to_path
 from facecheck.core.install import extra_hint
 from facecheck.scanner.answers import Answer
-from facecheck.scanner.results.columns import COLUMNS, rows_of
-from facecheck.scanner.results.rows import PARQUET, Row, format_of, read_rows, tidy
+from facecheck.scanner.results.columns import COLUMNS, VIDEO_COLUMNS, rows_of
+from facecheck.scanner.results.rows import (
+    PARQUET,
+    Columns,
+    Row,
+    format_of,
+    read_columns,
+    read_rows,
+    tidy,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,7 +52,7 @@ def to_frame(answers: Iterable[Answer], table: Table = "polars", *, per_face: bo
     """
     _check(table, get_args(Table))
     rows = chain.from_iterable(rows_of(answer, per_face=per_face) for answer in answers)
-    return _as(table, _frame(tidy(row, COLUMNS) for row in rows))
+    return _as(table, _frame((tidy(row, COLUMNS) for row in rows), COLUMNS), COLUMNS)
 
 
 def read_results(results: Path | str, table: FileTable = "polars") -> Any:
@@ -63,9 +71,10 @@ def read_results(results: Path | str, table: FileTable = "polars") -> Any:
     """
     _check(table, get_args(FileTable))
     path = to_path(results, "the results")
+    columns = VIDEO_COLUMNS if read_columns(path).keys() == VIDEO_COLUMNS.keys() else COLUMNS
     if table == "lazy":
-        return _lazy(path)
-    return _as(table, _frame(read_rows(path, COLUMNS)))
+        return _lazy(path, columns)
+    return _as(table, _frame(read_rows(path, columns), columns), columns)
 
 
 def _check(table: str, known: tuple[str, ...]) -> None:
@@ -77,56 +86,56 @@ def _check(table: str, known: tuple[str, ...]) -> None:
         raise FacecheckError(extra_hint("a pandas frame", "pandas"))
 
 
-def _schema() -> dict[str, Any]:
+def _schema(columns: Columns) -> dict[str, Any]:
     import polars as pl
 
     kinds = {str: pl.String, int: pl.Int64, float: pl.Float64}
-    return {name: kinds[kind] for name, kind in COLUMNS.items()}
+    return {name: kinds[kind] for name, kind in columns.items()}
 
 
-def _parts(rows: Iterable[Row]) -> Iterator[pl.DataFrame]:
+def _parts(rows: Iterable[Row], columns: Columns) -> Iterator[pl.DataFrame]:
     import polars as pl
 
-    iterator, schema = iter(rows), _schema()
+    iterator, schema = iter(rows), _schema(columns)
     while group := list(islice(iterator, _GROUP)):
         yield pl.DataFrame(group, schema=schema, orient="row")
 
 
-def _frame(rows: Iterable[Row]) -> pl.DataFrame:
+def _frame(rows: Iterable[Row], columns: Columns) -> pl.DataFrame:
     import polars as pl
 
-    return pl.concat([pl.DataFrame(schema=_schema()), *_parts(rows)])
+    return pl.concat([pl.DataFrame(schema=_schema(columns)), *_parts(rows, columns)])
 
 
-def _lazy(path: Path) -> pl.LazyFrame:
+def _lazy(path: Path, typed: Columns) -> pl.LazyFrame:
     import polars as pl
     from polars.io.plugins import register_io_source
 
-    next(read_rows(path, COLUMNS), None)  # what cannot be read is said now
+    next(read_rows(path, typed), None)  # what cannot be read is said now
     if format_of(path) == PARQUET:
         return pl.scan_parquet(path)
 
     def parts(
         columns: list[str] | None, predicate: pl.Expr | None, most: int | None, _size: int | None
     ) -> Iterator[pl.DataFrame]:
-        for part in _parts(islice(read_rows(path, COLUMNS), most)):
+        for part in _parts(islice(read_rows(path, typed), most), typed):
             chosen = part if predicate is None else part.filter(predicate)
             yield chosen if columns is None else chosen.select(columns)
 
-    return register_io_source(parts, schema=_schema())
+    return register_io_source(parts, schema=_schema(typed))
 
 
-def _as(table: str, frame: pl.DataFrame) -> Any:
-    return _pandas(frame) if table == "pandas" else frame
+def _as(table: str, frame: pl.DataFrame, columns: Columns) -> Any:
+    return _pandas(frame, columns) if table == "pandas" else frame
 
 
-def _pandas(frame: pl.DataFrame) -> Any:
+def _pandas(frame: pl.DataFrame, columns: Columns) -> Any:
     import pandas as pd
 
     kinds = {str: "str", int: "Int64", float: "float64"}
     return pd.DataFrame(
         {
             name: pd.Series(frame[name].to_list(), dtype=kinds[kind])
-            for name, kind in COLUMNS.items()
+            for name, kind in columns.items()
         }
     )
