@@ -82,3 +82,23 @@ def test_one_study_gives_one_picture_and_another_another(tmp_path: Path) -> None
         plot_study(study, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "a").read_bytes() != (tmp_path / "c").read_bytes()
+
+
+def test_no_logarithmic_axis_keeps_labels_that_need_math() -> None:
+    r"""With ``text.parse_math`` off, the usual labels of a logarithmic axis show ``$\mathdefault``.
+
+    So each function that makes an axis logarithmic takes plain numbers, or no minor ticks.
+    """
+    import ast
+
+    import facecheck.report
+
+    checked = 0
+    for path in Path(facecheck.report.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                body = ast.unparse(node)
+                if "scale('log'" in body:
+                    checked += 1
+                    assert "plain_numbers(" in body or "minorticks_off()" in body, (path, node.name)
+    assert checked >= 6
