@@ -441,6 +441,7 @@ _SCAN = (
     *("scan", "raw", "--out", "r.csv", "--checkpoint", "tiny.onnx", "--faces", "off"),
     *("--device", "cpu", "--workers", "1", "--quiet"),
 )
+_CHECK = ("check", "m.csv", "--no-features", "--workers", "1", "--quiet")
 _TRAIN = (
     *("train", "--manifest", "m.csv", "--arch", "resnet10t", "--no-pretrained", "--epochs", "1"),
     *("--image-size", "32", "--batch-size", "8", "--device", "cpu", "--workers", "0", "--quiet"),
@@ -513,6 +514,12 @@ CASES = (
     ),
     Case("convert to folders", ("convert", "m.csv", "faces", "--quiet"), (_INDEX,)),
     Case("convert to Parquet", ("convert", "m.csv", "m2.parquet", "--quiet"), (_INDEX,)),
+    Case("crop", ("crop", "m.csv", "--out", "faces", "--workers", "1", "--quiet"), (_INDEX,)),
+    Case("check", _CHECK, (_INDEX,)),
+    Case(
+        "known add",
+        ("known", "add", "raw", "--verdict", "artificial", "--workers", "1", "--quiet"),
+    ),
     Case(
         "calibrate",
         ("calibrate", "tiny.safetensors", "--manifest", "m.csv", "--device", "cpu", "--quiet"),
