@@ -280,7 +280,7 @@ def test_a_budget_takes_the_thresholds_that_were_calibrated_for_it(
     whole(drawn, tmp_path / "r.csv", model, budget=0.2)
     assert (tmp_path / "r.csv").read_bytes() == (tmp_path / "own.csv").read_bytes()
     for wrong, reason in (
-        ({"budget": 0.03}, "knows 0"),
+        ({"budget": 0.03}, "calibrated for 0"),
         ({"budget": 0.2, "threshold": 0.5}, "one"),
     ):
         with pytest.raises(UsageError, match=reason):
