@@ -306,7 +306,8 @@ class ArrivalSink(FileSink):
 
     def _refuse_existing(self) -> None:
         if self.format in {PARQUET, XLSX}:
-            raise UsageError(f"{path_text(self.out)}: such a file cannot grow: name .csv or .jsonl")
+            kind = "Parquet" if self.format == PARQUET else "a workbook"
+            raise UsageError(f"{path_text(self.out)}: {kind} cannot grow: name a .csv or .jsonl")
 
     def _begin(self) -> None:
         why = self.journal.why_not_resumed()
