@@ -95,7 +95,7 @@ def test_a_report_opens_nothing_out_of_reach(
         opened.append(name)
         return Path("gone")
 
-    monkeypatch.setattr(thumbs, "load_named", note)
+    monkeypatch.setattr("facecheck.scanner.classified_picture.load_named", note)
     rows = list(read_rows(strange, COLUMNS))
     assert not any(thumbs.write_thumbnails(rows, Path("thumbs"), reach=reach_of(strange)))
     assert sorted(opened) == ["pics/1.png", "pics/notes.png"]
