@@ -117,7 +117,7 @@ def test_the_pairs_filter(page: Path, browse: Callable[..., Any]) -> None:
 
 
 def whole_paths(pairs: pl.DataFrame, manifest: Path) -> pl.DataFrame:
-    """Return a table of duplicates with whole paths: dedup writes those below the manifest short."""
+    """Return a table of duplicates with whole paths; dedup writes them from the manifest on."""
     folder = pl.lit(f"{manifest.parent}/")
     return pairs.with_columns(dropped=folder + pl.col("dropped"), keeper=folder + pl.col("keeper"))
 
