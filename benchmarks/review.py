@@ -151,7 +151,7 @@ def browse(index: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rows", type=int, required=True, help="1000000 in the docs")
     count = parser.parse_args().rows
     print(f"{count:,} rows; {platform.processor() or platform.machine()}\n")
     with tempfile.TemporaryDirectory() as folder:
