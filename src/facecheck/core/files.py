@@ -284,10 +284,17 @@ def unnameable_reason() -> str:
     return "the locale cannot read the file name: set LC_ALL=C.UTF-8"
 
 
-def refuse_to_overwrite(path: Path, *, overwrite: bool) -> None:
-    """Raise :class:`UsageError` if ``path`` exists and ``overwrite`` was not asked for."""
+def refuse_to_overwrite(path: Path, *, overwrite: bool, or_else: str = "") -> None:
+    """Raise :class:`UsageError` if ``path`` exists and ``overwrite`` was not asked for.
+
+    Args:
+        path: what would be replaced.
+        overwrite: whether that was asked for.
+        or_else: what else may be wanted, and the flag for it.
+    """
     if path.exists() and not overwrite:
-        raise UsageError(f"{path_text(path)} exists: pass --overwrite to replace it")
+        or_else = f", or {or_else}" if or_else else ""
+        raise UsageError(f"{path_text(path)} exists: pass --overwrite to replace it{or_else}")
 
 
 def require_space(folder: Path, needed: int, purpose: str) -> None:

@@ -249,7 +249,11 @@ class FileSink:
         if not self._options.overwrite and is_published(self.out):
             # A kill may have come between the results' getting their name and these losing theirs.
             remove_drafts(self.out)
-        refuse_to_overwrite(self.out, overwrite=self._options.overwrite)
+        refuse_to_overwrite(
+            self.out,
+            overwrite=self._options.overwrite,
+            or_else="--update to add new and changed files to it" if self.format != XLSX else "",
+        )
 
     def _begin(self) -> None:
         """Find out whether the rows that are there can be continued; if not, restart."""
