@@ -31,7 +31,7 @@ class Field:
     """One named text of a file.
 
     Attributes:
-        place: where it is: ``exif.``, ``xmp.``, ``iptc.`` or ``text.`` and its name.
+        place: where it is: ``exif.``, ``xmp.``, ``iptc.``, ``text.`` or ``alpha.`` and its name.
         value: what is written there.
     """
 
@@ -42,7 +42,8 @@ class Field:
     def words(self) -> str:
         """Where it is, as people say it: ``XMP CreatorTool``."""
         kind, _, name = self.place.partition(".")
-        return f"{'text' if kind == 'text' else kind.upper()} {name}"
+        kinds = {"text": "text", "alpha": "alpha channel"}
+        return f"{kinds.get(kind, kind.upper())} {name}"
 
 
 def fields_of(block: Block, stream: BinaryIO) -> Iterator[Field]:

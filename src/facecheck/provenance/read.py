@@ -13,6 +13,7 @@ from typing import BinaryIO
 from facecheck.core.errors import ImageError
 from facecheck.core.files import path_text, to_path
 from facecheck.core.image.decoding import open_image
+from facecheck.provenance.alpha import hidden_fields
 from facecheck.provenance.blocks import BlockError, read_blocks
 from facecheck.provenance.credentials import CredentialsError, read_credentials, read_trust
 from facecheck.provenance.evidence import (
@@ -64,7 +65,9 @@ def load_evidence(options: EvidenceOptions = EvidenceOptions()) -> Evidence:
 
 
 def read_provenance(source: Path | str | bytes, evidence: Evidence | None = None) -> Provenance:
-    """Return what a file says of its own origin; no pixel is decoded.
+    """Return what a file says of its own origin, without decoding it.
+
+    Only a PNG in whose alpha channel a text begins is decoded, for that text.
 
     What cannot be read is an error of the result; what was found before it still counts.
 
@@ -154,6 +157,7 @@ def _fields(stream: BinaryIO) -> tuple[list[Field], list[str], bool]:
             stream.seek(place)
     except (BlockError, TagError) as error:
         errors.append(str(error))
+    fields.extend(hidden_fields(stream))
     return fields, errors, signed
 
 
