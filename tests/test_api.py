@@ -48,6 +48,7 @@ CALLS = [
         "export_checkpoint",
         lambda wrong: facecheck.export_checkpoint(wrong, "x.onnx", manifest="m.csv"),
     ),
+    Mistake("video_report", lambda wrong: facecheck.video_report(wrong, "page")),
     Mistake("fault_report", lambda wrong: facecheck.fault_report(wrong, "page")),
     Mistake("fetch", facecheck.fetch),
     Mistake("generate_quality", lambda wrong: facecheck.generate_quality(wrong, "m.csv")),

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from facecheck.report.scan_report import scan_report as scan_report
     from facecheck.report.serve.options import ServeOptions as ServeOptions
     from facecheck.report.serve.server import serve as serve
+    from facecheck.report.video_page import video_report as video_report
     from facecheck.scanner.answers import Answer as Answer
     from facecheck.scanner.checker import Answers as Answers
     from facecheck.scanner.checker import Checker as Checker
@@ -168,6 +169,7 @@ _HOMES = {
     "run_report": "report.run.report",
     "curation_report": "report.curation.report",
     "fault_report": "report.fault_page",
+    "video_report": "report.video_page",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604

@@ -54,6 +54,7 @@ def test_a_track_is_the_frame_of_its_median_score() -> None:
     (one,) = track(rows, 1)
     row = row_of_track(one)
     assert (row["score"], row["time"], row["time_to"], row["frames"]) == (0.15, 0, 4, 5)
+    assert row["time_at"] == 4
     assert row["message"] == "median of 4 frames, scores 0.100 to 0.900"
     (small,) = track([face(t, 100, score=None, status="too_small") for t in range(3)], 1)
     assert row_of_track(small)["status"] == "too_small"

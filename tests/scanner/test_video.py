@@ -13,6 +13,7 @@ from facecheck.scanner.video import (
     INTERVALS,
     _Reader,
     duration_of,
+    frames_at,
     is_video_name,
     segments,
     unreadable,
@@ -105,3 +106,22 @@ def test_intervals_are_written_as_people_do() -> None:
 def test_names_of_videos() -> None:
     assert is_video_name("A.MP4")
     assert not is_video_name("a.jpg")
+
+
+@pytest.mark.parametrize("text", ["ffconcat version 1.0\nfile 'v.mp4'\n", "#EXTM3U\nv.mp4\n"])
+def test_a_list_that_the_decoder_would_follow_to_other_files_is_no_video(
+    text: str, tmp_path: Path
+) -> None:
+    write_video(tmp_path / "v.mp4", grey(4))
+    (tmp_path / "list.mp4").write_text(text)
+    with pytest.raises(ImageError, match="a list of videos"):
+        duration_of(tmp_path / "list.mp4")
+
+
+def test_frames_are_found_again_by_their_times_near_and_far(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mp4", grey(100), rate=3)
+    times = [0, 0.333, 2.667, 31.333, 99]
+    found = list(frames_at(path, times))
+    assert found[-1] is None
+    shown = [round(float(one.mean()) / 2) for one in found if one is not None]
+    assert shown == pytest.approx([0, 1, 8, 94], abs=2)

@@ -148,8 +148,8 @@ def test_what_is_at_odds_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="are for --video"):
         ScanOptions(every=2.0)
     video = ScanOptions(video=True)
-    with pytest.raises(UsageError, match="call facecheck.scanner.video_job"):
-        scan([tmp_path], tmp_path / "r.csv", BUILTIN_FAST, video)
+    with pytest.raises(FacecheckError, match="no videos in"):
+        scan(tmp_path, tmp_path / "r.csv", BUILTIN_FAST, video)
     with pytest.raises(UsageError, match="nothing to scan at"):
         scan_videos([tmp_path / "gone"], tmp_path / "r.csv", tmp_path, video)
     with pytest.raises(FacecheckError, match="no videos in"):

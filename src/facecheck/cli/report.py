@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 #: A report, and what shows it in the terminal.
 Reported = tuple[Any, "Callable[[Any], RenderableType]"]
 
-_SCAN, _RUN, _CURATION, _FAULTS = "a scan", "a run", "a curation", "faults"
+_SCAN, _VIDEOS = "a scan", "a scan of videos"
+_RUN, _CURATION, _FAULTS = "a run", "a curation", "faults"
 _TABLES = (".csv", ".jsonl", ".parquet")
 _MODELS = (".safetensors", ".onnx")
 
@@ -80,6 +81,8 @@ def report(
     with progress_bars(quiet=display.quiet) as bars:
         if kind == _SCAN:
             result, render = _scan(source, folder, checkpoint, options, bars)
+        elif kind == _VIDEOS:
+            result, render = _videos(source, folder, options, bars)
         elif kind == _RUN:
             result, render = _run(source, folder, options, bars)
         elif kind == _FAULTS:
@@ -107,14 +110,13 @@ def _kind_of(source: Path) -> str:
     if not source.is_file():
         raise UsageError(f"nothing to report at {path_text(source)}: check the path")
     if suffix in _TABLES:
+        from facecheck.scanner.results.columns import are_of_videos
         from facecheck.scanner.results.rows import read_columns
 
-        columns = read_columns(source).keys()
-        if {"path", "track", "time"} <= columns:
-            raise UsageError(
-                f"{path_text(source)}: results of videos, of which no page is made: open them as a "
-                "table, or scan pictures"
-            )
+        found = read_columns(source)
+        columns = found.keys()
+        if are_of_videos(found):
+            return _VIDEOS
         if {"path", "status", "verdict", "score"} <= columns:
             return _SCAN
         if {"path", "reason", "suggested", "neighbours"} <= columns:
@@ -182,6 +184,17 @@ def _scan(
     reach = reach_of(results, [*options.root, *named_bases(options)], addresses=options.addresses)
     result = scan_report(results, out, options, draw_heat=draw, reach=reach, progress=counter)
     return result, render_scan_report
+
+
+def _videos(results: Path, out: Path, options: ReportOptions, bars: Bars) -> Reported:
+    from facecheck.report.scan_report import named_bases
+    from facecheck.report.terminal.pages import render_video_report
+    from facecheck.report.video_page import video_report
+    from facecheck.scanner.inputs.reach import reach_of
+
+    reach = reach_of(results, [*options.root, *named_bases(options)])
+    result = video_report(results, out, options, reach=reach, progress=bars.counter("videos"))
+    return result, render_video_report
 
 
 def _run(run: Path, out: Path, options: ReportOptions, bars: Bars) -> Reported:

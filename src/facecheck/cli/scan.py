@@ -84,12 +84,7 @@ def scan(
     options = replace(options, yes=_agreed(options, when=" when done"))
     stop = Event() if options.watch else None
     with _ended_by_signals(stop, out), progress_bar("scanning", quiet=display.quiet) as progress:
-        if options.video:
-            from facecheck.scanner.video_job import scan_videos
-
-            result = scan_videos(inputs, out, found, options, started=started, progress=progress)
-        else:
-            result = job(inputs, out, found, options, stop=stop, started=started, progress=progress)
+        result = job(inputs, out, found, options, stop=stop, started=started, progress=progress)
     _warn(result, quiet=display.quiet)
     # On stdout the rows are the result.
     failed = result.statuses.get(Status.ERROR) or (result.placed and result.placed.failed)

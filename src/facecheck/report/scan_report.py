@@ -142,7 +142,7 @@ def scan_report(
             missing=wanted - sum(made),
             reasons=dict(reasons.most_common()),
             base=base,
-            hint="" if any(made) else _why_none(results, rows, base, reasons),
+            hint="" if any(made) else why_none(results, rows, base, reasons),
             heat_maps=len(heated),
         )
         write_json(folder / "summary.json", _summary(report))
@@ -180,7 +180,7 @@ class _Located(Sequence[Row]):
         return len(self._rows)
 
 
-def _why_none(results: Path, rows: Sequence[Row], base: Path, reasons: Mapping[str, int]) -> str:
+def why_none(results: Path, rows: Sequence[Row], base: Path, reasons: Mapping[str, int]) -> str:
     """Return why no picture is shown, and what to do; empty where none was to be."""
     why = [reason for reason in reasons if reason != UNREAD]
     if not why:

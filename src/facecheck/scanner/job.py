@@ -156,7 +156,8 @@ def scan(
         checkpoint: a checkpoint by ``train``, an export of one or a run folder; ``builtin`` or
             ``builtin-fast``; None takes the newest finished run of the workspace, or the built-in
             model.
-        options: which files, faces and rows, thresholds, workers, and what follows.
+        options: which files, faces and rows, thresholds, workers, and what follows; with ``video``
+            the inputs are videos, and folders of them (docs/video.md).
         stop: ends a watch when another thread sets it.
         started: decoding processes that are running already.
         progress: told files done, and files in all once those are counted; a list on standard
@@ -169,6 +170,10 @@ def scan(
         FacecheckError: there is no image, or the results cannot be written.
     """
     inputs, out, checkpoint = _named(inputs), to_path(out, "out"), find_checkpoint(checkpoint)
+    if options.video:
+        from facecheck.scanner.video_job import scan_videos  # which builds on this module
+
+        return scan_videos(inputs, out, checkpoint, options, started=started, progress=progress)
     _refuse_what_is_at_odds(inputs, out, options)
     if resumed := _resumed_placing(inputs, out, checkpoint, options):
         return resumed
@@ -244,8 +249,6 @@ def _named(inputs: Path | str | Sequence[Path | str]) -> Sequence[Path | str]:
 
 
 def _refuse_what_is_at_odds(inputs: Sequence[Path | str], out: Path, options: ScanOptions) -> None:
-    if options.video:
-        raise UsageError("videos: call facecheck.scanner.video_job.scan_videos with these options")
     if options.watch and not all(map(_is_folder, inputs)):
         raise UsageError("--watch is for folders: no files, lists or addresses")
     if options.update and out == STDOUT:

@@ -117,11 +117,12 @@ def row_of_track(one: Track) -> Row:
     first, last = one.rows[0]["time"], one.rows[-1]["time"]
     seen = {"track": one.number, "time": first, "time_to": last, "frames": len(one.rows)}
     if not scored:
-        return {**one.rows[len(one.rows) // 2], **seen}
+        middle = one.rows[len(one.rows) // 2]
+        return {**middle, **seen, "time_at": middle["time"]}
     ordered = sorted(scored, key=lambda row: (row["score"], row["time"]))
     middle = ordered[(len(ordered) - 1) // 2]
     said = middle["message"]
     if len(scored) > 1:
         scores = f"{ordered[0]['score']:.3f} to {ordered[-1]['score']:.3f}"
         said = "; ".join(filter(None, (said, f"median of {len(scored)} frames, scores {scores}")))
-    return {**middle, **seen, "message": said}
+    return {**middle, **seen, "time_at": middle["time"], "message": said}

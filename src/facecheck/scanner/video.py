@@ -13,7 +13,7 @@ read one file at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -41,6 +41,8 @@ INTERVALS = 8
 LAST = 64
 #: Pixels of a frame at most.
 MOST_PIXELS = 8192 * 8192
+# What FFmpeg would follow to other files.
+_LISTS = (b"ffconcat", b"#EXTM3U", b"<?xml", b"<MPD")
 #: Seconds that are read through rather than jumped over, and that a jump lands before its goal.
 _NEAR, _BEFORE = 20.0, 3.0
 
@@ -216,6 +218,22 @@ class _Reader:
             self._capture, self.ended, self.time = _opened(self.path), False, -1.0
 
 
+def frames_at(path: Path, times: Sequence[float]) -> Iterator[npt.NDArray[np.uint8] | None]:
+    """Yield the frame at each time, (height, width, 3), RGB; None where there is none.
+
+    Args:
+        path: the video.
+        times: seconds, as rows hold them, each later than the one before.
+
+    Raises:
+        ImageError: the video cannot be read, or a frame cannot be decoded.
+    """
+    for time in times:
+        start = time - 0.001  # rows hold three decimals
+        found = _reader(path, start).first_within(start, time + 0.05)
+        yield None if found is None else found[1]
+
+
 # The reader of the process: the next segment is often the next of the same video.
 _last: list[_Reader] = []
 
@@ -235,9 +253,12 @@ def _opened(path: Path) -> Any:
         ImageError: it cannot be read, or its frames are too large.
     """
     try:
-        open_regular(path).close()
+        with open_regular(path) as stream:
+            head = stream.read(32).lstrip()
     except OSError as error:
         raise ImageError(str(error.strerror or error)) from None
+    if head.startswith(_LISTS):
+        raise ImageError("a list of videos: name them instead")
     cv2 = _cv2()
     capture = cv2.VideoCapture(os.fspath(path), cv2.CAP_FFMPEG)
     if not capture.isOpened():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from facecheck.report.run.report import RunReport
     from facecheck.report.scan_report import ScanReport
     from facecheck.report.serve.server import ServeResult
+    from facecheck.report.video_page import VideoReport
 
 #: Reasons that are shown, the most frequent first.
 _REASONS = 5
@@ -44,11 +45,24 @@ def render_curation_report(result: CurationReport) -> RenderableType:
 def render_scan_report(result: ScanReport) -> RenderableType:
     """Return where a scan's report is, and what is in it."""
     lines = [text_line(f"{result.rows:,} rows, {result.thumbnails:,} thumbnails")]
-    lines += [
+    return Group(*lines, *_not_shown(result), text_line(f"open {path_text(result.page)}"))
+
+
+def render_video_report(result: VideoReport) -> RenderableType:
+    """Return where the report of a scan of videos is, and what is in it."""
+    errors = "1 error" if result.errors == 1 else f"{result.errors:,} errors"
+    line = text_line(
+        f"{result.videos:,} videos, {result.shown:,} of them shown; {result.faces:,} faces, "
+        f"{result.thumbnails:,} frames shown, {errors}"
+    )
+    return Group(line, *_not_shown(result), text_line(f"open {path_text(result.page)}"))
+
+
+def _not_shown(result: ScanReport | VideoReport) -> list[RenderableType]:
+    return [
         text_line(f"{count:,} could not be shown: {why}", "yellow")
         for why, count in islice(result.reasons.items(), _REASONS)
     ]
-    return Group(*lines, text_line(f"open {path_text(result.page)}"))
 
 
 def render_run_report(result: RunReport) -> RenderableType:

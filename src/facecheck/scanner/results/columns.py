@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from facecheck.core.labels import KINDS, Status
 from facecheck.scanner.answers import Answer, FaceAnswer
 from facecheck.scanner.faces.boxes import Face
-from facecheck.scanner.results.rows import Row, Value
+from facecheck.scanner.results.rows import Columns, Row, Value
 
 #: In order, with their types; docs/scan-columns.md describes them. They are always the same, so
 #: that results of any models and options stack.
@@ -41,9 +41,15 @@ VIDEO_COLUMNS: Mapping[str, type] = {
     **COLUMNS,
     "track": int,
     "time": float,
+    "time_at": float,
     "time_to": float,
     "frames": int,
 }
+
+
+def are_of_videos(columns: Columns) -> bool:
+    """Return whether columns are those of results of videos."""
+    return {"path", "track", "time"} <= columns.keys()
 
 
 def rows_of(answer: Answer, *, per_face: bool = False) -> list[Row]:

@@ -33,6 +33,7 @@ from facecheck.core.whatis import mistaken
 from facecheck.scanner.inputs.items import INSIDE
 from facecheck.scanner.inputs.named import load_named
 from facecheck.scanner.inputs.reach import Reach, reach_of
+from facecheck.scanner.results.columns import are_of_videos
 from facecheck.scanner.results.rows import PATH, Columns, Row, read_columns, read_rows
 
 #: The verdicts, which are the names of folders: nothing else in a results file becomes one.
@@ -172,6 +173,11 @@ def _check_results(results: Path) -> Columns:
     if not {PATH, "verdict", "score"} <= columns.keys():
         raise UsageError(
             mistaken(results, "a table of scan results", "name a file that `facecheck scan` wrote")
+        )
+    if are_of_videos(columns):
+        raise UsageError(
+            f"{path_text(results)}: results of videos, which are not placed: a video has a verdict "
+            "for each of its faces, but not one of its own"
         )
     return columns
 
