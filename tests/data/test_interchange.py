@@ -118,6 +118,24 @@ def test_datasets_loads_both_layouts(
             assert {len(row["sha256"]) for row in rows} == {64}
 
 
+def test_fiftyone_loads_its_layout(
+    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By FiftyOne's own importer, which needs no database."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    importers = pytest.importorskip(
+        "fiftyone.utils.data.importers", reason="needs fiftyone, which is not installed"
+    )
+    convert(manifest, tmp_path / "tree", ConvertOptions(layout="fiftyone"))
+    found: Counter[str] = Counter()
+    for folder in sorted((tmp_path / "tree").iterdir()):
+        with importers.FiftyOneImageClassificationDatasetImporter(str(folder)) as samples:
+            for path, _, label in samples:
+                assert Path(path).is_file()
+                found[label.label] += 1
+    assert found == Counter(read_manifest(manifest).frame["kind"])
+
+
 def test_a_foreign_metadata_table_is_read(drawn: Path, tmp_path: Path) -> None:
     for split_name in ("train", "test"):
         shutil.copytree(drawn / "photo" / "drawn-photo", tmp_path / "hf" / split_name)
