@@ -619,7 +619,7 @@ def test_the_commands_that_list_the_catalogue(
             assert name in done.out
     assert "composites" in command("sources", "ciplab-fakes").out
     plan = command("fetch", "--dry-run", "selfie2anime", "cufsf")
-    assert "390.0 MB" in plan.out
+    assert "390 MB" in plan.out
     assert "1 of unknown size" in plan.out
     assert command("fetch", "--dry-run", "lfq").code == 2
     assert json.loads(command("sources", "--json").out)["sources"][0]["source"]["verified"] is False
