@@ -53,7 +53,7 @@ def test_changes_stand_before_the_file_and_the_file_before_the_defaults(tmp_path
         ("flip: 1", "flip 1: must be true or false"),
         ("lr: .nan", "lr nan: must be above 0"),
         ("reencode_quality: [90, 40]", "rising within 1 to 100"),
-        ("reencode_quality: [1, 2, 3]", "reencode_quality"),
+        ("reencode_quality: [1, 2, 3]", "reencode quality"),
         ("reencode_formats: [gif]", "jpeg, webp or both"),
         ("source_weight: {a: 0}", "leave a source out"),
         ("fraction: 0", "above 0 to 1"),
