@@ -47,6 +47,25 @@ def _measured(value: Any) -> Measured:
     return row
 
 
+def journal_table(
+    journal: Journal[Any], schema: Mapping[str, type[pl.DataType]], filled: Sequence[str]
+) -> tuple[pl.DataFrame, int]:
+    """Return a journal's entries as a table, and how many bad lines were left out.
+
+    Args:
+        journal: of dataclasses, whose fields are the columns.
+        schema: the columns' types.
+        filled: columns that every good line fills.
+    """
+    # Polars reads a journal of a million lines in a second, but none that has a bad line.
+    with suppress(pl.exceptions.PolarsError):
+        frame = pl.read_ndjson(journal.text(), schema=schema)
+        if not sum(frame.select(filled).null_count().row(0)):
+            return frame, 0
+    frame = pl.DataFrame([vars(row) for row in journal.values()], schema=schema)
+    return frame, journal.dropped
+
+
 class Measurements:
     """The measurements of one manifest's files, each written as soon as it is made.
 
@@ -60,18 +79,8 @@ class Measurements:
 
     def read(self) -> pl.DataFrame:
         """Return what is known under the present policy, the latest measurement of each file."""
-        return self._table().filter(pl.col("policy") == POLICY).unique("path", keep="last")
-
-    def _table(self) -> pl.DataFrame:
-        # Polars reads a journal of a million lines in a second, but none that has a bad line.
-        with suppress(pl.exceptions.PolarsError):
-            frame = pl.read_ndjson(self._journal.text(), schema=_SCHEMA)
-            if not sum(frame.null_count().row(0)):
-                self.dropped = 0
-                return frame
-        frame = pl.DataFrame([vars(row) for row in self._journal.values()], schema=_SCHEMA)
-        self.dropped = self._journal.dropped
-        return frame
+        table, self.dropped = journal_table(self._journal, _SCHEMA, list(_SCHEMA))
+        return table.filter(pl.col("policy") == POLICY).unique("path", keep="last")
 
     def measure(
         self, files: Sequence[Stamp], known: Mapping[str, str], *, workers: int

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from math import atan, atan2, degrees, hypot
 from pathlib import Path
@@ -25,6 +24,7 @@ from facecheck.core.isolate import Failed, Isolated
 from facecheck.core.journal import Journal
 from facecheck.core.parallel import Progress, map_ordered
 from facecheck.data.measure import Stamp
+from facecheck.data.measurements import journal_table
 from facecheck.scanner.faces.boxes import Box
 from facecheck.scanner.faces.detector import Detection, detect
 from facecheck.scanner.faces.search import find_faces
@@ -381,21 +381,10 @@ class QuantityJournal:
 
     def _read(self) -> pl.DataFrame:
         """Return what is known under the present policy, the latest row of each file."""
-        table, policy = self._table(), self._measurer.policy
+        table, self.dropped = journal_table(self._journal, _SCHEMA, _FILLED)
         self._lines = table.height
-        serves = pl.col("policy").str.starts_with(policy)
+        serves = pl.col("policy").str.starts_with(self._measurer.policy)
         return table.filter(serves).unique("path", keep="last")
-
-    def _table(self) -> pl.DataFrame:
-        # Polars reads a journal of a million lines in a second, but none that has a bad line.
-        with suppress(pl.exceptions.PolarsError):
-            frame = pl.read_ndjson(self._journal.text(), schema=_SCHEMA)
-            if not sum(frame.select(_FILLED).null_count().row(0)):
-                self.dropped = 0
-                return frame
-        frame = pl.DataFrame([vars(row) for row in self._journal.values()], schema=_SCHEMA)
-        self.dropped = self._journal.dropped
-        return frame
 
     def _measured(
         self, files: Sequence[Stamp], workers: int, timeout: float

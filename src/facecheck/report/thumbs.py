@@ -8,7 +8,7 @@ from pathlib import Path
 from facecheck.core.errors import ImageError
 from facecheck.core.labels import Status
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
-from facecheck.scanner.classified_picture import classified_picture
+from facecheck.scanner.classified_picture import as_thumbnail, classified_picture
 from facecheck.scanner.inputs.reach import Reach
 from facecheck.scanner.results.rows import PATH, Row
 
@@ -16,11 +16,8 @@ from facecheck.scanner.results.rows import PATH, Row
 SIDE = 128
 #: Thumbnails in one sub-folder: file managers stall at hundreds of thousands.
 FOLDER = 1_000
-_QUALITY = 78
 #: Why there is no thumbnail of what the scan could not read.
 UNREAD = "the scan could not read it"
-# Archives whose members are known: rows come in the order of the scan, archive by archive.
-_ARCHIVES = 2
 
 
 def numbered(number: int) -> str:
@@ -60,7 +57,7 @@ def write_thumbnails(
             return str(error)
         target = folder / numbered(number)
         target.parent.mkdir(parents=True, exist_ok=True)
-        thumbnail.save(target, "WEBP", quality=_QUALITY, method=2)
+        target.write_bytes(as_thumbnail(thumbnail))
         return ""
 
     made = map_ordered(make, enumerate(rows), workers=workers or cpu_count())

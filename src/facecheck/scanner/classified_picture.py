@@ -59,6 +59,13 @@ def box_of(row: Row) -> Box | None:
     return None if None in edges else Box(*map(int, edges))  # type: ignore[arg-type]
 
 
+def as_thumbnail(picture: Image.Image) -> bytes:
+    """Return a small picture as pages have it: WebP."""
+    out = BytesIO()
+    picture.save(out, "WEBP", quality=78, method=2)
+    return out.getvalue()
+
+
 def jpegs(rows: Iterable[Row], side: int) -> Iterator[bytes | None]:
     """Yield for each row a JPEG of what was classified, of at most ``side`` pixels a side.
 

@@ -53,6 +53,7 @@ from facecheck.scanner.results.sink import (
     ArrivalSink,
     FileSink,
     StreamSink,
+    counts_of,
     is_begun,
     is_published,
     meta_path,
@@ -220,10 +221,10 @@ def scan(
             resumed=sink.resumed,
             dropped=sink.dropped,
             skipped=found.skipped,
-            statuses=_marginal(sink.tally, 0),
-            verdicts=_marginal(sink.tally, 1),
-            kinds=_marginal(sink.tally, 2),
-            bases=_marginal(sink.tally, 3),
+            statuses=counts_of(sink.tally, "status"),
+            verdicts=counts_of(sink.tally, "verdict"),
+            kinds=counts_of(sink.tally, "kind"),
+            bases=counts_of(sink.tally, "basis"),
             placed=_placed(out, inputs, options),
             updated=sink.updated if isinstance(sink, UpdateSink) else None,
             rejects=options.rejects,
@@ -519,10 +520,10 @@ def _resumed_placing(
         dropped="",
         skipped=Skipped(),
         rejects=options.rejects,
-        statuses=_marginal(tally, 0),
-        verdicts=_marginal(tally, 1),
-        kinds=_marginal(tally, 2),
-        bases=_marginal(tally, 3),
+        statuses=counts_of(tally, "status"),
+        verdicts=counts_of(tally, "verdict"),
+        kinds=counts_of(tally, "kind"),
+        bases=counts_of(tally, "basis"),
         placed=_placed(out, inputs, options),
     )
 
@@ -540,12 +541,3 @@ def _placed(out: Path, inputs: Sequence[Path | str], options: ScanOptions) -> Pl
 
 def _notes(out: Path, rows: int, options: ScanOptions) -> tuple[str, ...]:
     return workbook_notes(rows, options.thumbnails) if out.suffix.lower() == XLSX else ()
-
-
-def _marginal(tally: Mapping[tuple[str, ...], int], position: int) -> dict[str, int]:
-    """Sum a tally over all but one position of its keys, leaving out the empty value."""
-    sums: Counter[str] = Counter()
-    for key, count in tally.items():
-        if key[position]:
-            sums[key[position]] += count
-    return dict(sums)

@@ -7,7 +7,6 @@ frame; then they are joined to tracks, by their boxes alone, and the results get
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -30,7 +29,7 @@ from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import VIDEO_COLUMNS, rows_of
 from facecheck.scanner.results.journal import Tally
 from facecheck.scanner.results.rows import CSV, PATH, Row, read_rows
-from facecheck.scanner.results.sink import FileSink, Rows, tallied
+from facecheck.scanner.results.sink import FileSink, Rows, counts_of, tallied
 from facecheck.scanner.tracks import row_of_track, track
 from facecheck.scanner.video import (
     INTERVALS,
@@ -113,18 +112,11 @@ def scan_videos(
         resumed=sink.resumed,
         dropped=sink.dropped,
         skipped=selection.skipped,
-        statuses=_counted(sink.tally, 0),
-        verdicts=_counted(sink.tally, 1),
-        kinds=_counted(sink.tally, 2),
-        bases=_counted(sink.tally, 3),
+        statuses=counts_of(sink.tally, "status"),
+        verdicts=counts_of(sink.tally, "verdict"),
+        kinds=counts_of(sink.tally, "kind"),
+        bases=counts_of(sink.tally, "basis"),
     )
-
-
-def _counted(tally: Tally, place: int) -> dict[str, int]:
-    sums: Counter[str] = Counter()
-    for key, count in tally.items():
-        sums[key[place]] += count
-    return {name: count for name, count in sums.items() if name}
 
 
 def _reading(classifier: Classifier) -> partial[Read]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import groupby
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from facecheck.scanner.classified_picture import as_thumbnail
 from facecheck.scanner.faces.boxes import Box, face_square
 from facecheck.scanner.video import frames_at
-
-_QUALITY = 78
 
 
 @dataclass(frozen=True)
@@ -77,9 +75,7 @@ def _picture(pixels: npt.NDArray[np.uint8] | None, moment: Moment, side: int) ->
             (square.left, square.top, square.left + square.width, square.top + square.height)
         )
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
-    out = BytesIO()
-    image.save(out, "WEBP", quality=_QUALITY, method=2)
-    return out.getvalue()
+    return as_thumbnail(image)
 
 
 def _lies_in(box: Box, width: int, height: int) -> bool:

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from facecheck.core.errors import ImageError, reason
@@ -22,7 +21,7 @@ from facecheck.core.image import MAX_BYTES
 from facecheck.core.isolate import Failed, Isolated
 from facecheck.core.parallel import cpu_count
 from facecheck.report.thumbs import SIDE
-from facecheck.scanner.classified_picture import picture_of
+from facecheck.scanner.classified_picture import as_thumbnail, picture_of
 from facecheck.scanner.inputs.items import INSIDE
 from facecheck.scanner.inputs.named import load_named
 from facecheck.scanner.inputs.remote import is_address
@@ -87,12 +86,7 @@ class Pictures:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._draw.close()
 
@@ -100,12 +94,11 @@ class Pictures:
 def _draw(ask: _Ask) -> Drawn:
     content = read_within(str(ask.row[PATH]), ask.roots)
     made = picture_of(ask.row, content, LARGE if ask.large else SIDE, whole=ask.large)
+    if not ask.large:
+        return Drawn(as_thumbnail(made), "image/webp")
     target = BytesIO()
-    if ask.large:
-        made.save(target, "JPEG", quality=88)
-        return Drawn(target.getvalue(), "image/jpeg")
-    made.save(target, "WEBP", quality=78, method=2)
-    return Drawn(target.getvalue(), "image/webp")
+    made.save(target, "JPEG", quality=88)
+    return Drawn(target.getvalue(), "image/jpeg")
 
 
 def read_within(name: str, roots: Sequence[str]) -> bytes:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import count, islice
-from types import TracebackType
 
 from facecheck.core.errors import ImageError
 from facecheck.core.isolate import Failed, Isolated
@@ -100,10 +99,5 @@ class IsolatedListing:
     def __enter__(self) -> IsolatedListing:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._isolated.close()

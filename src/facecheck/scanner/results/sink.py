@@ -444,5 +444,14 @@ def _told(row: Row) -> tuple[str, ...]:
     return tuple(str(row.get(name, "")) for name in TALLIED)
 
 
+def counts_of(tally: Tally, name: str) -> dict[str, int]:
+    """Return the rows of a tally by one of :data:`TALLIED`, leaving out the empty value."""
+    place, sums = TALLIED.index(name), Counter[str]()
+    for key, count in tally.items():
+        if key[place]:
+            sums[key[place]] += count
+    return dict(sums)
+
+
 def _wanted(row: Row, only: Collection[str]) -> bool:
     return not only or row["verdict"] in only
