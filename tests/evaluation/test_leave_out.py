@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,17 @@ def test_finished_folds_are_kept(result: LeaveOutResult, parted: Path, recipe: R
     again = leave_out(parted, recipe, options(parted.parent, "others:drawn-cartoon"))
     assert again.resumed == again.folds == 3
     assert (parted.parent / "left" / SCORES).read_bytes() == before
+
+
+def test_no_other_source_is_left_out_where_that_is_asked(
+    parted: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    wanted = replace(options(tmp_path, "others:drawn-cartoon"), only_together=True)
+    found = leave_out(parted, recipe, wanted)
+    assert found.folds == 1
+    assert {row.source for row in found.rows} == {"others", "drawn-cartoon"}
+    with pytest.raises(UsageError, match="needs --together"):
+        replace(wanted, together=())
 
 
 @pytest.mark.parametrize("together", [("others:nothing",), ("others", "others:drawn-photo")])

@@ -115,7 +115,7 @@ def leave_out(
         data.in_split("train").frame.select("kind", "source").unique().rows(),
         key=lambda pair: (KINDS.index(pair[0]), pair[1]),
     )
-    folds = _folds(pairs, options.together)
+    folds = _folds(pairs, options)
     options.out.mkdir(parents=True, exist_ok=True)
     tables, resumed = [], 0
     for fold in folds:
@@ -148,12 +148,12 @@ def leave_out(
 
 
 def _folds(
-    pairs: Sequence[tuple[str, str]], together: Sequence[str]
+    pairs: Sequence[tuple[str, str]], options: LeaveOutOptions
 ) -> list[list[tuple[str, str]]]:
     """Return the folds: the sets that are named, then each other source alone."""
     folds: list[list[tuple[str, str]]] = []
     named: set[tuple[str, str]] = set()
-    for text in together:
+    for text in options.together:
         fold = []
         for source in text.split(":"):
             found = [pair for pair in pairs if source in {pair[1], f"{pair[0]}/{pair[1]}"}]
@@ -163,6 +163,8 @@ def _folds(
             named.update(found)
             fold += found
         folds.append(fold)
+    if options.only_together:
+        return folds
     return [*folds, *([pair] for pair in pairs if pair not in named)]
 
 

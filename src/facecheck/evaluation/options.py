@@ -128,6 +128,12 @@ class LeaveOutOptions(FeaturesOption, DeviceOption, TrainingWorkersOption):
         "time, as in ffhq-256:stylegan-256; each other source is left out alone. Repeatable.",
         metavar="SOURCE:SOURCE…",
     )
+    only_together: bool = option(False, "Leave out what --together names, and no other source.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.only_together and not self.together:
+            raise UsageError("--only-together needs --together, which names what to leave out")
 
 
 @dataclass(frozen=True)
