@@ -35,6 +35,15 @@ facecheck leave-out "${FACES[@]}" --recipe builtin --members 2 --out left-out \
   --together portraits-512:picasso-crops:anime-96 \
   --together instruct-pix2pix:celebahq-256 --json > proof/leave-out.json
 cp left-out/scores.csv proof/left-out-scores.csv
+# Each source in turn, and all diffusion at once, by five heads on a sample.
+SAMPLE=(--recipe builtin --views 1 --per-source 120)
+facecheck leave-out "${FACES[@]}" "${SAMPLE[@]}" --out left-out-each \
+  --together ffhq-256:stylegan-256 --together ciplab-photos:ciplab-fakes \
+  --together cufs-photos:cufs-sketches --together instruct-pix2pix:celebahq-256 \
+  --json > proof/leave-out-each.json
+facecheck leave-out "${FACES[@]}" "${SAMPLE[@]}" --out left-out-diffusion --only-together \
+  --together "$(printf '%s:' sd21 sdxl flux sd-lora instruct-pix2pix celebahq-256)$(
+    printf '%s:' web-faces web-women unsplash-men)sports-press" --json > proof/leave-out-diffusion.json
 facecheck calibrate runs/builtin "${FACES[@]}" --left-out left-out/scores.csv --budget 0.02 \
   --json > proof/calibrate.json
 cp runs/builtin/best.safetensors builtin.safetensors

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from facecheck.core.errors import UsageError
+from facecheck.core.files import sha256_file
 from facecheck.core.manifest import Manifest, read_manifest, write_manifest
 from facecheck.core.tables import read_table
 from facecheck.evaluation.calibrate import calibrate
@@ -102,6 +103,20 @@ def test_no_other_source_is_left_out_where_that_is_asked(
     assert {row.source for row in found.rows} == {"others", "drawn-cartoon"}
     with pytest.raises(UsageError, match="needs --together"):
         replace(wanted, together=())
+
+
+def test_so_many_images_of_each_source_are_trained_on_and_scored(
+    parted: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    wanted = replace(options(tmp_path, "others:drawn-cartoon"), only_together=True, per_source=10)
+    found = leave_out(parted, recipe, wanted)
+    sample = read_manifest(wanted.out / "sample.csv")
+    assert sorted(sample.frame["path"]) == sorted(read_manifest(parted).sampled(10).frame["path"])
+    assert len(sample) < len(read_manifest(parted))
+    scored = sample.of_sources(["others", "drawn-cartoon"]).frame.filter(pl.col("split") != "test")
+    assert sorted(read_table(found.scores)["path"]) == sorted(scored["path"])
+    header = read_header(next((wanted.out / "runs").iterdir()) / "best.safetensors")
+    assert header.manifest_sha256 == sha256_file(wanted.out / "sample.csv")
 
 
 @pytest.mark.parametrize("together", [("others:nothing",), ("others", "others:drawn-photo")])

@@ -21,7 +21,7 @@ from scipy.special import logsumexp
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import sha256_file
 from facecheck.core.labels import KINDS, Kind
-from facecheck.core.manifest import Manifest, read_split_manifest
+from facecheck.core.manifest import Manifest, made_from, read_split_manifest, write_manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.tables import read_table, write_table
 from facecheck.evaluation.options import LeaveOutOptions
@@ -35,6 +35,8 @@ from facecheck.training.train import train
 
 #: The table of scores in the folder.
 SCORES = "scores.csv"
+#: With ``per_source`` the manifest of the images that were drawn, next to it.
+SAMPLE = "sample.csv"
 #: Its columns: the log-odds of an artificial face, by a model that never saw the source.
 COLUMNS = ("path", "kind", "source", "split", "log_odds")
 
@@ -117,16 +119,19 @@ def leave_out(
     )
     folds = _folds(pairs, options)
     options.out.mkdir(parents=True, exist_ok=True)
+    used = manifest
+    if options.per_source:
+        data, used = _sample(data, manifest, options)
     tables, resumed = [], 0
     for fold in folds:
         name = "+".join(source for _, source in fold)
-        path = options.out / f"fold-{_key(manifest, recipe, fold)}.csv"
+        path = options.out / f"fold-{_key(used, recipe, fold)}.csv"
         if path.is_file():
             resumed += 1
         else:
             left = [f"{kind}/{source}" for kind, source in pairs if (kind, source) not in fold]
             trained = train(
-                manifest,
+                used,
                 recipe.changed({"sources": left}),
                 TrainOptions(
                     name=f"without-{name}"[:100],
@@ -145,6 +150,18 @@ def leave_out(
     return LeaveOutResult(
         manifest, options.out / SCORES, len(folds), resumed, tuple(by_source(scores))
     )
+
+
+def _sample(data: Manifest, manifest: Path, options: LeaveOutOptions) -> tuple[Manifest, Path]:
+    """Return some images of each source, and the manifest of these in the folder of scores.
+
+    Of all splits, so that each has its share; those of ``test`` are not scored even so.
+    """
+    sample = data.sampled(options.per_source)
+    path = options.out / SAMPLE
+    made_by = made_from(manifest, path, "leave-out", {"per_source": options.per_source})
+    write_manifest(sample, path, made_by)
+    return sample, path
 
 
 def _folds(

@@ -128,6 +128,9 @@ class LeaveOutOptions(FeaturesOption, DeviceOption, TrainingWorkersOption):
         "time, as in ffhq-256:stylegan-256; each other source is left out alone. Repeatable.",
         metavar="SOURCE:SOURCE…",
     )
+    per_source: int = option(
+        0, "Train on and score at most this many images of each source; 0: all.", least=0
+    )
     only_together: bool = option(False, "Leave out what --together names, and no other source.")
 
     def __post_init__(self) -> None:
