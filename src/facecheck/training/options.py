@@ -53,7 +53,7 @@ class FeaturesOption(Options):
 
     features: Path = option(
         FEATURES,
-        "With an encoder: the folder where features are kept, for this and later trainings.",
+        "With --encoder or --freeze: where features are kept, for this and later trainings.",
         trust=Trust.NAMED,
     )
 
