@@ -7,13 +7,13 @@ The help is plain text without boxes: it fits any terminal, can be copied, and i
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from facecheck.cli.flags import is_given
-from facecheck.cli.recipe import with_a_name
 from facecheck.cli.settings import by_flag, name_variables, value_given
 from facecheck.core.errors import UsageError, did_you_mean
 from facecheck.core.spelling import respelled
@@ -21,6 +21,8 @@ from facecheck.core.spelling import respelled
 #: What Typer raises for a command line that it cannot read; it has no public name for it.
 WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
 
+#: What `--recipe` is without a name.
+UNNAMED = ""
 _EXAMPLES = "Examples:"
 #: What Typer says of a command line, and what is said instead.
 _CLEARER = {
@@ -102,7 +104,7 @@ class Command(_Helpful, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments: `--recipe` may stand alone."""
-        return super().parse_args(ctx, with_a_name(args))
+        return super().parse_args(ctx, _with_a_name(args))
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command; an option at fault is named as the user set it."""
@@ -201,6 +203,15 @@ def usage_line(error: Any) -> str:
 
 def _name(argument: Any) -> str:
     return str(argument.metavar or argument.name.upper())
+
+
+def _with_a_name(arguments: list[str]) -> list[str]:
+    """Return a command's arguments; a `--recipe` that no name follows is given :data:`UNNAMED`."""
+    made: list[str] = []
+    for word, following in zip_longest(arguments, arguments[1:], fillvalue="-"):
+        alone = word == "--recipe" and following.startswith("-")
+        made += [word, UNNAMED] if alone else [word]
+    return made
 
 
 def _respelled(argument: str, flags: list[str]) -> str:

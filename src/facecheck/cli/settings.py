@@ -141,9 +141,9 @@ def by_flag(command: Any) -> dict[str, Any]:
 
 
 def all_commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each command with the words it is called by, such as ``generate train``."""
+    """Yield each command, loaded, with the words it is called by, such as ``generate train``."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from all_commands(command, f"{before}{name} ")
         else:
-            yield before + name, command
+            yield before + name, command.loaded
