@@ -21,6 +21,7 @@ from facecheck.core.errors import FacecheckError, FacecheckWarning, system_failu
 from facecheck.core.install import full_install_hint
 from facecheck.core.text import printable
 from facecheck.core.version import VERSION
+from facecheck.core.workspace import PROJECT_FILE
 
 app = typer.Typer(
     name="facecheck",
@@ -79,7 +80,7 @@ def settings(
     config: Annotated[
         Path,
         typer.Option(metavar="PATH", help="Project file: default options for each command."),
-    ] = Path("facecheck.yaml"),
+    ] = PROJECT_FILE,
 ) -> None:
     """Read the project file, whose values stand behind flags and environment variables."""
     del version  # acted upon by its callback

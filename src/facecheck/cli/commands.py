@@ -58,7 +58,7 @@ class TableGroup(Group):
 class AllCommands(TableGroup):
     """All commands; two groups, ``generate`` and ``known``, are added to them."""
 
-    table = {
+    table: ClassVar[Table] = {
         "sources": (
             "fetch",
             "List the datasets that fetch knows: platform, size, licence, and whether verified.",
@@ -160,7 +160,7 @@ class AllCommands(TableGroup):
 class GenerateCommands(TableGroup):
     """The commands of ``generate``."""
 
-    table = {
+    table: ClassVar[Table] = {
         "train": ("generate", "Train a generator of faces on the manifest's train split."),
         "sample": (
             "generate",
@@ -177,7 +177,7 @@ class GenerateCommands(TableGroup):
 class KnownCommands(TableGroup):
     """The commands of ``known``."""
 
-    table = {
+    table: ClassVar[Table] = {
         "add": ("known", "Put files that people have decided into a table, for `scan --known`."),
         "show": ("known", "Check a table of known files row by row, and count what is in it."),
     }

@@ -16,8 +16,7 @@ from facecheck.cli.flags import trust_of
 from facecheck.core.errors import ConfigError, UsageError, did_you_mean
 from facecheck.core.files import path_text
 from facecheck.core.options import Trust
-from facecheck.core.settings import PROJECT_FILE
-from facecheck.core.workspace import VARIABLES
+from facecheck.core.workspace import PROJECT_FILE, VARIABLES
 
 _PREFIX = "FACECHECK_"
 
