@@ -60,6 +60,8 @@ class _Helpful:
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, each told the variable that sets it, without it in the help."""
         parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            _take_own_default(parameter)
         return name_variables(parameters, ctx.auto_envvar_prefix)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -199,6 +201,24 @@ def usage_line(error: Any) -> str:
     if re.match(r"unexpected argument [\d. ]+$", said) and "ratio" in context.params:
         said += ": write a ratio as one word, such as --ratio 80:10:10"
     return f"{said}{hint}"
+
+
+def _take_own_default(parameter: Any) -> None:
+    """Let a parameter take its own default as it is.
+
+    Typer checks it as it checks what is typed, by pydantic, whose import takes as long as Typer's.
+    """
+    default, check, callback = parameter.default, parameter.process_value, parameter.callback
+    takes_several = parameter.multiple or parameter.nargs != 1
+    if "process_value" in vars(parameter) or parameter.required or takes_several:
+        return
+
+    def process_value(context: Any, value: Any) -> Any:
+        if value is not default:
+            return check(context, value)
+        return callback(context, parameter, value) if callback else value
+
+    parameter.process_value = process_value
 
 
 def _name(argument: Any) -> str:
