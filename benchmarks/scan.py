@@ -338,10 +338,6 @@ def memory(given: argparse.Namespace, faces: Path, work: Path) -> None:
         shutil.rmtree(folder)
 
 
-def help_seconds() -> float:
-    return statistics.median(seconds([*FACECHECK, "--help"], 1) for _ in range(9))
-
-
 def alone(given: argparse.Namespace) -> None:
     tool, folder, out = given.alone
     run = {"torchvision": run_torchvision, "ultralytics": run_ultralytics}[tool]
@@ -371,8 +367,7 @@ def measure(given: argparse.Namespace) -> None:
             found = with_faces(given, folder, work)
             print(f"\nWith faces found: {found:,.1f} images a second, {found / plain:.2f} of that")
         rows = [first_row(faces, work) for _ in range(given.repeats)]
-        print(f"\nFirst row after {statistics.median(rows):.2f} s; ", end="")
-        print(f"--help in {help_seconds():.2f} s", flush=True)
+        print(f"\nFirst row after {statistics.median(rows):.2f} s", flush=True)
         if given.many:
             memory(given, faces, work)
 

@@ -14,22 +14,14 @@ import pytest
 from typer.main import get_command
 
 from facecheck.cli import app
+from facecheck.cli.settings import all_commands
 from facecheck.scanner.results.columns import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 
 
-def _commands(group: Any, before: str = "") -> dict[str, Any]:
-    """Return each command by its full name, those of groups such as ``generate train`` too."""
-    found: dict[str, Any] = {}
-    for name, command in group.commands.items():
-        inner = getattr(command, "commands", None)
-        found |= {before + name: command} if inner is None else _commands(command, f"{name} ")
-    return found
-
-
 GROUP: Any = get_command(app)
-COMMANDS = _commands(GROUP)
+COMMANDS = dict(all_commands(GROUP))
 
 
 def test_the_reference_is_what_help_says_now(tmp_path: Path) -> None:
@@ -91,7 +83,8 @@ def _said_of(words: list[str]) -> str:
     """Return what is wrong with a command line; a missing argument is not, in the midst of text."""
     group = GROUP
     while words and words[0] in getattr(group, "commands", {}):
-        group = group.commands[words[0]]
+        command = group.commands[words[0]]
+        group = getattr(command, "loaded", command)
         words = words[1:]
     if hasattr(group, "commands"):
         known = {"help", *group.commands}

@@ -151,10 +151,24 @@ def modules_of(arguments: list[str]) -> tuple[int, set[str]]:
     return int(status), set(names)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["scan", "--help"], ["--version"]])
-def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
-    heavy = {"torch", "torchvision", "timm", "kaggle", "onnxruntime", "polars", "scipy", "PIL"}
-    assert modules_of(arguments)[1] & heavy == set()
+#: What takes long to import.
+HEAVY = {"torch", "torchvision", "timm", "kaggle", "onnxruntime", "polars", "scipy", "PIL", "numpy"}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["scna"], ["scan", "--help"], ["sources"]]
+)
+def test_what_should_be_quick_loads_nothing_heavy(arguments: list[str]) -> None:
+    assert modules_of(arguments)[1] & HEAVY == set()
+
+
+def test_a_command_is_imported_when_it_is_asked_for() -> None:
+    modules = {f"{TOP}.cli.{file.stem}" for file in (ROOT / "cli").glob("*.py")}
+    used = {f"{TOP}.cli.{name}" for name in ("commands", "flags", "help", "settings")}
+    for arguments in (["--help"], ["--version"], ["scna"]):
+        assert modules_of(arguments)[1] & modules == used, arguments
+    shared = {f"{TOP}.cli.{name}" for name in ("arguments", "display", "next_step")}
+    assert modules_of(["scan", "--help"])[1] & modules == {*used, *shared, f"{TOP}.cli.scan"}
 
 
 def test_a_scan_with_an_export_loads_neither_torch_nor_what_trains(
@@ -171,10 +185,8 @@ def test_a_scan_with_an_export_loads_neither_torch_nor_what_trains(
     assert "onnxruntime" in names
     heavy = {"torch", "torchvision", "timm", "sklearn", "matplotlib", "jinja2", "requests"}
     assert names & heavy == set()
-    # The flags of every command, which are there before one is chosen, are made from options.
     others = tuple(f"{TOP}.{room}." for room in ("training", "evaluation", "generator"))
-    ours = {name.rpartition(".")[2] for name in names if name.startswith(others)}
-    assert ours <= {"options", "recipe"}
+    assert not [name for name in names if name.startswith(others)]
 
 
 def test_every_public_name_is_there_and_documented() -> None:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from facecheck.data.options import IndexOptions as IndexOptions
     from facecheck.data.options import SplitOptions as SplitOptions
     from facecheck.data.sources.fetch import fetch as fetch
-    from facecheck.data.sources.fetch import list_sources as list_sources
+    from facecheck.data.sources.offer import list_sources as list_sources
     from facecheck.data.split import split as split
     from facecheck.engines.export import export_checkpoint as export_checkpoint
     from facecheck.engines.options import ExportOptions as ExportOptions
@@ -101,7 +101,7 @@ _HOMES = {
     "read_manifest": "core.manifest",
     "write_manifest": "core.manifest",
     "fetch": "data.sources.fetch",
-    "list_sources": "data.sources.fetch",
+    "list_sources": "data.sources.offer",
     "index": "data.index",
     "dedup": "data.duplicates.dedup",
     "split": "data.split",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import shutil
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from facecheck import cli
 from facecheck.cli import app
+from facecheck.cli.commands import AllCommands, GenerateCommands, KnownCommands, Unloaded
 from facecheck.cli.settings import all_commands
 from tests.cli.test_commands import QUICK, one_line
 from tests.conftest import Outcome
@@ -66,6 +69,28 @@ def test_every_help_screen_ends_with_two_examples(words: str) -> None:
     name = "" if words in GROUPS else words
     assert any(line.startswith(f"facecheck {name}") for line in examples)
     assert all(line.startswith("facecheck ") for line in examples)
+
+
+def test_the_list_of_commands_says_of_each_what_its_own_help_says_first() -> None:
+    """The list is written in cli/commands.py, so that no command is imported to show it."""
+    for group in (GROUP, *GROUPS.values()):
+        listed = [each for each in group.commands.values() if isinstance(each, Unloaded)]
+        assert listed
+        for each in listed:
+            assert each.help == (each.loaded.help or "").split("\n\n")[0], each.name
+
+
+def test_every_command_is_in_the_list() -> None:
+    functions = {
+        (module.stem, node.name.replace("_", "-"))
+        for module in Path(cli.__path__[0]).glob("*.py")
+        for node in ast.parse(module.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef)
+        and "takes_options" in {ast.unparse(each) for each in node.decorator_list}
+    }
+    tables = (AllCommands.table, GenerateCommands.table, KnownCommands.table)
+    listed = [(module, name) for table in tables for name, (module, _) in table.items()]
+    assert sorted(listed) == sorted(functions)
 
 
 def test_the_tables_of_this_test_name_examples_that_there_are() -> None:

@@ -13,42 +13,19 @@ from typing import Annotated, Any
 
 import typer
 
-from facecheck.cli import (
-    audit,
-    benchmark,
-    calibrate,
-    check,
-    convert,
-    crop,
-    dedup,
-    evaluate,
-    explain,
-    export,
-    fetch,
-    generate,
-    index,
-    known,
-    leave_out,
-    lr_find,
-    provenance,
-    report,
-    scan,
-    serve,
-    split,
-    study,
-    train,
-)
+from facecheck.cli.commands import AllCommands, GenerateCommands, KnownCommands
 from facecheck.cli.flags import is_given
-from facecheck.cli.help import Command, Group, WrongUsage, usage_line
+from facecheck.cli.help import WrongUsage, usage_line
 from facecheck.cli.settings import read_defaults, refuse_unknown_variables
 from facecheck.core.errors import FacecheckError, FacecheckWarning, system_failure
 from facecheck.core.install import full_install_hint
 from facecheck.core.text import printable
 from facecheck.core.version import VERSION
+from facecheck.core.workspace import PROJECT_FILE
 
 app = typer.Typer(
     name="facecheck",
-    cls=Group,
+    cls=AllCommands,
     help=(
         "Tell photographs of real human faces from artificial ones, and curate the data for it.\n\n"
         "In an empty folder, in this order: fetch, split, train, scan. Each finds what the one "
@@ -67,38 +44,24 @@ app = typer.Typer(
     },
 )
 
-for command in (
-    *(fetch.sources, fetch.fetch, index.index, dedup.dedup, split.split),
-    *(audit.audit, check.check, convert.convert, crop.crop),
-    *(lr_find.lr_find, train.train, calibrate.calibrate, evaluate.evaluate),
-    *(benchmark.benchmark_model, leave_out.leave_out, study.study),
-    *(export.export, scan.scan, scan.merge, scan.place),
-    *(provenance.provenance, explain.explain, report.report, serve.serve),
-):
-    app.command(cls=Command)(command)
-
 generating = typer.Typer(
-    cls=Group,
+    cls=GenerateCommands,
     rich_markup_mode=None,
     help="Make faces of a kind: train a generator, sample from it, measure how good it is.\n\n"
     "Examples:\nfacecheck generate train --kind cartoon --minutes 60\n"
     "facecheck generate sample --count 100 --out made",
     no_args_is_help=True,
 )
-for command in (generate.train, generate.sample, generate.quality):
-    generating.command(cls=Command)(command)
 app.add_typer(generating, name="generate")
 
 knowing = typer.Typer(
-    cls=Group,
+    cls=KnownCommands,
     rich_markup_mode=None,
     help="Keep a table of files that people have decided, for `scan --known`.\n\n"
     "Examples:\nfacecheck known add confirmed-fakes --verdict artificial\n"
     "facecheck scan photos --known known.csv",
     no_args_is_help=True,
 )
-for command in (known.add, known.show):
-    knowing.command(cls=Command)(command)
 app.add_typer(knowing, name="known")
 
 
@@ -117,7 +80,7 @@ def settings(
     config: Annotated[
         Path,
         typer.Option(metavar="PATH", help="Project file: default options for each command."),
-    ] = Path("facecheck.yaml"),
+    ] = PROJECT_FILE,
 ) -> None:
     """Read the project file, whose values stand behind flags and environment variables."""
     del version  # acted upon by its callback

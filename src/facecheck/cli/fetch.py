@@ -41,7 +41,7 @@ def fetch(
         facecheck fetch --from drawn
     """
     from facecheck.data.sources.fetch import fetch as job
-    from facecheck.data.sources.fetch import list_sources
+    from facecheck.data.sources.offer import list_sources
     from facecheck.report.terminal.sources import render_fetch, render_plan, render_sources
 
     if dry_run and options.origin:
@@ -80,7 +80,7 @@ def sources(
         facecheck sources
         facecheck sources cufs
     """
-    from facecheck.data.sources.fetch import list_sources
+    from facecheck.data.sources.offer import list_sources
     from facecheck.report.terminal.sources import render_source_details, render_sources
 
     listing = list_sources(names or None, options)

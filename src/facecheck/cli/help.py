@@ -7,13 +7,13 @@ The help is plain text without boxes: it fits any terminal, can be copied, and i
 from __future__ import annotations
 
 import re
+from itertools import zip_longest
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from facecheck.cli.flags import is_given
-from facecheck.cli.recipe import with_a_name
 from facecheck.cli.settings import by_flag, name_variables, value_given
 from facecheck.core.errors import UsageError, did_you_mean
 from facecheck.core.spelling import respelled
@@ -21,6 +21,8 @@ from facecheck.core.spelling import respelled
 #: What Typer raises for a command line that it cannot read; it has no public name for it.
 WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
 
+#: What `--recipe` is without a name.
+UNNAMED = ""
 _EXAMPLES = "Examples:"
 #: What Typer says of a command line, and what is said instead.
 _CLEARER = {
@@ -58,6 +60,8 @@ class _Helpful:
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters, each told the variable that sets it, without it in the help."""
         parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for parameter in parameters:
+            _take_own_default(parameter)
         return name_variables(parameters, ctx.auto_envvar_prefix)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -102,7 +106,7 @@ class Command(_Helpful, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments: `--recipe` may stand alone."""
-        return super().parse_args(ctx, with_a_name(args))
+        return super().parse_args(ctx, _with_a_name(args))
 
     def invoke(self, ctx: Any) -> Any:
         """Call the command; an option at fault is named as the user set it."""
@@ -199,8 +203,35 @@ def usage_line(error: Any) -> str:
     return f"{said}{hint}"
 
 
+def _take_own_default(parameter: Any) -> None:
+    """Let a parameter take its own default as it is.
+
+    Typer checks it as it checks what is typed, by pydantic, whose import takes as long as Typer's.
+    """
+    default, check, callback = parameter.default, parameter.process_value, parameter.callback
+    takes_several = parameter.multiple or parameter.nargs != 1
+    if "process_value" in vars(parameter) or parameter.required or takes_several:
+        return
+
+    def process_value(context: Any, value: Any) -> Any:
+        if value is not default:
+            return check(context, value)
+        return callback(context, parameter, value) if callback else value
+
+    parameter.process_value = process_value
+
+
 def _name(argument: Any) -> str:
     return str(argument.metavar or argument.name.upper())
+
+
+def _with_a_name(arguments: list[str]) -> list[str]:
+    """Return a command's arguments; a `--recipe` that no name follows is given :data:`UNNAMED`."""
+    made: list[str] = []
+    for word, following in zip_longest(arguments, arguments[1:], fillvalue="-"):
+        alone = word == "--recipe" and following.startswith("-")
+        made += [word, UNNAMED] if alone else [word]
+    return made
 
 
 def _respelled(argument: str, flags: list[str]) -> str:

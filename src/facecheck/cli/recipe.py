@@ -7,13 +7,14 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
 from functools import wraps
-from itertools import accumulate, zip_longest
+from itertools import accumulate
 from typing import Annotated, Any, Literal
 
 import typer
 
 from facecheck.cli.display import Display, finish
 from facecheck.cli.flags import KEYWORD, is_given, replace_parameters
+from facecheck.cli.help import UNNAMED
 from facecheck.core.errors import UsageError
 from facecheck.core.options import choices_of
 from facecheck.training.recipe import Recipe, load_recipe, packaged_recipes
@@ -27,19 +28,6 @@ RecipeFile = Annotated[
         "Without a name: list the package's.",
     ),
 ]
-
-
-#: What `--recipe` is without a name.
-UNNAMED = ""
-
-
-def with_a_name(arguments: list[str]) -> list[str]:
-    """Return a command's arguments; a `--recipe` that no name follows is given :data:`UNNAMED`."""
-    made: list[str] = []
-    for word, following in zip_longest(arguments, arguments[1:], fillvalue="-"):
-        alone = word == "--recipe" and following.startswith("-")
-        made += [word, UNNAMED] if alone else [word]
-    return made
 
 
 #: The headings of a recipe's options in the help, each by the first field under it.

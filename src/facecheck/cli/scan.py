@@ -75,7 +75,6 @@ def scan(
     started = StartedAhead(count, DECODER)
     if checkpoint is None and builtin_name(found) is None and not display.quiet:
         tell(f"facecheck: {_who_answers(found)}")
-    from facecheck.report.terminal.scanning import render_scan
     from facecheck.scanner.job import STDOUT
     from facecheck.scanner.job import scan as job
 
@@ -85,6 +84,9 @@ def scan(
     stop = Event() if options.watch else None
     with _ended_by_signals(stop, out), progress_bar("scanning", quiet=display.quiet) as progress:
         result = job(inputs, out, found, options, stop=stop, started=started, progress=progress)
+    # Now, for it takes as long to import as some files to classify.
+    from facecheck.report.terminal.scanning import render_scan
+
     _warn(result, quiet=display.quiet)
     # On stdout the rows are the result.
     failed = result.statuses.get(Status.ERROR) or (result.placed and result.placed.failed)

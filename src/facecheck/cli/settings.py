@@ -16,8 +16,7 @@ from facecheck.cli.flags import trust_of
 from facecheck.core.errors import ConfigError, UsageError, did_you_mean
 from facecheck.core.files import path_text
 from facecheck.core.options import Trust
-from facecheck.core.settings import PROJECT_FILE
-from facecheck.core.workspace import VARIABLES
+from facecheck.core.workspace import PROJECT_FILE, VARIABLES
 
 _PREFIX = "FACECHECK_"
 
@@ -141,9 +140,9 @@ def by_flag(command: Any) -> dict[str, Any]:
 
 
 def all_commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each command with the words it is called by, such as ``generate train``."""
+    """Yield each command, loaded, with the words it is called by, such as ``generate train``."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from all_commands(command, f"{before}{name} ")
         else:
-            yield before + name, command
+            yield before + name, command.loaded

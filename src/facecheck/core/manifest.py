@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -29,6 +28,10 @@ from facecheck.core.errors import (
 from facecheck.core.files import atomic_path, path_text, sha256_file, to_path, write_json
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
+
+# Who imports the table finds its rows there.
+from facecheck.core.record import COLUMNS as COLUMNS  # noqa: PLC0414
+from facecheck.core.record import Record as Record  # noqa: PLC0414
 from facecheck.core.tables import check_table_suffix, read_table, write_frame
 from facecheck.core.text import some_of
 from facecheck.core.version import VERSION
@@ -43,44 +46,6 @@ SPLIT_NAMES = {
     **dict.fromkeys(("valid", "validation", "dev"), "val"),
     **dict.fromkeys(("testing", "eval", "evaluation"), "test"),
 }
-
-
-@dataclass(frozen=True)
-class Record:
-    """One image of a manifest. The fields, in this order, are the manifest's columns.
-
-    Attributes:
-        path: the image file.
-        source: the dataset it comes from.
-        kind: what it shows, one of :data:`facecheck.core.labels.KINDS`.
-        sha256: hex digest of the file's bytes.
-        pixel_hash: hex digest of the picture once decoded: pixels, transparency and frames.
-        phash: 64-bit perceptual hash, 16 hex digits.
-        width: pixels across once upright.
-        height: pixels down once upright.
-        format: the file's format by its content, such as ``JPEG``.
-        bytes: the file's size.
-        group: records with one group share a split; empty stands for a group of its own.
-        excluded: why the record takes no part in training (``duplicate``, ``conflict``), or empty.
-        split: ``train``, ``val`` or ``test``; empty when not assigned.
-    """
-
-    path: str
-    source: str
-    kind: str
-    sha256: str = ""
-    pixel_hash: str = ""
-    phash: str = ""
-    width: int = 0
-    height: int = 0
-    format: str = ""
-    bytes: int = 0
-    group: str = ""
-    excluded: str = ""
-    split: str = ""
-
-
-COLUMNS = tuple(field.name for field in dataclasses.fields(Record))
 _NUMBERS = ("width", "height", "bytes")
 _DEFAULTS = {
     field.name: field.default

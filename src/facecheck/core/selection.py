@@ -8,8 +8,8 @@ from os import stat_result
 
 from facecheck.core import tree
 from facecheck.core.common_options import FolderOptions
+from facecheck.core.formats import is_image_name
 from facecheck.core.globs import Globs, read_globs
-from facecheck.core.image import is_image_name
 
 #: Endings of the names of archives. WebDataset shards are tar files.
 ARCHIVE_ENDINGS = (

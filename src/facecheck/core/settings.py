@@ -12,8 +12,6 @@ from facecheck.core.options import Trust
 from facecheck.core.spelling import respelled
 from facecheck.core.yaml_files import read_yaml
 
-#: The project file's name; it is looked for in the current folder.
-PROJECT_FILE = Path("facecheck.yaml")
 #: The key that stands among the commands, for all that know sources.
 CATALOG = "catalog"
 

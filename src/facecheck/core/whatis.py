@@ -68,7 +68,7 @@ def _what_file(path: Path) -> str:
         return next((name for known, name in _TABLES if known <= columns), "a table")
     if suffix in _ENDINGS:
         return _ENDINGS[suffix]
-    from facecheck.core.image.formats import HEAD, identify  # loads Pillow, which no help needs
+    from facecheck.core.formats import HEAD, identify
 
     with path.open("rb") as stream:
         head = stream.read(HEAD)

@@ -6,14 +6,16 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from itertools import count
 from pathlib import Path
 
 from facecheck.core.errors import UsageError
 from facecheck.core.files import path_text, temporary_folder, to_path
+from facecheck.core.version import PACKAGE
 from facecheck.core.whatis import mistaken, what_is
 
+#: Default options for each command (:mod:`facecheck.core.settings`).
+PROJECT_FILE = Path("facecheck.yaml")
 RAW = Path("data/raw")
 MANIFEST = Path("data/manifest.csv")
 #: Where a scan writes.
@@ -27,7 +29,7 @@ LAST = "last.safetensors"
 MODELS = (".safetensors", ".onnx", ".ts", ".xml", ".tflite")
 STATE = "state.pt"
 #: The models that come with the package (docs/model-card.md), by their names on the command line.
-PACKAGED_MODELS = Path(str(files("facecheck"))) / "model"
+PACKAGED_MODELS = PACKAGE / "model"
 BUILTIN_NAME = "builtin"
 BUILTINS = {
     BUILTIN_NAME: PACKAGED_MODELS / "builtin.safetensors",

@@ -46,7 +46,7 @@ from facecheck.core.files import (
     write_json,
     write_text,
 )
-from facecheck.core.image import is_image_name
+from facecheck.core.formats import is_image_name
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS, check_kind
 from facecheck.core.lock import only_one

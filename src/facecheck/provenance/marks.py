@@ -11,7 +11,6 @@ from typing import Any
 
 from facecheck.core.errors import ConfigError
 from facecheck.core.files import path_text
-from facecheck.core.yaml_files import read_yaml
 from facecheck.provenance.evidence import Claim, Finding, Witness, shortened
 from facecheck.provenance.fields import Field
 
@@ -81,6 +80,8 @@ def load_marks(more: Path | None = None) -> Marks:
 
 
 def _read(path: Path) -> Iterator[Mark]:
+    from facecheck.core.yaml_files import read_yaml  # which decoders, given the marks, do not need
+
     table = read_yaml(path, as_text=True)
     entries = table.get("marks") if isinstance(table, dict) else None
     if not isinstance(entries, list):

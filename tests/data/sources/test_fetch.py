@@ -15,8 +15,9 @@ from facecheck.core.lock import only_one
 from facecheck.core.manifest import read_manifest
 from facecheck.core.tree import walk_files
 from facecheck.data.options import CatalogOptions, SplitOptions
-from facecheck.data.sources.fetch import Fetched, FetchResult, list_sources
+from facecheck.data.sources.fetch import Fetched, FetchResult
 from facecheck.data.sources.marker import Marker
+from facecheck.data.sources.offer import list_sources
 from facecheck.data.split import split
 from tests.data.sources.fetching import fetch
 from tests.data.sources.stub_server import StubServer, zipped

@@ -1,5 +1,6 @@
 """Files as pixels, and what tells one picture from another."""
 
+from facecheck.core.formats import FORMATS, SUFFIXES, is_image_name
 from facecheck.core.image.decoding import (
     DECODE_POLICY,
     MAX_BYTES,
@@ -9,7 +10,6 @@ from facecheck.core.image.decoding import (
     image_errors,
     open_image,
 )
-from facecheck.core.image.formats import FORMATS, SUFFIXES, is_image_name
 from facecheck.core.image.hashes import (
     HASH_SIDE,
     flat_hash,

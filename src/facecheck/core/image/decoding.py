@@ -35,9 +35,9 @@ from PIL import Image
 
 from facecheck.core.errors import ImageError
 from facecheck.core.files import open_regular
+from facecheck.core.formats import EXTRAS, HEAD, identify
 from facecheck.core.image.colour import to_rgb
 from facecheck.core.image.depth import match_transparency
-from facecheck.core.image.formats import EXTRAS, HEAD, identify
 from facecheck.core.image.native import silence_libtiff
 from facecheck.core.image.repair import jpeg, repaired
 from facecheck.core.install import extra_hint

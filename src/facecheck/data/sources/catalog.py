@@ -16,7 +16,7 @@ from typing import Any
 from facecheck.core.errors import ConfigError, UsageError, did_you_mean, reason
 from facecheck.core.files import path_text
 from facecheck.core.labels import KINDS, near_kind
-from facecheck.core.manifest import COLUMNS
+from facecheck.core.record import COLUMNS
 from facecheck.core.text import without_secrets
 from facecheck.core.yaml_files import parse_yaml
 from facecheck.data.sources.rules import FIELDS, Rule, repeats_what_varies, template_fields

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,7 +36,7 @@ from facecheck.core.tables import write_table
 from facecheck.core.tree import Skipped, walk_files
 from facecheck.data.duplicates.dedup import DedupResult, dedup
 from facecheck.data.index import IndexResult, index
-from facecheck.data.options import CatalogOptions, DedupOptions, FetchOptions, IndexOptions
+from facecheck.data.options import DedupOptions, FetchOptions, IndexOptions
 from facecheck.data.sources.archive import Renamed
 from facecheck.data.sources.catalog import Source, choose, read_catalog
 from facecheck.data.sources.layout import arrange, measure, missing_parts
@@ -52,6 +52,7 @@ from facecheck.data.sources.marker import (
     write_lock,
     write_marker,
 )
+from facecheck.data.sources.offer import names_of
 from facecheck.data.sources.platforms import Download, Interrupted, Retry, Transfer, platform_of
 from facecheck.data.sources.platforms.local import checked
 from facecheck.data.sources.rules import Rule, place
@@ -59,9 +60,6 @@ from facecheck.data.sources.rules import Rule, place
 #: Called with the source, its bytes so far, and its bytes in all or None; by the threads that
 #: download.
 DownloadProgress = Callable[[str, int, int | None], None]
-
-#: Bytes a second that `--dry-run` reckons with: a connection of 50 Mbit/s.
-ASSUMED_SPEED = 6_250_000
 
 
 @dataclass(frozen=True)
@@ -111,88 +109,6 @@ class FetchResult:
     deduplicated: DedupResult | None
 
 
-@dataclass(frozen=True)
-class Listed:
-    """One source of the catalogue, as ``list_sources`` shows it.
-
-    Attributes:
-        source: its entry.
-        where: where it lives, for people.
-        fetched: whether it is in the raw folder.
-        seconds: about how long its download takes at :data:`ASSUMED_SPEED`; None when its size
-            is not known.
-    """
-
-    source: Source
-    where: str
-    fetched: bool
-    seconds: float | None
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Sources of the catalogue, and what fetching those not yet there would take.
-
-    Attributes:
-        sources: one row each.
-        bytes: about how much is still to be downloaded, of those whose size is known.
-        unknown: how many of those still to be fetched have no known size.
-        free: bytes free where the raw folder lies.
-    """
-
-    sources: tuple[Listed, ...]
-    bytes: int
-    unknown: int
-    free: int
-
-
-def _several(names: str | Sequence[str]) -> Sequence[str]:
-    """Return names of sources as a list.
-
-    Raises:
-        UsageError: one is no text.
-    """
-    given = [names] if isinstance(names, str) or not isinstance(names, Iterable) else list(names)
-    for name in given:
-        if not isinstance(name, str):
-            raise UsageError(f"sources are named by text, not {name!r:.80}: see list_sources()")
-    return given
-
-
-def list_sources(
-    names: str | Sequence[str] | None = None, options: CatalogOptions = CatalogOptions()
-) -> Listing:
-    """Return sources of the catalogue, without asking any server.
-
-    Args:
-        names: which; none at all stands for the default set, None for the whole catalogue.
-        options: the user's own catalogue, and the raw folder.
-
-    Raises:
-        UsageError: a name is unknown.
-        ConfigError: the catalogue is wrong.
-    """
-    known = read_catalog(options.catalog)
-    chosen = list(known.values()) if names is None else choose(known, _several(names))
-    rows = tuple(
-        Listed(
-            source,
-            platform_of(source).where(source),
-            marker_path(options.root, source.name).is_file(),
-            None if source.bytes is None else source.bytes / ASSUMED_SPEED,
-        )
-        for source in chosen
-    )
-    missing = [row.source for row in rows if not row.fetched]
-    place = next(path for path in (options.root, *options.root.absolute().parents) if path.exists())
-    return Listing(
-        rows,
-        sum(source.bytes or 0 for source in missing),
-        sum(source.bytes is None for source in missing),
-        shutil.disk_usage(place).free,
-    )
-
-
 def fetch(
     names: str | Sequence[str] = (),
     options: FetchOptions = FetchOptions(),
@@ -226,7 +142,7 @@ def fetch(
         FacecheckError: another process fetches to ``root``; or as :func:`index` and
             :func:`dedup`.
     """
-    tasks = _tasks(_several(names), options)
+    tasks = _tasks(names_of(names), options)
     root = options.root
     settings = _Settings(
         *(root, to_path(lock, "lock"), options.locked, options.keep_archives),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from facecheck.core.errors import SourceError
 from facecheck.core.files import path_text
-from facecheck.core.image import is_image_name
+from facecheck.core.formats import is_image_name
 
 if TYPE_CHECKING:
     import regex

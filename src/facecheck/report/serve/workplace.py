@@ -14,7 +14,7 @@ from typing import Self
 
 from facecheck.core.errors import UsageError
 from facecheck.core.files import name_text, named_path, path_text, write_json
-from facecheck.core.image.formats import is_image_name
+from facecheck.core.formats import is_image_name
 from facecheck.core.jsonable import parse_json
 from facecheck.core.lock import only_one
 from facecheck.report.serve.live_scan import LiveScan

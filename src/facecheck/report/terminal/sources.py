@@ -15,7 +15,8 @@ from facecheck.report.terminal.curation import render_dedup, render_index
 from facecheck.report.terminal.tables import make_table, text_line
 
 if TYPE_CHECKING:
-    from facecheck.data.sources.fetch import Fetched, FetchResult, Listed, Listing
+    from facecheck.data.sources.fetch import Fetched, FetchResult
+    from facecheck.data.sources.offer import Listed, Listing
 
 
 def render_fetch(result: FetchResult) -> RenderableType:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from facecheck.core.errors import ImageError
 from facecheck.core.files import name_text, named_path, open_regular, to_path, to_paths
-from facecheck.core.image.formats import HEAD, identify
+from facecheck.core.formats import HEAD, identify
 from facecheck.scanner.inputs.items import INSIDE, STDIN, Item
 from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.results.sink import read_meta
