@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +15,9 @@ import pytest
 import torch
 
 from facecheck.core.errors import TrainingError
-from facecheck.model.transforms import Transform
+from facecheck.model.transforms import Transform, load_pixels
+from facecheck.training import dataset
+from facecheck.training.augment import Pixels
 from facecheck.training.dataset import TrainingImages, epoch_batches, epoch_loader
 from tests.conftest import SMALL
 
@@ -59,7 +66,8 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone(drawn: Path) -> None
     assert any(not np.array_equal(data.varied(5, epoch), once) for epoch in range(2, 10))
 
 
-def test_threads_and_kept_pixels_give_the_same_batches(drawn: Path) -> None:
+@pytest.mark.slow
+def test_processes_and_kept_pixels_give_the_same_batches(drawn: Path) -> None:
     batches = epoch_batches(len(images(drawn)), 8, 0, 1)
     alone = list(epoch_loader(images(drawn), batches, 1, workers=0))
     helped = list(epoch_loader(images(drawn, memory=10**9), batches, 1, workers=2))
@@ -83,3 +91,40 @@ def test_a_vanished_file_is_named(tmp_path: Path) -> None:
     data = TrainingImages([tmp_path / "gone.png"], [0], TRANSFORM, RECIPE)
     with pytest.raises(TrainingError, match=r"gone\.png: the file is not there"):
         data.pixels(0)
+
+
+def crash(path: Path) -> Pixels:
+    if path.name == "bad.png":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return load_pixels(path, TRANSFORM)
+
+
+def hang(path: Path) -> Pixels:
+    if path.name == "bad.png":
+        time.sleep(60)
+    return load_pixels(path, TRANSFORM)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("load", "seconds", "message"),
+    [
+        (crash, 60, r"bad\.png: the decoder crashed \(SIGSEGV\): fix it, or run"),
+        (hang, 2, r"bad\.png: took longer than 2 s: fix it, or run"),
+        (partial(load_pixels, transform=TRANSFORM), 60, r"bad\.png: .*: fix it, or run"),
+    ],
+)
+def test_a_file_that_no_process_decodes_is_named(
+    load: Callable[[Path], Pixels],
+    seconds: float,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    data = TrainingImages([bad], [0], TRANSFORM, RECIPE)
+    data.loader = load
+    monkeypatch.setattr(dataset, "TIMEOUT", seconds)
+    with pytest.raises(TrainingError, match=message):
+        list(epoch_loader(data, [[0]], 1, workers=1))
