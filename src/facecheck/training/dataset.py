@@ -7,7 +7,6 @@ of an epoch as if it had never stopped.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from facecheck.core.isolate import Failed, Isolated
 from facecheck.core.parallel import map_ordered
 from facecheck.model.transforms import Transform, load_pixels
 from facecheck.training.augment import Pixels, augment
+from facecheck.training.decoded import DecodedImages
 from facecheck.training.recipe import Recipe
 from facecheck.training.training_data import TrainingData
 
@@ -57,9 +57,9 @@ class TrainingImages:
         *,
         weights: Sequence[float] | None = None,
         wanted: npt.NDArray[np.float32] | None = None,
-        memory: int = 0,
+        decoded: DecodedImages | None = None,
     ) -> None:
-        """Take the images; ``memory`` is how many bytes of decoded pixels may be kept."""
+        """Take the images; what they decode to is kept in ``decoded``, while it has room."""
         self.paths = paths
         self.labels = np.asarray(labels, dtype=np.int64)
         self.weights = np.asarray(
@@ -69,9 +69,7 @@ class TrainingImages:
         self.transform = transform
         self.recipe = recipe
         self.loader: Loader = partial(load_pixels, transform=transform)
-        self._kept: dict[int, Pixels] = {}
-        self._room = memory
-        self._lock = threading.Lock()
+        self._decoded = decoded
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -86,7 +84,7 @@ class TrainingImages:
         Raises:
             TrainingError: the file is gone or cannot be decoded.
         """
-        kept = self._kept.get(position)
+        kept = self._decoded.get(position) if self._decoded else None
         if kept is not None:
             return kept
         try:
@@ -95,10 +93,8 @@ class TrainingImages:
             raise self._unreadable(position, str(error)) from None
         if isinstance(pixels, Failed):
             raise self._unreadable(position, pixels.reason)
-        with self._lock:
-            if pixels.nbytes <= self._room:
-                self._room -= pixels.nbytes
-                self._kept[position] = pixels
+        if self._decoded:
+            self._decoded.keep(position, pixels)
         return pixels
 
     def _unreadable(self, position: int, reason: str) -> TrainingError:
@@ -131,7 +127,7 @@ def training_images(
     recipe: Recipe,
     *,
     taught: npt.NDArray[np.float32] | None = None,
-    memory: int = 0,
+    decoded: DecodedImages | None = None,
 ) -> TrainingImages:
     """Return the training images of some data.
 
@@ -140,7 +136,7 @@ def training_images(
         transform: how an image becomes an input.
         recipe: how to train.
         taught: a teacher's probabilities, shape (n, kinds), or None.
-        memory: as :class:`TrainingImages` takes it.
+        decoded: where what they decode to is kept, if anywhere.
     """
     labels = data.labels(data.train)
     wanted = None
@@ -151,7 +147,7 @@ def training_images(
         *(data.train.paths(), labels, transform, recipe),
         weights=data.weights.tolist(),
         wanted=wanted,
-        memory=memory,
+        decoded=decoded,
     )
 
 
