@@ -1,6 +1,7 @@
 """Images a second of a training epoch, loading included, beside timm's train.py, in one run.
 
     python benchmarks/train.py DATA --timm-train PATH [--images 1024] [--repeats 5] [--threads 2]
+                               [--cases resnet50 …]
 
 DATA is laid out <kind>/<source>/ (../shared/data). timm's script is in neither its wheel nor its
 sdist: take that of the installed version,
@@ -8,7 +9,7 @@ https://github.com/huggingface/pytorch-image-models/blob/v1.0.31/train.py (the t
 
 Both train the same images from random weights: a random square crop of 7/8 of the side, mirrored
 half of the time, Adam, float32, channels last; timm's other augmentation, its label smoothing and
-its validation are off. timm gets as many loader processes as facecheck gets decoding threads, and
+its validation are off. timm gets as many loader processes as facecheck gets decoding ones, and
 each has as many threads to compute with. A run is a process of its own that does nothing else; the
 runs alternate, and medians count. A later epoch of facecheck finds its images decoded, which timm
 has no counterpart for; the first does not.
@@ -41,8 +42,14 @@ from facecheck.training.loss import losses
 from facecheck.training.optim import make_optimiser
 from facecheck.training.recipe import Recipe
 
-#: What is trained: where computing dominates, and where loading does.
-CASES = (("tf_efficientnet_lite0", 128), ("resnet10t", 64))
+#: What is trained: architecture, side, and which share of the images, for equally long runs.
+CASES = (
+    ("tf_efficientnet_lite0", 128, 1.0),
+    ("resnet50", 64, 1.0),
+    ("vit_tiny_patch16_224", 224, 0.25),  # a ViT is built for the side of its name alone
+    ("resnet10t", 64, 1.0),  # where loading dominates
+)
+TOOLS = ("facecheck", "timm", "limit")
 BATCH = 32
 EPOCHS = 2
 
@@ -172,9 +179,8 @@ def rates_of_limit(work: Path, arch: str, side: int) -> list[float]:
     return rates
 
 
-def measure(tool: str, work: Path, case: tuple[str, int], given: argparse.Namespace) -> list[float]:
+def measure(tool: str, work: Path, arch: str, side: int, given: argparse.Namespace) -> list[float]:
     """Return the images a second of each epoch of one run, in a process of its own."""
-    arch, side = case
     command = [sys.executable, __file__, str(given.data), "--timm-train", str(given.timm_train)]
     command += ["--threads", str(given.threads), "--alone", tool, str(work), arch, str(side)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(given.threads)}
@@ -198,32 +204,42 @@ def alone(given: argparse.Namespace) -> list[float]:
 
 def compare(given: argparse.Namespace) -> None:
     """Print each case's medians, and what they are to one another."""
-    tools = ("facecheck", "timm", "limit")
+    print(f"batch {BATCH}, {given.threads} threads, median images a second of {given.repeats}")
+    print("alternating runs (lowest to highest)\n")
     print(
-        f"{given.images:,} images, batch {BATCH}, {given.threads} threads, median images a second"
+        "| case | epoch | facecheck | timm | limit | facecheck / timm | facecheck / limit | load |"
     )
-    print(f"of {given.repeats} alternating runs (lowest to highest)\n")
-    print("| case | epoch | facecheck | timm | limit | facecheck / timm | facecheck / limit |")
-    print("|---|---|---|---|---|---|---|", flush=True)
-    with tempfile.TemporaryDirectory() as place:
-        work = Path(place)
-        lay_out(choose(given.data, given.images), work)
-        for case in CASES:
-            runs: dict[str, list[list[float]]] = {tool: [] for tool in tools}
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    for arch, side, share in CASES:
+        if given.cases and arch not in given.cases:
+            continue
+        count = max(64, round(share * given.images))
+        with tempfile.TemporaryDirectory() as place:
+            work = Path(place)
+            lay_out(choose(given.data, count), work)
+            runs: dict[str, list[list[float]]] = {tool: [] for tool in TOOLS}
+            loads = []
             for _ in range(given.repeats):
-                for tool in tools:
-                    runs[tool].append(measure(tool, work, case, given))
-            for epoch in range(EPOCHS):
-                found = {tool: [rates[epoch] for rates in runs[tool]] for tool in tools}
-                middle = {tool: statistics.median(rates) for tool, rates in found.items()}
-                cells = [
-                    f"{middle[tool]:,.1f} ({min(found[tool]):,.1f} to {max(found[tool]):,.1f})"
-                    for tool in tools
-                ]
-                cells.append(f"{middle['facecheck'] / middle['timm']:.2f}")
-                cells.append(f"{100 * middle['facecheck'] / middle['limit']:.1f} %")
-                name = f"{case[0]}, {case[1]} px"
-                print(f"| {name} | {epoch + 1} | " + " | ".join(cells) + " |", flush=True)
+                for tool in TOOLS:
+                    runs[tool].append(measure(tool, work, arch, side, given))
+                    loads.append(os.getloadavg()[0])
+        for epoch in range(EPOCHS):
+            rates = {tool: [run[epoch] for run in runs[tool]] for tool in TOOLS}
+            ratios = [
+                [ours / other for ours, other in zip(rates["facecheck"], rates[tool], strict=True)]
+                for tool in ("timm", "limit")
+            ]
+            cells = [f"{arch}, {side} px, {count:,} images", str(epoch + 1)]
+            cells += [spread(rates[tool], 1) for tool in TOOLS]
+            cells += [spread(values, 2) for values in [*ratios, loads]]
+            print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def spread(values: list[float], digits: int) -> str:
+    middle, low, high = (
+        f"{value:,.{digits}f}" for value in (statistics.median(values), min(values), max(values))
+    )
+    return f"{middle} ({low} to {high})"
 
 
 def main() -> None:
@@ -231,6 +247,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="images laid out <kind>/<source>/")
     parser.add_argument("--timm-train", type=Path, required=True, help="timm's train.py")
     parser.add_argument("--images", type=int, default=1024, help="64 or more")
+    parser.add_argument("--cases", nargs="+", default=(), help="architectures; all by default")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--alone", nargs=4, help=argparse.SUPPRESS)  # one run, used by itself

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import mmap
+import os
 import shutil
+import signal
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,17 +16,22 @@ import pytest
 import torch
 
 from facecheck.core.errors import TrainingError
-from facecheck.model.transforms import Transform
+from facecheck.model.transforms import Transform, load_pixels
+from facecheck.training import dataset
+from facecheck.training.augment import Pixels
 from facecheck.training.dataset import TrainingImages, epoch_batches, epoch_loader
+from facecheck.training.decoded import DecodedImages
+from facecheck.training.distributed import Ranks
 from tests.conftest import SMALL
 
 TRANSFORM = Transform(32, 40, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 RECIPE = replace(SMALL, seed=3)
 
 
-def images(folder: Path, memory: int = 0) -> TrainingImages:
+def images(folder: Path, *, memory: int = 0) -> TrainingImages:
     paths = sorted(folder.rglob("*.png"))
-    return TrainingImages(paths, list(range(len(paths))), TRANSFORM, RECIPE, memory=memory)
+    decoded = DecodedImages(len(paths), TRANSFORM.resize, memory) if memory else None
+    return TrainingImages(paths, list(range(len(paths))), TRANSFORM, RECIPE, decoded=decoded)
 
 
 def test_an_epoch_holds_every_image_once_in_another_order_each_time() -> None:
@@ -59,7 +70,8 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone(drawn: Path) -> None
     assert any(not np.array_equal(data.varied(5, epoch), once) for epoch in range(2, 10))
 
 
-def test_threads_and_kept_pixels_give_the_same_batches(drawn: Path) -> None:
+@pytest.mark.slow
+def test_processes_and_kept_pixels_give_the_same_batches(drawn: Path) -> None:
     batches = epoch_batches(len(images(drawn)), 8, 0, 1)
     alone = list(epoch_loader(images(drawn), batches, 1, workers=0))
     helped = list(epoch_loader(images(drawn, memory=10**9), batches, 1, workers=2))
@@ -70,7 +82,8 @@ def test_threads_and_kept_pixels_give_the_same_batches(drawn: Path) -> None:
 def test_kept_pixels_need_no_file_and_the_others_do(drawn: Path, tmp_path: Path) -> None:
     shutil.copytree(drawn, tmp_path / "raw")
     size = images(tmp_path / "raw").pixels(0).nbytes
-    data = images(tmp_path / "raw", memory=2 * size)
+    whole = -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    data = images(tmp_path / "raw", memory=2 * whole)
     first = [data.pixels(position).copy() for position in range(3)]
     for path in data.paths:
         path.unlink()
@@ -83,3 +96,60 @@ def test_a_vanished_file_is_named(tmp_path: Path) -> None:
     data = TrainingImages([tmp_path / "gone.png"], [0], TRANSFORM, RECIPE)
     with pytest.raises(TrainingError, match=r"gone\.png: the file is not there"):
         data.pixels(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="Linux shares them")
+def test_processes_of_one_machine_share_what_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    gathered: list[str] = []
+
+    def gather(_: Ranks, value: str) -> list[str]:
+        gathered.append(value)
+        return gathered
+
+    monkeypatch.setattr(Ranks, "gather", gather)
+    ranks = [Ranks(rank, 2, rank, 2) for rank in (0, 1)]
+    first, second = (DecodedImages(3, 40, 10**6, own) for own in ranks)
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 40, 3), np.uint8)
+    first.keep(2, pixels)
+    second.keep(1, pixels[:50])
+    assert np.array_equal(second.get(2), pixels)  # type: ignore[arg-type]
+    assert np.array_equal(first.get(1), pixels[:50])  # type: ignore[arg-type]
+    assert first.get(0) is second.get(0) is None
+    assert DecodedImages(3, 40, 10**6).get(2) is None
+
+
+def crash(path: Path) -> Pixels:
+    if path.name == "bad.png":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return load_pixels(path, TRANSFORM)
+
+
+def hang(path: Path) -> Pixels:
+    if path.name == "bad.png":
+        time.sleep(60)
+    return load_pixels(path, TRANSFORM)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("load", "seconds", "message"),
+    [
+        (crash, 60, r"bad\.png: the decoder crashed \(SIGSEGV\): fix it, or run"),
+        (hang, 2, r"bad\.png: took longer than 2 s: fix it, or run"),
+        (partial(load_pixels, transform=TRANSFORM), 60, r"bad\.png: .*: fix it, or run"),
+    ],
+)
+def test_a_file_that_no_process_decodes_is_named(
+    load: Callable[[Path], Pixels],
+    seconds: float,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    data = TrainingImages([bad], [0], TRANSFORM, RECIPE)
+    data.loader = load
+    monkeypatch.setattr(dataset, "TIMEOUT", seconds)
+    with pytest.raises(TrainingError, match=message):
+        list(epoch_loader(data, [[0]], 1, workers=1))

@@ -18,6 +18,7 @@ from facecheck.generator.options import ALL
 from facecheck.generator.pictures import Pixels
 from facecheck.model.transforms import Transform
 from facecheck.training.dataset import TrainingImages
+from facecheck.training.decoded import DecodedImages
 from facecheck.training.recipe import Recipe
 
 #: Fewer images than this neither teach nor prove anything.
@@ -71,7 +72,7 @@ class RealImages:
         self._size = size
         self._images = TrainingImages(
             *(records.paths(), labels, Transform(size, size, _HALF, _HALF), Recipe()),
-            memory=psutil.virtual_memory().available // 2,
+            decoded=DecodedImages(len(labels), size, psutil.virtual_memory().available // 2),
         )
 
     def pixels(self, positions: Sequence[int]) -> Pixels:

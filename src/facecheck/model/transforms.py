@@ -72,6 +72,15 @@ def load_resized(source: Path | bytes, transform: Transform) -> Image.Image:
     return resized(decode(source, short_side=transform.resize).image, transform)
 
 
+def load_pixels(source: Path | bytes, transform: Transform) -> npt.NDArray[np.uint8]:
+    """Return what :func:`load_resized` does as an array, shape (height, width, 3).
+
+    Raises:
+        ImageError: the file cannot be decoded.
+    """
+    return np.asarray(load_resized(source, transform))
+
+
 def resized(image: Image.Image, transform: Transform) -> Image.Image:
     """Scale the short side of an RGB image to ``transform.resize``, antialiased bilinear.
 

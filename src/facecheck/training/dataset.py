@@ -7,8 +7,8 @@ of an epoch as if it had never stopped.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +17,25 @@ import torch
 
 from facecheck.core.errors import ImageError, TrainingError
 from facecheck.core.files import path_text
+from facecheck.core.isolate import Failed, Isolated
 from facecheck.core.parallel import map_ordered
-from facecheck.model.transforms import Transform, load_resized
+from facecheck.model.transforms import Transform, load_pixels
 from facecheck.training.augment import Pixels, augment
+from facecheck.training.decoded import DecodedImages
 from facecheck.training.recipe import Recipe
 from facecheck.training.training_data import TrainingData
 
 #: Pixels, labels, weights and what is to be learned: (N, H, W, 3) uint8, (N,) int64, (N,) float32,
 #: and the labels again, or with a teacher the wanted probabilities, (N, kinds) float32.
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+
+#: What decodes and scales a file, in this process or in another.
+Loader = Callable[[Path], Pixels | Failed]
+
+#: Seconds that one image may take to decode.
+TIMEOUT = 60.0
+#: A process takes as long to start as it takes to decode so many images.
+_IMAGES_A_PROCESS = 64
 
 
 class TrainingImages:
@@ -35,6 +45,7 @@ class TrainingImages:
         labels: shape (N,).
         weights: of each image in the loss, shape (N,).
         wanted: the probabilities to be learned, shape (N, kinds), or None for the labels alone.
+        loader: decodes and scales a file in this process.
     """
 
     def __init__(
@@ -46,9 +57,9 @@ class TrainingImages:
         *,
         weights: Sequence[float] | None = None,
         wanted: npt.NDArray[np.float32] | None = None,
-        memory: int = 0,
+        decoded: DecodedImages | None = None,
     ) -> None:
-        """Take the images; ``memory`` is how many bytes of decoded pixels may be kept."""
+        """Take the images; what they decode to is kept in ``decoded``, while it has room."""
         self.paths = paths
         self.labels = np.asarray(labels, dtype=np.int64)
         self.weights = np.asarray(
@@ -57,44 +68,50 @@ class TrainingImages:
         self.wanted = wanted
         self.transform = transform
         self.recipe = recipe
-        self._kept: dict[int, Pixels] = {}
-        self._room = memory
-        self._lock = threading.Lock()
+        self.loader: Loader = partial(load_pixels, transform=transform)
+        self._decoded = decoded
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def pixels(self, position: int) -> Pixels:
+    def pixels(self, position: int, loader: Loader | None = None) -> Pixels:
         """Return an image's pixels, shape (height, width, 3), the short side ``resize``.
+
+        Args:
+            position: which image.
+            loader: what decodes it, unless it is kept; None for this process.
 
         Raises:
             TrainingError: the file is gone or cannot be decoded.
         """
-        kept = self._kept.get(position)
+        kept = self._decoded.get(position) if self._decoded else None
         if kept is not None:
             return kept
         try:
-            pixels = np.asarray(load_resized(self.paths[position], self.transform))
+            pixels = (loader or self.loader)(self.paths[position])
         except ImageError as error:
-            raise TrainingError(
-                f"{path_text(self.paths[position])}: {error}: put it right, or run `facecheck "
-                "index` again without it"
-            ) from None
-        with self._lock:
-            if pixels.nbytes <= self._room:
-                self._room -= pixels.nbytes
-                self._kept[position] = pixels
+            raise self._unreadable(position, str(error)) from None
+        if isinstance(pixels, Failed):
+            raise self._unreadable(position, pixels.reason)
+        if self._decoded:
+            self._decoded.keep(position, pixels)
         return pixels
 
-    def varied(self, position: int, epoch: int) -> Pixels:
+    def _unreadable(self, position: int, reason: str) -> TrainingError:
+        return TrainingError(
+            f"{path_text(self.paths[position])}: {reason}: fix it, or run `facecheck index` again "
+            "without it"
+        )
+
+    def varied(self, position: int, epoch: int, loader: Loader | None = None) -> Pixels:
         """Return what an epoch makes of an image, shape (train_side, train_side, 3)."""
         random = np.random.default_rng([self.recipe.seed, epoch, position])
-        return augment(self.pixels(position), self.recipe, random)
+        return augment(self.pixels(position, loader), self.recipe, random)
 
-    def batch(self, positions: Sequence[int], epoch: int) -> Batch:
+    def batch(self, positions: Sequence[int], epoch: int, loader: Loader | None = None) -> Batch:
         """Return an epoch's variations of some images."""
         chosen = np.asarray(positions)
-        pixels = np.stack([self.varied(position, epoch) for position in positions])
+        pixels = np.stack([self.varied(position, epoch, loader) for position in positions])
         labels = torch.from_numpy(self.labels[chosen])
         return (
             torch.from_numpy(pixels),
@@ -110,7 +127,7 @@ def training_images(
     recipe: Recipe,
     *,
     taught: npt.NDArray[np.float32] | None = None,
-    memory: int = 0,
+    decoded: DecodedImages | None = None,
 ) -> TrainingImages:
     """Return the training images of some data.
 
@@ -119,7 +136,7 @@ def training_images(
         transform: how an image becomes an input.
         recipe: how to train.
         taught: a teacher's probabilities, shape (n, kinds), or None.
-        memory: as :class:`TrainingImages` takes it.
+        decoded: where what they decode to is kept, if anywhere.
     """
     labels = data.labels(data.train)
     wanted = None
@@ -130,7 +147,7 @@ def training_images(
         *(data.train.paths(), labels, transform, recipe),
         weights=data.weights.tolist(),
         wanted=wanted,
-        memory=memory,
+        decoded=decoded,
     )
 
 
@@ -184,15 +201,24 @@ def _balanced(
 def epoch_loader(
     images: TrainingImages, batches: Sequence[Sequence[int]], epoch: int, *, workers: int
 ) -> Iterator[Batch]:
-    """Yield an epoch's batches, made by ``workers`` threads ahead of their use; 0 makes them here.
+    """Yield an epoch's batches, made ahead of their use.
+
+    Each of ``workers`` threads has what is not kept decoded by a process of its own: a decoder
+    that crashes or hangs is then an error that names the file, and no decoding waits for the
+    interpreter that feeds the network, nor that one for it. 0 makes them here.
 
     Raises:
         TrainingError: a file is gone or cannot be decoded.
+        FacecheckError: a process cannot be started.
     """
     if workers == 0:
-        return (images.batch(batch, epoch) for batch in batches)
-    # Threads serve: decoding, resizing and encoding release the interpreter lock, and what has
-    # been decoded once is shared by all.
-    return map_ordered(
-        lambda batch: images.batch(batch, epoch), batches, workers=workers, ahead=workers
-    )
+        yield from (images.batch(batch, epoch) for batch in batches)
+        return
+    workers = min(workers, 1 + sum(map(len, batches)) // _IMAGES_A_PROCESS)
+    with Isolated(images.loader, timeout=TIMEOUT) as loader:
+        yield from map_ordered(
+            lambda batch: images.batch(batch, epoch, loader),
+            batches,
+            workers=workers,
+            ahead=workers,
+        )

@@ -42,6 +42,7 @@ from facecheck.model.metrics import Summary, summarise
 from facecheck.model.precision import Compiled, Name
 from facecheck.model.torch_predictor import TorchPredictor
 from facecheck.training.dataset import epoch_batches, epoch_loader, training_images
+from facecheck.training.decoded import DecodedImages
 from facecheck.training.distributed import Ranks, join_ranks
 from facecheck.training.feature_cache import CachePlan
 from facecheck.training.optim import rate_factor, set_rate
@@ -164,8 +165,11 @@ def train(  # noqa: PLR0912
                 progress=progress,
                 on_plan=on_plan,
             )
-        memory = _cache_memory(ranks) if options.cache else 0
-        images = training_images(data, transform, recipe, taught=taught, memory=memory)
+        decoded = None
+        if options.cache:
+            count, memory = len(data.train), _cache_memory(ranks)
+            decoded = DecodedImages(count, transform.resize, memory, ranks)
+        images = training_images(data, transform, recipe, taught=taught, decoded=decoded)
         state = first_state(setup)
         identity = {
             "recipe": recipe.jsonable(),
