@@ -274,7 +274,7 @@ def _prepare_pillow() -> None:
         _load_readers()
 
 
-#: Pillow's modules of :data:`FORMATS`; its other thirty are a tenth of a process's start.
+#: Pillow's modules of :data:`FORMATS`; to load the others is a tenth of a process's start.
 _READERS = ("Jpeg", "Mpo", "Png", "WebP", "Gif", "Bmp", "Tiff", "Avif", "Ppm")
 
 
