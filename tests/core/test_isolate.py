@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import subprocess
@@ -96,6 +97,21 @@ def test_a_killed_parent_leaves_no_process_behind(tmp_path: Path) -> None:
     child.wait(timeout=30)
     assert not child.is_running()
     parent.stdout.close()
+
+
+def leave_something_to_do(number: int) -> int:
+    atexit.register(sys.stderr.write, "taken down\n")
+    sys.stderr.write("said")
+    return number
+
+
+def test_a_process_ends_by_itself_and_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    with Isolated(leave_something_to_do, timeout=60) as isolated:
+        assert isolated(4) == 4
+        process = isolated._mine.process
+        process.connection.close()
+        assert process._process.wait(timeout=60) == 0
+    assert capfd.readouterr().err == "said"
 
 
 def folder(_: int) -> str:

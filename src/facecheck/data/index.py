@@ -338,7 +338,7 @@ class _Labels:
 
     def of(self, path: Path) -> Placement | None:
         """Return what is said of one file."""
-        for folder in path.parents:
+        for folder in path.parents if self._rules else ():
             if folder in self._rules:
                 return place(self._rules[folder], PurePosixPath(path.relative_to(folder)))
         return None

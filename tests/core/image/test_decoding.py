@@ -307,3 +307,14 @@ def test_mutations_of_odd_files_are_read_or_refused() -> None:
                 assert "not an image" not in str(error)
             refused += 1
     assert min(read, refused) > 50
+
+
+def test_no_reader_is_loaded_that_reads_nothing_here() -> None:
+    code = (
+        "import sys; from facecheck.core.image import decode\n"
+        "from facecheck.core.image import FORMATS; from PIL import Image\n"
+        "decode(b'P6 1 1 255\\n\\0\\0\\0')\n"
+        "print({*FORMATS} - {*Image.OPEN}, 'PIL.EpsImagePlugin' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == "set() False\n"

@@ -66,6 +66,27 @@ def bits_apart(image: Image.Image) -> int:
     return int((different & ~just_above).sum())
 
 
+def coefficients(image: Image.Image) -> npt.NDArray[np.float64]:
+    """Return the lowest coefficients of a thumbnail that Pillow makes without rounding it."""
+    across, down = (max(1, side // 64) for side in image.size)
+    grey = image.convert("L").reduce((across, down)).convert("F")
+    box = (0, 0, image.width / across, image.height / down)
+    thumbnail = np.asarray(grey.resize((32, 32), Image.Resampling.LANCZOS, box=box), np.float64)
+    return np.asarray(scipy.fft.dct(scipy.fft.dct(thumbnail, axis=0), axis=1)[:8, :8])
+
+
+@pytest.mark.parametrize(
+    "size", [(256, 256), (64, 64), (640, 480), (333, 127), (129, 2000), (40, 30), (9, 5), (1, 1)]
+)
+def test_the_perceptual_hash_is_of_the_thumbnail_that_is_never_made(size: tuple[int, int]) -> None:
+    image = noise(9, 5, sum(size)).resize(size, Image.Resampling.BICUBIC)
+    low = coefficients(image)
+    above = low - np.median(low) - _CLEARLY_ABOVE
+    sure = np.abs(above) > 0.05  # Pillow's own sums are of 32 bits
+    assert sure.sum() > 60
+    assert np.array_equal(bits(perceptual_hash(image))[sure], (above > 0)[sure])
+
+
 def test_the_perceptual_hash_survives_re_encoding(drawn: Path) -> None:
     face = Image.open(drawn / "photo" / "drawn-photo" / "003.png").resize((256, 256))
     assert max(distances(face)) <= 6

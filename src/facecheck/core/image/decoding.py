@@ -27,6 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib import import_module
 from math import ceil
 from pathlib import Path
 from typing import BinaryIO
@@ -273,9 +274,14 @@ def _prepare_pillow() -> None:
         _load_readers()
 
 
+#: Pillow's modules of :data:`FORMATS`; to load the others is a tenth of a process's start.
+_READERS = ("Jpeg", "Mpo", "Png", "WebP", "Gif", "Bmp", "Tiff", "Avif", "Ppm")
+
+
 @cache
 def _load_readers() -> None:
-    Image.init()
+    for reader in _READERS:
+        import_module(f"PIL.{reader}ImagePlugin")
     silence_libtiff()
     # Pillow logs as well what it then raises; without any handler, that goes to standard error.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -477,7 +483,7 @@ def _orientation(image: Image.Image, reader: str) -> tuple[int, tuple[str, ...]]
 def _reduce(image: Image.Image, short_side: int | None, turn: int) -> None:
     """Have a JPEG decoded at a scale that serves the caller, and that there is memory for."""
     width, height = image.size
-    if short_side is not None:
+    if short_side is not None and min(width, height) >= 4 * short_side:  # else it stays as it is
         scale = 2 * short_side / min(width, height)
         with _pillow:
             image.draft("RGB", (ceil(width * scale), ceil(height * scale)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,8 @@ HASH_SIDE = 128
 #: How far above the median a coefficient of the perceptual hash must lie to set its bit. Rounding
 #: the thumbnail to whole grey levels moves a coefficient by 18.5 (its standard deviation).
 _CLEARLY_ABOVE = 80.0
+#: Pixels that a side is averaged to, at least, before it is resampled to 32.
+_REDUCED = 64
 #: Between the two parts of the hash of a picture with transparency or more frames.
 _AND = "-"
 
@@ -101,18 +103,35 @@ def perceptual_hash(image: Image.Image) -> str:
     get no nearer: their noise is gone as well, and a fifth fewer pairs come within 8 bits.
 
     ``imagehash.phash`` has the same bits but for those within that distance, and for two in one
-    image of twenty, since large images are reduced in two steps. It takes six times as long, more
-    than half of indexing.
+    image of twenty, since large images are reduced in two steps. The thumbnail is never made: by
+    boxes to no less than 64 pixels, an image takes a matrix on each side from there to its
+    coefficients, which is three times as fast as the thumbnail, and rounds nothing.
     """
-    thumbnail = image.convert("L").resize((32, 32), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    basis = _dct_basis()
-    low = basis @ np.asarray(thumbnail, dtype=np.float64) @ basis.T
-    median = np.partition(low, (31, 32), axis=None)[31:33].mean()  # np.median, without its checks
-    return np.packbits(low > median + _CLEARLY_ABOVE).tobytes().hex()
+    across, down = (max(1, side // _REDUCED) for side in image.size)
+    grey = image.convert("L").reduce((across, down))
+    low = _to_low(image.height, down) @ np.asarray(grey) @ _to_low(image.width, across).T
+    ordered = sorted(low.ravel().tolist())
+    least = (ordered[31] + ordered[32]) / 2 + _CLEARLY_ABOVE  # above their median
+    return np.packbits(low > least).tobytes().hex()
 
 
-@cache
-def _dct_basis() -> npt.NDArray[np.float64]:
-    """Return the first 8 rows of the 32-point DCT-II, shape (8, 32)."""
+@lru_cache(maxsize=1024)  # of 4 KB each
+def _to_low(side: int, factor: int) -> npt.NDArray[np.float64]:
+    """Return what takes a side of pixels to its lowest 8 DCT coefficients, shape (8, pixels).
+
+    Args:
+        side: pixels of the image.
+        factor: how many of them were averaged to one; the last one may be of fewer.
+    """
+    pixels = -(-side // factor)
+    # Lanczos resampling (a = 3) to 32 points, as Pillow does it; where the image is smaller than
+    # those, the filter is as wide as a pixel.
+    scale = side / factor / 32
+    wide = max(1.0, scale)
+    centres = (np.arange(32)[:, None] + 0.5) * scale
+    distance = (np.arange(pixels)[None, :] + 0.5 - centres) / wide
+    weights = np.where(np.abs(distance) < 3, np.sinc(distance) * np.sinc(distance / 3), 0.0)
+    weights /= weights.sum(axis=1, keepdims=True)
     frequency, sample = np.arange(8)[:, None], np.arange(32)[None, :]
-    return np.asarray(2 * np.cos(np.pi * frequency * (2 * sample + 1) / 64))
+    basis = 2 * np.cos(np.pi * frequency * (2 * sample + 1) / 64)  # of the 32-point DCT-II
+    return np.asarray(basis @ weights)
