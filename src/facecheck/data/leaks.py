@@ -15,6 +15,7 @@ from facecheck.core.labels import Kind
 from facecheck.core.manifest import SPLIT_NAMES, SPLITS, base_of, read_manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.scratch import scratch_folder
+from facecheck.core.table_paths import absolute_paths
 from facecheck.core.tables import read_table
 from facecheck.core.text import some_of
 from facecheck.core.whatis import mistaken, what_is
@@ -198,11 +199,9 @@ def check(path: Path, *, workers: int | None = None, progress: Progress = silent
         raise UsageError(
             f"{path_text(path)}: nothing to check: {wanted} (it has {some_of(table.columns)})"
         )
-    base = base_of(path)
-    absolute = [os.path.normpath(base / text) for text in table["path"]]
     names = ("excluded", *KEYS, *parts)
     frame = pl.DataFrame(
-        {"path": absolute}
+        {"path": absolute_paths(table["path"], base_of(path))}
         | {
             name: table[name].cast(pl.String).fill_null("") if name in table.columns else ""
             for name in names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import polars as pl
 from facecheck.core.errors import ManifestError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.manifest import base_of, read_meta
+from facecheck.core.table_paths import absolute_paths
 from facecheck.core.tables import read_table
 
 #: The columns whose equal values hold records together. An empty value holds nothing.
@@ -83,8 +83,8 @@ def _read_pairs(path: Path, base: Path) -> pl.DataFrame:
         )
     return pl.DataFrame(
         {
-            "one": [os.path.normpath(base / text) for text in table["dropped"]],
-            "two": [os.path.normpath(base / text) for text in table["keeper"]],
+            "one": absolute_paths(table["dropped"], base),
+            "two": absolute_paths(table["keeper"], base),
             "why": table["why"] if "why" in table.columns else ["same picture"] * table.height,
         },
         schema={"one": pl.String, "two": pl.String, "why": pl.String},
