@@ -116,6 +116,8 @@ def prove(
         keys: columns whose equal values must not cross.
     """
     order = {name: SPLITS.index(ours) for name, ours in SPLIT_NAMES.items()}
+    needed = dict.fromkeys(("path", "excluded", column, "sha256", "pixel_hash", *keys))
+    frame = frame.select(*needed)
     used = frame.filter((pl.col("excluded") == "") & (pl.col(column) != "")).with_columns(
         rank=pl.col(column).replace_strict(order, default=len(SPLITS), return_dtype=pl.Int64)
     )
@@ -124,9 +126,11 @@ def prove(
     for key, why in reasons.items():
         if key not in keys:
             continue
-        sets = used.filter(pl.col(key).cast(pl.String) != "")
-        checked[why] = sets.group_by(key).len().filter(pl.col("len") > 1).height
-        torn = sets.filter(pl.col(column).n_unique().over(key) > 1).sort("rank", column, "path")
+        held = used.select(key, _part=column).filter(pl.col(key).cast(pl.String) != "")
+        sets = held.group_by(key).agg(pl.len(), pl.col("_part").n_unique())
+        checked[why] = sets.filter(pl.col("len") > 1).height
+        crossing = sets.filter(pl.col("_part") > 1)
+        torn = used.join(crossing, on=key, how="semi").sort("rank", column, "path")
         first = [pl.col(name).first().over(key) for name in ("path", column)]
         found.append(
             torn.select(

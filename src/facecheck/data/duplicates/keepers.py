@@ -136,14 +136,14 @@ def find_keepers(
         ManifestError: a perceptual hash is malformed.
         ImageError: a file that must be compared cannot be decoded.
     """
-    numbered = frame.with_row_index("index").with_columns(pl.col("index").cast(pl.Int64))
-    records = _preferred(numbered.with_columns(kept=protected).filter(among), prefer)
+    records = _preferred(frame, among, protected, prefer)
     content = "sha256" if level == "bytes" else "pixel_hash"
     records = _with_first(records, pl.col(content))
     exact = _exact(records, frame["sha256"])
     if level == "bytes":
         return Found(exact.sort("dropped"), pl.DataFrame(schema=MATCH), 0)
-    unique = records.filter(pl.col("keeper") == pl.col("index"))
+    unique = records.filter(pl.col("keeper") == pl.col("index")).drop("sha256")
+    del records  # of a million, what the search takes is more than what is left
     flat = _with_first(unique, _flat_hash(pl.col("pixel_hash")))
     apart = _certain(flat, pl.lit(APART)).with_columns(kept=True)
     if level == "pixels":
@@ -155,13 +155,19 @@ def find_keepers(
     return Found(copies, _between_kept(apart, copies, frame.height), search.decided)
 
 
-def _preferred(frame: pl.DataFrame, prefer: Sequence[str]) -> pl.DataFrame:
-    """Return what the search needs of some records, from the best keeper to the worst.
+def _preferred(
+    frame: pl.DataFrame, among: pl.Series, protected: pl.Series, prefer: Sequence[str]
+) -> pl.DataFrame:
+    """Return what the search needs of the records that take part, from the best keeper on.
 
     The order is total, since no two share a path.
     """
+    records = frame.select(
+        *(pl.int_range(pl.len(), dtype=pl.Int64).alias("index"), protected.alias("kept")),
+        *("path", "source", "sha256", "pixel_hash", "phash", "width", "height", "bytes"),
+    ).filter(among)
     rank = {source: place for place, source in enumerate(prefer)}
-    order = frame.select(
+    order = records.select(
         late=~pl.col("kept"),
         rank=pl.col("source").replace_strict(rank, default=len(rank), return_dtype=pl.Int64),
         fewer=-pl.col("width") * pl.col("height"),
@@ -171,7 +177,7 @@ def _preferred(frame: pl.DataFrame, prefer: Sequence[str]) -> pl.DataFrame:
     )
     # Sorting the records themselves would take half a gigabyte of a million.
     best_first = order.select(pl.arg_sort_by(order.columns)).to_series()
-    return frame.select("index", "kept", "path", "sha256", "pixel_hash", "phash")[best_first]
+    return records.select("index", "kept", "path", "sha256", "pixel_hash", "phash")[best_first]
 
 
 def _with_first(records: pl.DataFrame, key: pl.Expr) -> pl.DataFrame:
