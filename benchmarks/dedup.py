@@ -1,5 +1,6 @@
 """Duplicates found by facecheck, FAISS, imagededup and cleanvision, side by side in one run.
 
+    python benchmarks/dedup.py million                 # dedup and split, and the hash search
     python benchmarks/dedup.py search                  # time and memory of the hash search
     python benchmarks/dedup.py planted ../shared/data  # recall and precision on planted copies
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import json
 import os
@@ -37,15 +39,17 @@ Pairs = set[frozenset[str]]
 
 
 def hashes_with_neighbours(count: int, seed: int = 0) -> np.ndarray:
-    """Return random hashes; 1 in 100 is a copy of another with 0 to 12 bits flipped."""
-    random_state = np.random.default_rng(seed)
-    hashes = random_state.integers(0, 2**64, count, dtype=np.uint64)
-    copies = hashes[: count // 100].copy()
-    for index in range(len(copies)):
-        for bit in random_state.choice(64, random_state.integers(0, 13), replace=False):
-            copies[index] ^= np.uint64(1 << int(bit))
-    hashes[len(hashes) - len(copies) :] = copies
-    return np.unique(hashes)
+    """Return random hashes; of 1 in 100, the last ones, each is a copy of one of the first.
+
+    From 0 to 12 of its bits are flipped.
+    """
+    draw = np.random.default_rng(seed)
+    hashes = draw.integers(1, 2**63, count, dtype=np.uint64)
+    copies = count // 100
+    flipped = draw.random((copies, 64)).argsort(axis=1) < draw.integers(0, 13, copies)[:, None]
+    bits = np.uint64(1) << np.arange(64, dtype=np.uint64)
+    hashes[-copies:] = hashes[:copies] ^ (flipped @ bits)
+    return hashes
 
 
 def peak_mb() -> float:
@@ -54,33 +58,62 @@ def peak_mb() -> float:
 
 def search_alone(tool: str, count: int, radius: int, queries: int) -> dict[str, float]:
     """Time one search in this process, which does nothing else."""
-    hashes = hashes_with_neighbours(count)
+    hashes = np.unique(hashes_with_neighbours(count))
+    if module := PEERS.get(tool.split(maxsplit=1)[0]):
+        importlib.import_module(module)  # which takes longer than some searches
     before = peak_mb()
-    asked = np.random.default_rng(1).choice(len(hashes), queries, replace=False)
     start, cpu = time.perf_counter(), time.process_time()
-    if tool == "facecheck":
-        pairs = pairs_within(hashes, radius)
-        seconds, scale = time.perf_counter() - start, 1.0
-        found = len(pairs)
-        asked_pairs = int(np.isin(pairs[:, :2], asked).sum())
-    else:
-        import faiss
-
-        faiss.omp_set_num_threads(cpu_count())
-        codes = hashes.view(np.uint8).reshape(-1, 8)
-        index = faiss.IndexBinaryFlat(64)
-        index.add(codes)
-        # FAISS takes distances strictly below its radius, and each hash finds itself.
-        limits, _, _ = index.range_search(codes[asked], radius + 1)
-        scale = len(hashes) / queries
-        seconds = (time.perf_counter() - start) * scale
-        asked_pairs = int(limits[-1]) - queries
-        found = -1
+    pairs = SEARCHES[tool](hashes, radius, queries)
+    scale = len(hashes) / min(queries or len(hashes), len(hashes))
     return {
-        "hashes": len(hashes), "seconds": seconds, "scale": scale, "pairs": found,
+        "hashes": len(hashes), "seconds": (time.perf_counter() - start) * scale, "scale": scale,
         "cpu": (time.process_time() - cpu) * scale,
-        "asked_pairs": asked_pairs, "before_mb": before, "peak_mb": peak_mb(),
+        "pairs": pairs, "before_mb": before, "peak_mb": peak_mb(),
     }  # fmt: skip
+
+
+#: What is imported before a peer's time is taken.
+PEERS = {"FAISS": "faiss", "imagededup": "imagededup.methods"}
+
+
+def by_bands(hashes: np.ndarray, radius: int, _: int) -> int:
+    return len(pairs_within(hashes, radius))
+
+
+def by_faiss(hashes: np.ndarray, radius: int, queries: int, *, bands: int = 0) -> int:
+    """Search with FAISS: flat, or by bands of bits, which find all within 3 a band less 1."""
+    import faiss
+
+    faiss.omp_set_num_threads(cpu_count())
+    codes = hashes.view(np.uint8).reshape(-1, 8)
+    index = faiss.IndexBinaryMultiHash(64, bands, 64 // bands) if bands else None
+    if index is None:
+        index = faiss.IndexBinaryFlat(64)
+    else:
+        index.nflip = 2  # 3 bands x (2 + 1) - 1 = 8 bits: nothing within the radius is missed
+    index.add(codes)
+    asked = np.random.default_rng(1).choice(len(codes), queries or len(codes), replace=False)
+    # FAISS takes distances strictly below its radius, and each hash finds itself.
+    limits, _, _ = index.range_search(codes[asked], radius + 1)
+    return (int(limits[-1]) - len(asked)) // 2
+
+
+def by_imagededup_hashes(hashes: np.ndarray, radius: int, _: int) -> int:
+    from imagededup.methods import PHash
+
+    names = {str(number): f"{value:016x}" for number, value in enumerate(hashes.tolist())}
+    found = PHash(verbose=False).find_duplicates(
+        encoding_map=names, max_distance_threshold=radius, num_dist_workers=cpu_count()
+    )
+    return sum(map(len, found.values())) // 2
+
+
+SEARCHES: dict[str, Callable[[np.ndarray, int, int], int]] = {
+    "facecheck": by_bands,
+    "FAISS IndexBinaryFlat": by_faiss,
+    "FAISS IndexBinaryMultiHash": partial(by_faiss, bands=3),
+    "imagededup find_duplicates": by_imagededup_hashes,
+}
 
 
 def in_new_process(*arguments: str) -> dict[str, float]:
@@ -88,62 +121,127 @@ def in_new_process(*arguments: str) -> dict[str, float]:
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def search(count: int, radius: int, queries: int) -> None:
-    print(f"All pairs within {radius} bits among {count:,} random hashes with planted neighbours,")
-    print(f"{cpu_count()} cores; each tool in a process of its own.\n")
-    print("| tool | seconds | CPU seconds | pairs | peak RSS, MB | of that before the search |")
-    print("|---|---|---|---|---|---|")
-    results = {}
-    for tool in ("facecheck", "faiss"):
-        if tool == "faiss" and missing("faiss", "faiss-cpu"):
-            continue
-        done = in_new_process("alone", tool, *map(str, (count, radius, queries)))
-        results[tool] = done
-        note = f" (on {queries:,} queries, times {done['scale']:.0f})" if tool == "faiss" else ""
-        name = "FAISS IndexBinaryFlat.range_search" if tool == "faiss" else tool
-        pairs = f"{done['pairs']:,}" if done["pairs"] >= 0 else "-"
+def search(count: int, radius: int, queries: int, few: int) -> None:
+    """Time the search of all pairs; slow peers on some queries, imagededup on few hashes."""
+    print(f"All pairs within {radius} bits; each tool in a process of its own.\n")
+    print(
+        "| tool | hashes | seconds | CPU seconds | pairs | peak RSS, MB | times facecheck's CPU |"
+    )
+    print("|---|---|---|---|---|---|---|", flush=True)
+    cases = [("facecheck", count, 0)]
+    if not missing("faiss", "faiss-cpu"):
+        cases += [("FAISS IndexBinaryMultiHash", count, 10 * queries)]
+        cases += [("FAISS IndexBinaryFlat", count, queries)]
+    if not missing("imagededup", "imagededup"):
+        cases += [("facecheck", few, 0), ("imagededup find_duplicates", few, 0)]
+    for tool, hashes, asked in cases:
+        done = in_new_process("alone", tool, *map(str, (hashes, radius, asked)))
+        if tool == "facecheck":
+            ours = done["cpu"]  # whatever else the machine does
+        name = tool + (f" (on {asked:,} queries, times {done['scale']:.0f})" if asked else "")
+        pairs = f"{done['pairs']:,}" if not asked else "-"
         print(
-            f"| {name}{note} | {done['seconds']:.1f} | {done['cpu']:.1f} | {pairs} "
-            f"| {done['peak_mb']:.0f} | {done['before_mb']:.0f} |"
+            f"| {name} | {done['hashes']:,} | {done['seconds']:.2f} | {done['cpu']:.2f} | {pairs} "
+            f"| {done['peak_mb']:.0f} | {done['cpu'] / ours:.1f} |",
+            flush=True,
         )
-    if len(results) == 2:
-        ours, theirs = results["facecheck"], results["faiss"]
-        print(f"\nfacecheck is {theirs['seconds'] / ours['seconds']:.0f} times faster. Neighbours")
-        print(f"of the {queries:,} queries: {ours['asked_pairs']} found by facecheck,")
-        print(f"{theirs['asked_pairs']} by FAISS.")
-    print()
-    crowds()
 
 
-def crowds() -> None:
-    """Time dedup with and without a crowd under one hash. No file is read: none is in doubt."""
-    from facecheck.core.manifest import Manifest, Record, write_manifest
-    from facecheck.data.duplicates.dedup import dedup
+def picture(number: int) -> bytes:
+    """Return a JPEG of 256 px, of soft noise of its own."""
+    noise = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+    image = Image.fromarray(noise).resize((256, 256), Image.Resampling.BICUBIC)
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=90)
+    return stream.getvalue()
 
-    print("dedup of a manifest of 100,000 records at radius 4 (no two others meet), seconds:\n")
-    print("| crowd | seconds |\n|---|---|")
-    draw = random.Random(0)
-    for crowd in ("none", "20,000 identical images", "20,000 blank ones of different sizes"):
-        records = []
-        for number in range(100_000):
-            pixels, phash = f"{draw.getrandbits(256):064x}", f"{draw.getrandbits(64):016x}"
-            if number % 5 == 0 and crowd != "none":
-                phash = "8000000000000000" if "blank" in crowd else "0123456789abcdef"
-                pixels = pixels if "blank" in crowd else "0" * 64
-            path = f"{number}.jpg"
-            records.append(Record(path, "s", "photo", pixels, pixels, phash, 9, 9, "JPEG", 9))
-        with tempfile.TemporaryDirectory() as folder:
-            manifest = Path(folder) / "m.parquet"
-            write_manifest(Manifest.from_records(records), manifest, {})
+
+def make_manifest(work: Path, count: int, radius: int) -> Path:
+    """Write a manifest, and the files that dedup must compare: those whose hashes are near.
+
+    Of ten records eight are distinct, with :func:`hashes_with_neighbours`, one is blank, of a size
+    of its own, and one has the pixels of another; half of these are of one picture. Every second
+    planted neighbour shows the picture of the record it is near.
+    """
+    import polars as pl
+
+    from facecheck.core.labels import KINDS
+    from facecheck.core.manifest import Manifest, write_manifest
+
+    draw = np.random.default_rng(0)
+    distinct, tenth = count * 8 // 10, count // 10
+    near = distinct // 100
+    shown = draw.integers(0, 200, distinct)
+    shown[-near::2] = shown[:near:2]
+    original = draw.integers(near, distinct - near, tenth)
+    original[::2] = near
+    which = np.concatenate([np.arange(distinct), original])
+    phash = np.concatenate([hashes_with_neighbours(distinct)[which], np.full(tenth, 1 << 63)])
+    pixels = draw.integers(0, 2**63, (distinct + tenth, 4))[
+        np.append(which, distinct + np.arange(tenth))
+    ]
+    side = np.append(draw.integers(64, 1024, distinct)[which], np.arange(tenth) + 1)
+    nodes, times = np.unique(phash[:distinct], return_counts=True)
+    met = np.append(nodes[pairs_within(nodes, radius)[:, :2]], nodes[times > 1])
+    compared = np.isin(phash, met)
+    order = draw.permutation(len(phash))
+    for number in range(200):
+        (work / f"{number}.jpg").write_bytes(picture(number))
+    paths = [str(work / "raw" / f"{n // 1000:05}" / f"{n:07}.jpg") for n in range(len(order))]
+    for n in np.flatnonzero(compared[order]).tolist():
+        Path(paths[n]).parent.mkdir(parents=True, exist_ok=True)
+        Path(paths[n]).symlink_to(work / f"{shown[which[order[n]]]}.jpg")
+    source = np.arange(len(order)) * 40 // len(order)
+    frame = pl.DataFrame(
+        {
+            "path": paths,
+            "source": [f"source-{number:02}" for number in source.tolist()],
+            "kind": [str(KINDS[number % len(KINDS)]) for number in source.tolist()],
+            "sha256": hexed(draw.integers(0, 2**63, (len(order), 4))),
+            "pixel_hash": hexed(pixels[order]),
+            "phash": hexed(phash[order, None]),
+            "width": side[order],
+            "height": side[order],
+            "format": "JPEG",
+            "bytes": draw.integers(2000, 90000, len(order)),
+        }
+    )
+    write_manifest(Manifest.from_frame(frame), work / "m.csv", {})
+    return work / "m.csv"
+
+
+def hexed(rows: np.ndarray) -> list[str]:
+    return ["".join(f"{value:016x}" for value in row) for row in rows.tolist()]
+
+
+def million(count: int, radius: int, queries: int, few: int) -> None:
+    """Time dedup and split as commands, one after the other, and the hash search with its peers."""
+    print(f"{count:,} records, a tenth of them copies, a tenth blank; {cpu_count()} cores, load")
+    print(f"{os.getloadavg()[0]:.1f}.\n")
+    print("| step | seconds | CPU seconds | peak RSS, MB |\n|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = make_manifest(Path(folder), count, radius)
+        total, cpu, most = 0.0, 0.0, 0.0
+        for name in ("dedup", "split"):
             start = time.perf_counter()
-            dedup(manifest, DedupOptions(radius=4))
-            print(f"| {crowd} | {time.perf_counter() - start:.1f} |")
+            command = [sys.executable, "-m", "facecheck", name, str(manifest), "--quiet"]
+            child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            _, status, used = os.wait4(child.pid, 0)
+            if status:
+                raise SystemExit(f"{name} failed")
+            seconds, mb = time.perf_counter() - start, used.ru_maxrss / 1024
+            total, most = total + seconds, max(most, mb)
+            cpu += used.ru_utime + used.ru_stime
+            print(
+                f"| {name} | {seconds:.0f} | {used.ru_utime + used.ru_stime:.1f} | {mb:.0f} |",
+                flush=True,
+            )
+        print(f"| both | {total:.0f} | {cpu:.1f} | {most:.0f} |\n")
+    search(count * 8 // 10, radius, queries, few)
 
 
 def missing(module: str, package: str) -> bool:
     """Return whether a peer is not installed, and say so."""
-    import importlib.util
-
     if importlib.util.find_spec(module):
         return False
     print(f"\n({package} is not installed and so skipped: pip install {package})\n")
@@ -282,21 +380,29 @@ def planted(data: Path, per_source: int, seed: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("search", help="time and memory of the hash search")
-    one.add_argument("--count", type=int, default=1_000_000)
-    one.add_argument("--radius", type=int, default=8)
-    one.add_argument("--queries", type=int, default=5_000, help="queries that FAISS is given")
+    for name, what in (
+        ("million", "dedup and split of a million records, and the hash search with its peers"),
+        ("search", "time and memory of the hash search alone"),
+    ):
+        one = commands.add_parser(name, help=what)
+        one.add_argument("--count", type=int, default=1_000_000)
+        one.add_argument("--radius", type=int, default=8)
+        one.add_argument(
+            "--queries", type=int, default=2_000, help="queries FAISS's flat index gets"
+        )
+        one.add_argument("--few", type=int, default=10_000, help="hashes that imagededup gets")
     two = commands.add_parser("planted", help="recall and precision on planted copies")
     two.add_argument("data", type=Path, help="images laid out <kind>/<source>/")
     two.add_argument("--per-source", type=int, default=50)
     two.add_argument("--seed", type=int, default=0)
     alone = commands.add_parser("alone", help="one search; used by the search command")
-    alone.add_argument("tool", choices=("facecheck", "faiss"))
+    alone.add_argument("tool", choices=SEARCHES)
     for name in ("count", "radius", "queries"):
         alone.add_argument(name, type=int)
     given = parser.parse_args()
-    if given.command == "search":
-        search(given.count, given.radius, given.queries)
+    if given.command in {"million", "search"}:
+        job = million if given.command == "million" else search
+        job(given.count, given.radius, given.queries, given.few)
     elif given.command == "planted":
         planted(given.data, given.per_source, given.seed)
     else:

@@ -32,6 +32,7 @@ from facecheck.core.labels import KINDS
 # Who imports the table finds its rows there.
 from facecheck.core.record import COLUMNS as COLUMNS  # noqa: PLC0414
 from facecheck.core.record import Record as Record  # noqa: PLC0414
+from facecheck.core.table_paths import absolute_paths, portable_paths
 from facecheck.core.tables import check_table_suffix, read_table, write_frame
 from facecheck.core.text import some_of
 from facecheck.core.version import VERSION
@@ -150,7 +151,10 @@ class Manifest:
 
     def with_columns(self, **columns: Iterable[str]) -> Manifest:
         """Return the manifest with these text columns replaced or added."""
-        series = [pl.Series(name, list(values), pl.String) for name, values in columns.items()]
+        series = [
+            pl.Series(name, values if isinstance(values, pl.Series) else list(values), pl.String)
+            for name, values in columns.items()
+        ]
         return Manifest(self.frame.with_columns(series), self.root)
 
     def require_filled(self, column: str, manifest_path: Path) -> None:
@@ -247,13 +251,10 @@ def read_manifest(path: Path | str, root: Path | str | None = None) -> Manifest:
     except pl.exceptions.PolarsError as error:
         raise ManifestError(f"{path_text(path)}: {reason(error)}") from None
     _check_values(frame, path)
-    # As text: a million path objects take longer than everything else.
     stored = read_root(path)
     if stored and root:
         stored = absolute_root(root)
-    base = str(stored or path.absolute().parent)
-    absolute = [os.path.normpath(os.path.join(base, text)) for text in frame["path"]]  # noqa: PTH118
-    frame = frame.with_columns(pl.Series("path", absolute, pl.String))
+    frame = frame.with_columns(absolute_paths(frame["path"], stored or path.absolute().parent))
     if frame["path"].n_unique() < frame.height:
         twice = frame.filter(pl.col("path").is_duplicated())["path"][0]
         raise ManifestError(
@@ -306,31 +307,14 @@ def write_manifest(
         UsageError: the suffix is neither ``.csv`` nor ``.parquet``.
     """
     path = to_path(path, "a manifest")
-    portable = portable_paths(manifest.frame["path"], path, manifest.root)
     check_table_suffix(path)
     with atomic_path(path) as temporary:
-        write_frame(
-            manifest.frame.with_columns(path=pl.Series(portable, dtype=pl.String)), temporary
-        )
+        portable = portable_paths(pl.col("path"), path, manifest.root)
+        write_frame(manifest.frame.with_columns(portable), temporary)
         digest = {"sha256": sha256_file(temporary)}
         root = {"root": path_text(manifest.root)} if manifest.root else {}
         rest = {name: value for name, value in made_by.items() if name != "root"}
         write_json(meta_path(path), {"facecheck": VERSION, **rest, **root, **digest})
-
-
-def portable_paths(paths: Iterable[str], table: Path, root: Path | None = None) -> list[str]:
-    """Return absolute paths as a table has them: relative to its folder if they are inside.
-
-    Args:
-        paths: absolute.
-        table: where the table will lie.
-        root: a manifest's root, which takes the place of the folder.
-    """
-    inside = os.path.join(root or table.absolute().parent, "")  # noqa: PTH118
-    return [
-        path_text(Path(text.removeprefix(inside))) if text.startswith(inside) else text
-        for text in paths
-    ]
 
 
 def meta_path(path: Path) -> Path:

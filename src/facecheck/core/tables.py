@@ -45,7 +45,8 @@ def read_csv(path: Path) -> pl.DataFrame:
         table = pl.read_csv(
             source, separator=form.separator, skip_rows=form.skip, infer_schema=False
         )
-        return table.with_columns(pl.all().str.replace(f"^'({FORMULA})", "$1"))
+        marked = [column.name for column in table if column.str.starts_with("'").any()]
+        return table.with_columns(pl.col(marked).str.replace(f"^'({FORMULA})", "$1"))
 
 
 def read_parquet(path: Path) -> pl.DataFrame:
@@ -90,7 +91,9 @@ def write_frame(frame: pl.DataFrame, path: Path) -> None:
         if path.suffix.lower() == ".csv":
             small = [column.name for column in frame if _needs_all_digits(column)]
             frame = frame.with_columns(pl.col(small).cast(pl.String))
-            frame = frame.with_columns(_escaped(pl.col(pl.String)))
+            frame = frame.with_columns(
+                _escaped(column) for column in frame if column.dtype == pl.String
+            )
             frame.write_csv(path, float_precision=6, float_scientific=False)
         else:
             frame.write_parquet(path)
@@ -103,10 +106,15 @@ def write_frame(frame: pl.DataFrame, path: Path) -> None:
         raise OSError(code, os.strerror(code), str(path)) from None
 
 
-def _escaped(text: pl.Expr) -> pl.Expr:
+def _escaped(column: pl.Series) -> pl.Series:
     """Return what :func:`~facecheck.core.csv_files.safe_text` makes of each text."""
-    is_formula = text.str.contains(f"^{FORMULA}") & ~text.str.contains(f"^{NUMBER}$")
-    return pl.when(is_formula).then("'" + text).otherwise(text).name.keep()
+    is_formula = column.str.contains(f"^{FORMULA}")
+    if not is_formula.any():  # true of nearly every column, and much the quicker to find out
+        return column
+    is_formula &= ~column.str.contains(f"^{NUMBER}$")
+    return pl.select(
+        pl.when(is_formula).then("'" + column).otherwise(column).alias(column.name)
+    ).to_series()
 
 
 def _needs_all_digits(column: pl.Series) -> bool:

@@ -243,7 +243,7 @@ def group_folds(frame: pl.DataFrame, pairs: pl.DataFrame, seed: int) -> npt.NDAr
     """
     bound = frame.with_columns(component=components(frame, pairs))
     shares = {str(fold): 1 / _FOLDS for fold in range(_FOLDS)}
-    return np.array(assign(bound, ("kind", "source"), shares, seed), dtype=np.int64)
+    return assign(bound, ("kind", "source"), shares, seed).cast(pl.Int64).to_numpy()
 
 
 def _read(

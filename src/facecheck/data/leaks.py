@@ -15,6 +15,7 @@ from facecheck.core.labels import Kind
 from facecheck.core.manifest import SPLIT_NAMES, SPLITS, base_of, read_manifest
 from facecheck.core.parallel import Progress, silent
 from facecheck.core.scratch import scratch_folder
+from facecheck.core.table_paths import absolute_paths
 from facecheck.core.tables import read_table
 from facecheck.core.text import some_of
 from facecheck.core.whatis import mistaken, what_is
@@ -115,6 +116,8 @@ def prove(
         keys: columns whose equal values must not cross.
     """
     order = {name: SPLITS.index(ours) for name, ours in SPLIT_NAMES.items()}
+    needed = dict.fromkeys(("path", "excluded", column, "sha256", "pixel_hash", *keys))
+    frame = frame.select(*needed)
     used = frame.filter((pl.col("excluded") == "") & (pl.col(column) != "")).with_columns(
         rank=pl.col(column).replace_strict(order, default=len(SPLITS), return_dtype=pl.Int64)
     )
@@ -123,9 +126,11 @@ def prove(
     for key, why in reasons.items():
         if key not in keys:
             continue
-        sets = used.filter(pl.col(key).cast(pl.String) != "")
-        checked[why] = sets.group_by(key).len().filter(pl.col("len") > 1).height
-        torn = sets.filter(pl.col(column).n_unique().over(key) > 1).sort("rank", column, "path")
+        held = used.select(key, _part=column).filter(pl.col(key).cast(pl.String) != "")
+        sets = held.group_by(key).agg(pl.len(), pl.col("_part").n_unique())
+        checked[why] = sets.filter(pl.col("len") > 1).height
+        crossing = sets.filter(pl.col("_part") > 1)
+        torn = used.join(crossing, on=key, how="semi").sort("rank", column, "path")
         first = [pl.col(name).first().over(key) for name in ("path", column)]
         found.append(
             torn.select(
@@ -198,11 +203,9 @@ def check(path: Path, *, workers: int | None = None, progress: Progress = silent
         raise UsageError(
             f"{path_text(path)}: nothing to check: {wanted} (it has {some_of(table.columns)})"
         )
-    base = base_of(path)
-    absolute = [os.path.normpath(base / text) for text in table["path"]]
     names = ("excluded", *KEYS, *parts)
     frame = pl.DataFrame(
-        {"path": absolute}
+        {"path": absolute_paths(table["path"], base_of(path))}
         | {
             name: table[name].cast(pl.String).fill_null("") if name in table.columns else ""
             for name in names

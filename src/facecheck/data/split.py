@@ -113,7 +113,11 @@ def _split(manifest: Path, target: Path, options: SplitOptions) -> SplitResult:
     _check_keep(frame, options.keep, manifest)
     duplicates, pairs = duplicates_of(manifest)
     in_kept = pl.col(column).is_in(options.keep)
-    taking_part = frame.filter((pl.col("excluded") == "") | in_kept)
+    # A million records of all columns would take a quarter of a gigabyte once more.
+    needed = dict.fromkeys(
+        ("path", "source", "excluded", "split", column, *KEYS, *keys, *options.strata)
+    )
+    taking_part = frame.select(*needed).filter((pl.col("excluded") == "") | in_kept)
     taking_part = taking_part.with_columns(component=components(taking_part, pairs, keys))
     taking_part, related = _without_related(taking_part, column, options.keep)
     if column == FOLD:
@@ -128,10 +132,10 @@ def _split(manifest: Path, target: Path, options: SplitOptions) -> SplitResult:
     _check_fixed(taking_part, parts, options, manifest)
     wanted = _wanted(dict(zip(names or parts, shares, strict=True)), parts, options.keep)
     assigned = taking_part.select(
-        "path", part=pl.Series(assign(taking_part, options.strata, wanted, options.seed))
+        "path", part=assign(taking_part, options.strata, wanted, options.seed)
     )
     values = frame.join(assigned, on="path", how="left", maintain_order="left")["part"]
-    result = table.with_columns(**{column: values.fill_null("").to_list()})
+    result = table.with_columns(**{column: values.fill_null("")})
     arguments = {
         **({"kfold": options.kfold} if options.kfold else {"ratio": options.ratio}),
         "by": list(options.strata),
@@ -179,6 +183,8 @@ def _without_related(
         column: where the parts are.
         keep: the parts to keep.
     """
+    if not keep:
+        return frame, {}
     kept = pl.when(pl.col(column).is_in(keep)).then(pl.col(column))
     frame = frame.with_columns(_near=kept.min().over("component"), _kept=kept)
     used = frame.filter(pl.col("excluded") == "")
@@ -289,7 +295,7 @@ def _check_fixed(
 
 def assign(
     frame: pl.DataFrame, by: Sequence[str], shares: Mapping[str, float], seed: int
-) -> list[str]:
+) -> pl.Series:
     """Return the part of every record, groups whole and strata in proportion.
 
     Args:
@@ -321,28 +327,16 @@ def assign(
     ).with_columns(pl.col("stratum").rank("dense").cast(pl.Int64) - 1)
     totals = np.bincount(records["stratum"].to_numpy())
     wanted = totals[:, None] * wanted_shares
-    groups = (
-        records.sort("stratum")
-        .group_by("component", maintain_order=True)
-        .agg(
-            pl.col("key").min(),
-            pl.col("part").max(),
-            pl.len().alias("size"),
-            # Groups of one signature are alike to the ratio, so they are placed in one go.
-            pl.col("stratum").cast(pl.String).str.join(",").alias("signature"),
-        )
-    )
+    groups = _groups(records)
     for signature, part, count in (
         groups.drop_nulls("part").group_by("signature", "part").len().iter_rows()
     ):
         strata, counts = _signature(signature)
         wanted[strata, part] -= counts * count
-    digests = [hashlib.sha256(f"{seed}/{key}".encode()).hexdigest() for key in groups["key"]]
-    free = (
-        groups.with_columns(digest=pl.Series(digests, dtype=pl.String))
-        .filter(pl.col("part").is_null())
-        .sort("size", "signature", "digest", "key", descending=[True, False, False, False])
-    )
+    free = groups.filter(pl.col("part").is_null())
+    free = free.with_columns(digest=_digests(seed, free["key"]), smaller=-pl.col("size").cast(int))
+    # Sorting the rows themselves would take several times the memory.
+    free = free[free.select(pl.arg_sort_by("smaller", "signature", "digest", "key")).to_series()]
     placed = np.empty(free.height, dtype=np.int64)
     start = 0
     for signature, count in free.group_by("signature", maintain_order=True).len().iter_rows():
@@ -355,7 +349,31 @@ def assign(
     found = records.join(
         parts.rename({"part": "placed"}), on="component", how="left", maintain_order="left"
     )["placed"]
-    return [names[part] for part in found]
+    return found.replace_strict(dict(enumerate(names)), return_dtype=pl.String)
+
+
+def _groups(records: pl.DataFrame) -> pl.DataFrame:
+    """Return the sets of records, each with its size, its least key, its part and its signature.
+
+    Groups of one signature, the sorted strata of their records, are alike to the ratio, so they are
+    placed in one go.
+    """
+    columns = {"size": pl.len(), "key": pl.col("key").min(), "part": pl.col("part").max()}
+    is_alone = pl.col("component").is_unique()
+    # Nearly all are alone; to group those as well would take several times the memory.
+    alone = records.filter(is_alone).select(
+        *("component", pl.lit(1, pl.UInt32).alias("size"), "key", "part"),
+        pl.col("stratum").cast(pl.String).alias("signature"),
+    )
+    together = records.filter(~is_alone).sort("stratum").group_by("component", maintain_order=True)
+    signature = pl.col("stratum").cast(pl.String).str.join(",").alias("signature")
+    return pl.concat([alone, together.agg(**columns, signature=signature)])
+
+
+def _digests(seed: int, keys: pl.Series) -> npt.NDArray[np.uint64]:
+    """Return the first 64 bits of the sha256 of the seed and each key."""
+    digests = (hashlib.sha256(f"{seed}/{key}".encode()).digest() for key in keys)
+    return np.fromiter((int.from_bytes(each[:8]) for each in digests), np.uint64, len(keys))
 
 
 def _signature(text: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -401,7 +419,8 @@ def _shares_by_source(
     frame: pl.DataFrame, column: str, parts: Sequence[str]
 ) -> dict[tuple[str, str], dict[str, int]]:
     table: dict[tuple[str, str], dict[str, int]] = {}
-    counted = frame.filter(pl.col(column) != "").group_by("kind", "source", column).len()
+    parted = frame.select("kind", "source", column).filter(pl.col(column) != "")
+    counted = parted.group_by("kind", "source", column).len()
     for kind, source, name, count in counted.sort("kind", "source").iter_rows():
         table.setdefault((kind, source), dict.fromkeys(parts, 0))[name] = count
     return table

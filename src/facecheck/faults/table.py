@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from facecheck.core.manifest import portable_paths
+from facecheck.core.table_paths import portable_paths
 
 #: The columns of the table, in order.
 SCHEMA: Mapping[str, pl.DataType | type[pl.DataType]] = {
@@ -38,11 +38,10 @@ def ordered(parts: Sequence[pl.DataFrame], reasons: Sequence[str]) -> pl.DataFra
 
 def as_written(rows: pl.DataFrame, table: Path) -> pl.DataFrame:
     """Return the rows as the table has them: paths as in a manifest, neighbours as JSON."""
-    near = [
-        json.dumps(portable_paths(paths or [], table)) for paths in rows["neighbours"].to_list()
-    ]
+    near = rows["neighbours"].list.eval(portable_paths(pl.element(), table)).to_list()
+    written = [json.dumps(paths) if paths else "" for paths in near]
     return rows.with_columns(
-        pl.Series("path", portable_paths(rows["path"], table), pl.String),
-        pl.Series("neighbours", ["" if text == "[]" else text for text in near], pl.String),
+        portable_paths(pl.col("path"), table),
+        pl.Series("neighbours", written, pl.String),
         pl.col("suggested", "excluded").fill_null(""),
     )

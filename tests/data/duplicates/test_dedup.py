@@ -305,7 +305,7 @@ def test_stars_hold_and_order_does_not_matter_whatever_looks_alike(
         def _look(self, place: int) -> object:  # type: ignore[override]
             class Seen:
                 flat = False
-                at = int(self._records[self._unique[place]].pixel_hash.split("/")[0])
+                at = int(self._unique["pixel_hash"][place].split("/")[0])
 
             return Seen()
 
@@ -319,17 +319,20 @@ def test_stars_hold_and_order_does_not_matter_whatever_looks_alike(
     found = []
     for rows in (list(range(len(records))), order):
         shuffled = [records[i] for i in rows]
-        matches = keepers.find_keepers(
-            shuffled, range(len(rows)), level="picture", radius=8, workers=1
-        ).matches
-        found.append({rows[i]: (rows[match.keeper], match.why) for i, match in matches.items()})
-        kept = set(range(len(rows))) - set(matches)
-        for place, match in matches.items():  # each hangs on a keeper that it is like itself
-            assert match.keeper in kept
-            at = [int(shuffled[i].pixel_hash.split("/")[0]) for i in (place, match.keeper)]
+        frame = Manifest.from_records(shuffled).frame
+        everyone = pl.repeat(True, len(rows), eager=True)
+        options: dict[str, Any] = {"level": "picture", "radius": 8, "workers": 1}
+        options["protected"] = ~everyone
+        matches = keepers.find_keepers(frame, among=everyone, **options).copies
+        ends = matches.select("dropped", "keeper", "why").rows()
+        found.append({rows[i]: (rows[keeper], why) for i, keeper, why in ends})
+        kept = ~pl.Series(range(len(rows))).is_in(matches["dropped"].implode())
+        for place, keeper, _ in ends:  # each hangs on a keeper that it is like itself
+            assert kept[keeper]
+            at = [int(shuffled[i].pixel_hash.split("/")[0]) for i in (place, keeper)]
             assert abs(at[0] - at[1]) <= 2
-        again = keepers.find_keepers(shuffled, sorted(kept), level="picture", radius=8, workers=1)
-        assert again.matches == {}
+        again = keepers.find_keepers(frame, among=kept, **options)
+        assert again.copies.is_empty()
     assert found[0] == found[1]
 
 

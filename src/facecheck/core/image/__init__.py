@@ -12,6 +12,7 @@ from facecheck.core.image.decoding import (
 )
 from facecheck.core.image.hashes import (
     HASH_SIDE,
+    LAYERED,
     flat_hash,
     is_layered,
     perceptual_hash,
@@ -24,6 +25,7 @@ __all__ = [
     "DECODE_POLICY",
     "FORMATS",
     "HASH_SIDE",
+    "LAYERED",
     "MAX_BYTES",
     "SUFFIXES",
     "Decoded",

@@ -28,7 +28,7 @@ _CLEARLY_ABOVE = 80.0
 #: Pixels that a side is averaged to, at least, before it is resampled to 32.
 _REDUCED = 64
 #: Between the two parts of the hash of a picture with transparency or more frames.
-_AND = "-"
+LAYERED = "-"
 
 
 def pixel_hash(image: Image.Image) -> str:
@@ -61,17 +61,17 @@ def picture_hash(first: Decoded, further: Iterable[Decoded], content: bytes) -> 
     _add_alpha(digest, first)
     if first.frames > 1 and not _add_frames(digest, first, further):
         digest = hashlib.sha256(content)
-    return f"{digest.hexdigest()}{_AND}{flat[:16]}"
+    return f"{digest.hexdigest()}{LAYERED}{flat[:16]}"
 
 
 def flat_hash(picture: str) -> str:
     """Return what :func:`picture_hash` says of the first frame over white: 16 hex digits."""
-    return picture.partition(_AND)[2] or picture[:16]
+    return picture.partition(LAYERED)[2] or picture[:16]
 
 
 def is_layered(picture: str) -> bool:
     """Return whether a :func:`picture_hash` is of a file with transparency or more frames."""
-    return _AND in picture
+    return LAYERED in picture
 
 
 def _add_alpha(digest: hashlib._Hash, frame: Decoded) -> None:

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Set
-from dataclasses import astuple, dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from facecheck.core.errors import FacecheckError, ImageError, ManifestError
 from facecheck.core.files import path_text, refuse_to_overwrite
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
-    Record,
+    Manifest,
     is_made_by,
     made_from,
-    portable_paths,
     read_manifest,
     write_manifest,
 )
 from facecheck.core.parallel import Progress, cpu_count, silent
+from facecheck.core.table_paths import portable_paths
 from facecheck.core.tables import write_table
 from facecheck.core.text import printable
 from facecheck.core.workspace import find_manifest
@@ -34,13 +35,15 @@ from facecheck.data.duplicates.apply import (
 )
 from facecheck.data.duplicates.apply import apply as lay_out
 from facecheck.data.duplicates.groups import connected
-from facecheck.data.duplicates.keepers import Match, find_keepers
+from facecheck.data.duplicates.keepers import Found, find_keepers, keeper_of
 from facecheck.data.duplicates.preferences import check_preferred, protected_records
 from facecheck.data.options import DedupOptions
 
 #: Values that dedup itself writes to the ``excluded`` column, and so takes back when run again.
 DUPLICATE = "duplicate"
 CONFLICT = "conflict"
+
+_Flags = npt.NDArray[np.bool_]
 
 #: The counts of a result that the record of a move keeps.
 _COUNTS = (
@@ -50,53 +53,12 @@ _COUNTS = (
 
 
 @dataclass(frozen=True)
-class Duplicate:
-    """One record that holds the same picture as another, and why we say so.
-
-    Attributes:
-        dropped: the record that is excluded, unless it is ``kept``.
-        keeper: the record that stands for it.
-        why: ``same bytes``, ``same pixels``, ``same picture`` (re-encoded or resized) or ``edited
-            picture`` (cropped, mirrored or recoloured); ``other transparency or frames`` of two
-            pictures that are ``kept``.
-        distance: bits between the two pHashes, of the views under which they met.
-        correlation: of the grey thumbnails, aligned; 1 for the same pixels.
-        detail: of their details.
-        difference: mean RGB difference of the thumbnails, 0 to 255, not aligned.
-        view: of the first picture: ``whole``, ``mirrored`` or ``cropped``.
-        kept: whether both are kept: they show one picture only to a program that knows neither
-            transparency nor frames, or both are protected.
-        conflict: whether files of this picture carry different kinds, so that the keeper is
-            excluded too until someone decides, unless it is protected.
-        dropped_kind: the kind of the dropped record.
-        keeper_kind: the kind of the keeper.
-        dropped_source: the source of the dropped record.
-        keeper_source: the source of the keeper.
-    """
-
-    dropped: str
-    keeper: str
-    why: str
-    distance: int
-    correlation: float
-    detail: float
-    difference: float
-    view: str
-    kept: bool
-    conflict: bool
-    dropped_kind: str
-    keeper_kind: str
-    dropped_source: str
-    keeper_source: str
-
-
-@dataclass(frozen=True)
 class DedupResult:
     """What ``dedup`` did.
 
     Attributes:
         manifest: where the manifest with groups was written.
-        duplicates: where the duplicates table was written, one row per :class:`Duplicate`.
+        duplicates: where the duplicates table was written; see :func:`_duplicates`.
         contamination: where the counts of confirmed pairs, source by source, were written
             (``source``, ``other_source``, ``pairs``).
         conflicts_table: where the files of pictures that carry different kinds were listed
@@ -181,75 +143,80 @@ def _dedup(manifest: Path, target: Path, options: DedupOptions, progress: Progre
         refuse_to_overwrite(target, overwrite=options.overwrite)
     for column in ("sha256", "pixel_hash", "phash"):
         table.require_filled(column, manifest)
-    records = list(table.records())
-    check_preferred(records, options.prefer)
-    protected = protected_records(records, options.protect)
-    # What the user excluded for reasons of their own must not stand for anything else.
-    ours = [i for i, record in enumerate(records) if record.excluded in {"", DUPLICATE, CONFLICT}]
+    check_preferred(table.frame, options.prefer)
+    protected = protected_records(table.frame, options.protect)
     try:
         found = find_keepers(
-            *(records, ours),
+            table.frame,
             level=options.level,
             radius=options.radius,
             workers=options.workers or cpu_count(),
+            # What the user excluded for reasons of their own must not stand for anything else.
+            among=table.frame["excluded"].is_in(["", DUPLICATE, CONFLICT]),
+            protected=protected,
             prefer=options.prefer,
-            protected=protected.intersection(ours),
             progress=progress,
         )
     except ImageError as error:
         raise ManifestError(
             f"{path_text(manifest)}: {error}: run `facecheck index` again"
         ) from None
-    keepers = found.matches
-    copies = keepers | found.spared
-    disputed = _disputed(records, copies)
-    duplicates = [
-        _duplicate(
-            *(records[index], records[match.keeper], match),
-            conflict=match.keeper in disputed,
-            kept=index in found.spared,
-        )
-        for index, match in sorted(copies.items())
-    ]
-    apart = [
-        _duplicate(records[index], records[match.keeper], match, conflict=False, kept=True)
-        for index, match in sorted(found.apart.items())
-    ]
-    by_sources = Counter(
-        (min(pair), max(pair))
-        for pair in ((each.dropped_source, each.keeper_source) for each in duplicates)
-    )
-    conflicts = _conflicts(records, copies, disputed)
+    result = _written(table, found, protected, target, options.level, made_by)
+    return _applied(result, arguments, options, progress)
+
+
+def _written(
+    table: Manifest,
+    found: Found,
+    protected: pl.Series,
+    target: Path,
+    level: str,
+    made_by: Mapping[str, Any],
+) -> DedupResult:
+    """Write the manifest and the tables next to it; return where, and what they hold."""
+    frame, copies = table.frame, found.copies
+    disputed = _disputed(frame, copies)
+    in_conflict = pl.Series(disputed | disputed[keeper_of(copies, frame.height)])
+    duplicates = _duplicates(frame, found, disputed)
+    by_sources = _by_sources(duplicates.head(copies.height))
+    conflicts = _conflicts(frame, copies, disputed)
     duplicates_path, contamination_path, conflicts_path = _tables(target)
-    _write_duplicates([*duplicates, *apart], duplicates_path, table.root)
+    short = [portable_paths(pl.col(name), target, table.root) for name in ("dropped", "keeper")]
+    ordered = duplicates.sort("dropped", maintain_order=True)
+    write_table(ordered.with_columns(short), duplicates_path)
     write_table(_contamination(by_sources), contamination_path)
     write_table(conflicts, conflicts_path)
     result = table.with_columns(
-        group=_groups(records, found.apart | copies),
-        excluded=_exclusions(records, keepers, disputed, protected),
+        group=_groups(frame, pl.concat([found.apart, copies])),
+        excluded=_exclusions(frame, copies, in_conflict & ~protected),
     )
     write_manifest(result, target, made_by)
-    left = result.frame.filter(pl.col("excluded") == "")
     kinds = conflicts.group_by("picture").agg(pl.col("kind").unique().sort().str.join(" / "))
-    found_all = DedupResult(
+    by_kinds = conflicts.select("picture").join(kinds, on="picture", maintain_order="left")
+    return DedupResult(
         manifest=target,
         duplicates=duplicates_path,
         contamination=contamination_path,
         conflicts_table=conflicts_path,
-        level=options.level,
-        records=len(records),
-        dropped=Counter(pair.why for pair in duplicates if not pair.conflict and not pair.kept),
+        level=level,
+        records=frame.height,
+        dropped=_count(duplicates.filter(~pl.col("conflict") & ~pl.col("kept"))["why"]),
         conflicts=result.frame.filter(pl.col("excluded") == CONFLICT).height,
-        groups=left["group"].n_unique(),
+        groups=result.frame.filter(pl.col("excluded") == "")["group"].n_unique(),
         candidates=found.candidates,
-        apart=len(apart),
-        by_sources=dict(sorted(by_sources.items())),
-        by_kinds=Counter(conflicts.select("picture").join(kinds, on="picture")["kind"].to_list()),
+        apart=found.apart.height,
+        by_sources=by_sources,
+        by_kinds=_count(by_kinds["kind"]),
         applied=None,
-        spared=len(found.spared),
-        protected_conflicts=len(_in_conflict(copies, disputed) & protected),
+        spared=int(copies["kept"].sum()),
+        protected_conflicts=int((in_conflict & protected).sum()),
     )
-    return _applied(found_all, arguments, options, progress)
+
+
+def _count(values: pl.Series) -> Counter[str]:
+    """Return how often each value is there, in the order in which they come."""
+    counts = values.to_frame("value").group_by("value", maintain_order=True).len()
+    return Counter(dict(counts.iter_rows()))
 
 
 def _arguments(options: DedupOptions) -> dict[str, Any]:
@@ -327,115 +294,97 @@ def _resumed(
     return replace(result, applied=already_applied(target, options.to, options.protect))
 
 
-def _write_duplicates(duplicates: list[Duplicate], path: Path, root: Path | None) -> None:
-    """Write the table, its paths as those of the manifest are written."""
-    types = {"str": pl.String, "int": pl.Int64, "float": pl.Float64, "bool": pl.Boolean}
-    schema = {field.name: types[str(field.type)] for field in fields(Duplicate)}
-    rows = [astuple(pair) for pair in sorted(duplicates, key=lambda pair: pair.dropped)]
-    table = pl.DataFrame(rows, schema=schema, orient="row")
-    short = {name: portable_paths(table[name], path, root) for name in ("dropped", "keeper")}
-    columns = [pl.Series(name, paths, pl.String) for name, paths in short.items()]
-    write_table(table.with_columns(columns), path)
-
-
 def _contamination(by_sources: Mapping[tuple[str, str], int]) -> pl.DataFrame:
     rows = [(*sources, pairs) for sources, pairs in sorted(by_sources.items())]
     schema = {"source": pl.String, "other_source": pl.String, "pairs": pl.Int64}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _conflicts(
-    records: list[Record], keepers: Mapping[int, Match], disputed: set[int]
-) -> pl.DataFrame:
+def _by_sources(duplicates: pl.DataFrame) -> dict[tuple[str, str], int]:
+    """Return the confirmed pairs by the two sources, names in order."""
+    names = ("dropped_source", "keeper_source")
+    ends = duplicates.select(one=pl.min_horizontal(names), two=pl.max_horizontal(names))
+    counts = ends.group_by("one", "two").len().sort("one", "two")
+    return {(one, two): count for one, two, count in counts.iter_rows()}
+
+
+def _conflicts(frame: pl.DataFrame, copies: pl.DataFrame, disputed: _Flags) -> pl.DataFrame:
     """Return every file of a disputed picture, which is named by its keeper's path."""
-    files = [(keeper, keeper) for keeper in disputed]
-    files += [(match.keeper, i) for i, match in keepers.items() if match.keeper in disputed]
-    rows = sorted(
-        (
-            path_text(Path(records[keeper].path)),
-            path_text(Path(records[index].path)),
-            records[index].kind,
-            records[index].source,
-        )
-        for keeper, index in files
+    keepers = np.flatnonzero(disputed)
+    dropped = copies.filter(pl.Series(disputed[copies["keeper"].to_numpy()]))
+    files = pl.concat([pl.Series(keepers, dtype=pl.Int64), dropped["dropped"]])
+    pictures = pl.concat([pl.Series(keepers, dtype=pl.Int64), dropped["keeper"]])
+    listed = frame[files].select(frame["path"][pictures].alias("picture"), "path", "kind", "source")
+    return listed.sort(pl.all())
+
+
+def _disputed(frame: pl.DataFrame, copies: pl.DataFrame) -> _Flags:
+    """Return which records are keepers whose picture is held by files of different kinds."""
+    disputed = np.zeros(frame.height, np.bool_)
+    differ = frame["kind"][copies["dropped"]] != frame["kind"][copies["keeper"]]
+    disputed[copies["keeper"].filter(differ).to_numpy()] = True
+    return disputed
+
+
+def _duplicates(frame: pl.DataFrame, found: Found, disputed: _Flags) -> pl.DataFrame:
+    """Return one row for each record that holds the same picture as another: copies, then apart.
+
+    Its columns are those of :data:`facecheck.data.duplicates.keepers.MATCH`, with paths for
+    indices; ``conflict``, whether files of this picture carry different kinds, so that the keeper
+    is excluded too until someone decides, unless it is protected; and kind and source of both.
+    """
+    in_conflict = pl.Series(disputed[found.copies["keeper"].to_numpy()])
+    parts = (
+        found.copies.with_columns(conflict=in_conflict),
+        found.apart.with_columns(conflict=False),
     )
-    schema = dict.fromkeys(("picture", "path", "kind", "source"), pl.String)
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def _disputed(records: list[Record], keepers: Mapping[int, Match]) -> set[int]:
-    """Return the keepers whose picture is held by files of different kinds."""
-    return {
-        match.keeper
-        for index, match in keepers.items()
-        if records[index].kind != records[match.keeper].kind
-    }
-
-
-def _in_conflict(keepers: Mapping[int, Match], disputed: set[int]) -> set[int]:
-    """Return every index whose picture is disputed."""
-    return disputed | {i for i, match in keepers.items() if match.keeper in disputed}
-
-
-def _duplicate(
-    dropped: Record, keeper: Record, match: Match, *, conflict: bool, kept: bool
-) -> Duplicate:
-    alike = match.alike
-    return Duplicate(
-        dropped=path_text(Path(dropped.path)),
-        keeper=path_text(Path(keeper.path)),
-        why=match.why,
-        distance=match.distance,
-        correlation=round(alike.correlation, 4) if alike else 1.0,
-        detail=round(alike.detail, 4) if alike else 1.0,
-        difference=round(alike.difference, 2) if alike else 0.0,
-        view=alike.view.name if alike else "whole",
-        kept=kept,
-        conflict=conflict,
-        dropped_kind=dropped.kind,
-        keeper_kind=keeper.kind,
-        dropped_source=dropped.source,
-        keeper_source=keeper.source,
+    pairs = pl.concat(parts)
+    one, two = frame[pairs["dropped"]], frame[pairs["keeper"]]
+    return pairs.with_columns(
+        one["path"].alias("dropped"),
+        two["path"].alias("keeper"),
+        dropped_kind=one["kind"],
+        keeper_kind=two["kind"],
+        dropped_source=one["source"],
+        keeper_source=two["source"],
     )
 
 
-def _exclusions(
-    records: list[Record],
-    keepers: Mapping[int, Match],
-    disputed: set[int],
-    protected: Set[int],
-) -> list[str]:
+def _exclusions(frame: pl.DataFrame, copies: pl.DataFrame, set_aside: pl.Series) -> pl.Series:
     """Return the ``excluded`` column: our reasons made again, the user's own as they were."""
-    values = []
-    for index, record in enumerate(records):
-        keeper = keepers[index].keeper if index in keepers else index
-        if keeper in disputed and index not in protected:
-            values.append(CONFLICT)
-        elif index in keepers:
-            values.append(DUPLICATE)
-        else:
-            values.append("" if record.excluded in {DUPLICATE, CONFLICT} else record.excluded)
-    return values
+    dropped = np.zeros(frame.height, np.bool_)
+    dropped[copies.filter(~pl.col("kept"))["dropped"].to_numpy()] = True
+    return frame.select(
+        pl.when(set_aside)
+        .then(pl.lit(CONFLICT))
+        .when(pl.Series(dropped))
+        .then(pl.lit(DUPLICATE))
+        .when(pl.col("excluded").is_in([DUPLICATE, CONFLICT]))
+        .then(pl.lit(""))
+        .otherwise("excluded")
+    ).to_series()
 
 
-def _groups(records: list[Record], keepers: Mapping[int, Match]) -> list[str]:
+def _groups(frame: pl.DataFrame, matches: pl.DataFrame) -> pl.Series:
     """Return the ``group`` column: given groups kept whole, duplicates joined to their keeper's.
 
     A given group (an identity, a pair) keeps its name; where duplicates join several, the first
     name in order stands for all. A record without one is named after its keeper's pixels.
     """
-    own = [f"pixels/{record.pixel_hash[:16]}" for record in records]
-    made_here = set(own)
-    names = sorted({*own, *(record.group for record in records if record.group)})
-    number = {name: position for position, name in enumerate(names)}
-    edges = []
-    for index, record in enumerate(records):
-        keeper = keepers[index].keeper if index in keepers else index
-        edges.append((number[own[index]], number[own[keeper]]))
-        if record.group:
-            edges.append((number[own[index]], number[record.group]))
-    component = connected(np.array(edges, np.int64).reshape(-1, 2), len(names))
-    best: dict[int, str] = {}
-    for name in sorted(names, key=lambda name: (name in made_here, name)):
-        best.setdefault(int(component[number[name]]), name)
-    return [best[int(component[number[name]])] for name in own]
+    own = frame.select(group="pixels/" + pl.col("pixel_hash").str.slice(0, 16))["group"]
+    names = pl.concat([own, frame["group"]])
+    number = names.rank("dense").to_numpy().astype(np.int64) - 1  # in the order of the names
+    count = int(number.max(initial=-1)) + 1
+    mine, given = number[: own.len()], number[own.len() :]
+    is_given = (frame["group"] != "").to_numpy()
+    keepers = mine[keeper_of(matches, own.len())]
+    edges = np.stack([np.tile(mine, 2), np.concatenate([keepers, np.where(is_given, given, mine)])])
+    component = connected(edges[:, edges[0] != edges[1]].T, count)
+    made_here = np.zeros(count, np.bool_)
+    made_here[mine] = True
+    # Where several names are of one component, the last one to be written stands.
+    worst_first = np.argsort(made_here, kind="stable")[::-1]
+    best, where = np.empty(count, np.int64), np.empty(count, np.int64)
+    best[component[worst_first]] = worst_first
+    where[number] = np.arange(len(number))
+    return names[where[best[component[mine]]]]

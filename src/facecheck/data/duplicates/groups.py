@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import polars as pl
 from facecheck.core.errors import ManifestError
 from facecheck.core.files import path_text, sha256_file
 from facecheck.core.manifest import base_of, read_meta
+from facecheck.core.table_paths import absolute_paths
 from facecheck.core.tables import read_table
 
 #: The columns whose equal values hold records together. An empty value holds nothing.
@@ -83,8 +83,8 @@ def _read_pairs(path: Path, base: Path) -> pl.DataFrame:
         )
     return pl.DataFrame(
         {
-            "one": [os.path.normpath(base / text) for text in table["dropped"]],
-            "two": [os.path.normpath(base / text) for text in table["keeper"]],
+            "one": absolute_paths(table["dropped"], base),
+            "two": absolute_paths(table["keeper"], base),
             "why": table["why"] if "why" in table.columns else ["same picture"] * table.height,
         },
         schema={"one": pl.String, "two": pl.String, "why": pl.String},
@@ -108,28 +108,18 @@ def components(
     Returns:
         shape (n,), from 0; which number a set has depends on the order of the records.
     """
-    count = frame.height
-    rows, nodes = [], []
-    for key in keys:
-        # Every distinct value is a node of its own, linked to the records that hold it.
-        code = frame.select(
-            pl.when(pl.col(key).cast(pl.String) != "")
-            .then(pl.col(key))
-            .rank("dense")
-            .cast(pl.Int64)
-        ).to_series()
-        held = code.is_not_null()
-        rows.append(held.arg_true().to_numpy())
-        nodes.append(code.filter(held).to_numpy() + count)
-        count += int(code.max() or 0) + 1  # type: ignore[arg-type]
+    row = pl.col("row")
     index = frame.select(path="path").with_row_index("row")
     linked = pairs.join(index, left_on="one", right_on="path").join(
         index, left_on="two", right_on="path", suffix="_two"
     )
-    rows.append(linked["row"].to_numpy())
-    nodes.append(linked["row_two"].to_numpy())
-    ends = np.concatenate(rows).astype(np.int64), np.concatenate(nodes).astype(np.int64)
-    return connected(np.stack(ends, axis=1), count)[: frame.height]
+    edges = [linked.select("row", first="row_two")]
+    for key in keys:
+        # Every record is linked to the first one that holds its value.
+        value = frame.select(value=pl.col(key).cast(pl.String)).with_row_index("row")
+        held = value.filter(pl.col("value") != "").select("row", first=row.first().over("value"))
+        edges.append(held.filter(row != pl.col("first")))
+    return connected(pl.concat(edges).to_numpy(), frame.height)
 
 
 def connected(edges: npt.NDArray[np.integer[Any]], count: int) -> npt.NDArray[np.int64]:

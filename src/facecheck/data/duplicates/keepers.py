@@ -1,6 +1,6 @@
 """Which records hold the picture of a better one: the search and the rule behind dedup.
 
-Records are taken in one total order, from the best keeper to the worst (:func:`preference`). Each
+Records are taken in one total order, from the best keeper to the worst (:func:`_preferred`). Each
 becomes a keeper unless it is confirmed to hold the picture of an earlier keeper; of several, it
 goes to the one it is most like. Protected records come first, and are all keepers. So every dropped
 record is compared with its keeper itself: A like B like C, but A not like C, leaves A and C. Groups
@@ -10,18 +10,18 @@ is in the files and on their paths, not on how the manifest is sorted.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from facecheck.core.errors import ImageError, ManifestError
 from facecheck.core.files import path_text
-from facecheck.core.image import flat_hash, frames
+from facecheck.core.image import LAYERED, frames
 from facecheck.core.image.likeness import (
     EDITS,
     GREY_SIDE,
@@ -36,7 +36,6 @@ from facecheck.core.image.likeness import (
     likeness,
     look_at_all,
 )
-from facecheck.core.manifest import Record
 from facecheck.core.parallel import Progress, map_ordered, silent
 from facecheck.data.duplicates.groups import connected
 from facecheck.data.duplicates.hamming import pairs_between, pairs_within
@@ -61,136 +60,192 @@ _Pairs = npt.NDArray[np.int32]
 _Numbers = npt.NDArray[np.int64]
 
 
+#: The columns of a table of matches, one for each record that holds the picture of a better one:
+#: the indices of both, one of the values of :data:`WHY` or :data:`APART`, the least bits between
+#: their hashes under the view they met, what the thumbnails say (:class:`Likeness`), and whether
+#: the record is kept all the same.
+MATCH = {
+    **{"dropped": pl.Int64, "keeper": pl.Int64, "why": pl.String, "distance": pl.Int64},
+    **{"correlation": pl.Float64, "detail": pl.Float64, "difference": pl.Float64},
+    **{"view": pl.String, "kept": pl.Boolean},
+}
+
+
 @dataclass(frozen=True)
 class Match:
-    """That a record holds the picture of the record at index ``keeper``, itself not dropped.
+    """That a record holds the picture of another, seen by comparing them: a row of matches.
 
     Attributes:
-        keeper: index of the keeper.
+        dropped: index of the record.
+        keeper: index of its keeper, itself not dropped.
         why: one of the values of :data:`WHY`, or :data:`APART`.
         distance: least bits between the hashes, under the view they met.
-        alike: what the thumbnails say; None for equal bytes or pixels.
+        alike: what the thumbnails say.
+        kept: whether the record is kept all the same.
     """
 
+    dropped: int
     keeper: int
     why: str
-    distance: int = 0
-    alike: Likeness | None = None
-
-
-def preference(record: Record) -> tuple[int, int, str, str]:
-    """Order records from the best keeper to the worst; total, since no two share a path."""
-    return (-record.width * record.height, -record.bytes, record.sha256, record.path)
+    distance: int
+    alike: Likeness
+    kept: bool
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the search found.
+    """What the search found, as tables with the columns of :data:`MATCH`, by ``dropped``.
 
     Attributes:
-        matches: the match of every dropped index.
-        apart: the match of every index that is kept, though its first frame over white shows the
-            picture of another: they differ in transparency or frames.
-        spared: the match of every protected index that is kept, though it holds the picture of
-            another protected one.
+        copies: every record that holds the picture of a better one, each with a keeper that is
+            itself in no row. Protected ones are ``kept``.
+        apart: every record that is kept, though its first frame over white shows the picture of
+            another: they differ in transparency or frames.
         candidates: pairs that a hash proposed and thumbnails decided.
     """
 
-    matches: dict[int, Match]
-    apart: dict[int, Match]
-    spared: dict[int, Match]
+    copies: pl.DataFrame
+    apart: pl.DataFrame
     candidates: int
 
 
 def find_keepers(
-    records: Sequence[Record],
-    among: Sequence[int],
+    frame: pl.DataFrame,
     *,
     level: str,
     radius: int,
     workers: int,
+    among: pl.Series,
+    protected: pl.Series,
     prefer: Sequence[str] = (),
-    protected: Set[int] = frozenset(),
     progress: Progress = silent,
 ) -> Found:
     """Return which records hold the picture of a better one.
 
     Args:
-        records: the whole manifest.
-        among: indices of the records that take part.
+        frame: the n records of the manifest.
         level: one of :data:`LEVELS`.
         radius: largest pHash distance in bits at which a pair is compared.
         workers: decoding threads.
+        among: shape (n,), whether a record takes part.
+        protected: shape (n,), whether a record is never dropped.
         prefer: sources whose records are the better ones, the best source first.
-        protected: indices of records that are never dropped.
         progress: called with images compared and to compare.
 
     Raises:
         ManifestError: a perceptual hash is malformed.
         ImageError: a file that must be compared cannot be decoded.
     """
+    records = _preferred(frame, among, protected, prefer)
+    content = "sha256" if level == "bytes" else "pixel_hash"
+    records = _with_first(records, pl.col(content))
+    exact = _exact(records, frame["sha256"])
+    if level == "bytes":
+        return Found(exact.sort("dropped"), pl.DataFrame(schema=MATCH), 0)
+    unique = records.filter(pl.col("keeper") == pl.col("index")).drop("sha256")
+    del records  # of a million, what the search takes is more than what is left
+    flat = _with_first(unique, _flat_hash(pl.col("pixel_hash")))
+    apart = _certain(flat, pl.lit(APART)).with_columns(kept=True)
+    if level == "pixels":
+        return Found(exact.sort("dropped"), apart.sort("dropped"), 0)
+    search = _NearSearch(unique, level == "edited", radius, workers, progress)
+    near = _table(search.run())
+    copies = pl.concat([_redirected(exact, near), near]).sort("dropped")
+    apart = pl.concat([apart, _table(search.apart)]).unique("dropped", keep="first")
+    return Found(copies, _between_kept(apart, copies, frame.height), search.decided)
+
+
+def _preferred(
+    frame: pl.DataFrame, among: pl.Series, protected: pl.Series, prefer: Sequence[str]
+) -> pl.DataFrame:
+    """Return what the search needs of the records that take part, from the best keeper on.
+
+    The order is total, since no two share a path.
+    """
+    records = frame.select(
+        *(pl.int_range(pl.len(), dtype=pl.Int64).alias("index"), protected.alias("kept")),
+        *("path", "source", "sha256", "pixel_hash", "phash", "width", "height", "bytes"),
+    ).filter(among)
     rank = {source: place for place, source in enumerate(prefer)}
-    preferred = sorted(
-        among,
-        key=lambda index: (
-            index not in protected,
-            rank.get(records[index].source, len(rank)),
-            preference(records[index]),
-        ),
+    order = records.select(
+        late=~pl.col("kept"),
+        rank=pl.col("source").replace_strict(rank, default=len(rank), return_dtype=pl.Int64),
+        fewer=-pl.col("width") * pl.col("height"),
+        smaller=-pl.col("bytes"),
+        sha256="sha256",
+        path="path",
     )
-    exact, unique = _exact_matches(records, preferred, level)
-    spared = {index: exact.pop(index) for index in protected & exact.keys()}
-    apart = {} if level == "bytes" else _same_when_flat(records, unique)
-    if level in {"bytes", "pixels"}:
-        return Found(exact, apart, spared, 0)
-    never = {place for place, index in enumerate(unique) if index in protected}
-    search = _NearSearch(records, unique, level == "edited", radius, workers, never, progress)
-    near = {unique[place]: match for place, match in search.run()}
-    for index, match in exact.items():
-        # Its keeper among equal pixels may itself hold the picture of a larger file.
-        if match.keeper in near:
-            exact[index] = near[match.keeper]
-    matches = exact | near
-    apart = {unique[place]: match for place, match in search.apart.items()} | apart
-    spared |= {unique[place]: match for place, match in search.spared.items()}
-    return Found(matches, _between_kept(apart, matches), spared, search.decided)
+    # Sorting the records themselves would take half a gigabyte of a million.
+    best_first = order.select(pl.arg_sort_by(order.columns)).to_series()
+    return records.select("index", "kept", "path", "sha256", "pixel_hash", "phash")[best_first]
 
 
-def _same_when_flat(records: Sequence[Record], unique: list[int]) -> dict[int, Match]:
-    """Match pictures whose first frames over white are of the same pixels, with the first."""
-    first: dict[str, int] = {}
-    apart = {}
-    for index in unique:
-        keeper = first.setdefault(flat_hash(records[index].pixel_hash), index)
-        if keeper != index:
-            apart[index] = Match(keeper, APART)
-    return apart
+def _with_first(records: pl.DataFrame, key: pl.Expr) -> pl.DataFrame:
+    """Return the records, each with the ``keeper`` that is the first with its value of a key."""
+    return records.with_columns(keeper=pl.col("index").first().over(key))
 
 
-def _between_kept(apart: dict[int, Match], matches: Mapping[int, Match]) -> dict[int, Match]:
+def _flat_hash(pictures: pl.Expr) -> pl.Expr:
+    """Return what :func:`facecheck.core.image.flat_hash` does of each."""
+    flat = pictures.str.splitn(LAYERED, 2).struct[1]
+    return pl.when(flat != "").then(flat).otherwise(pictures.str.slice(0, 16))
+
+
+def _certain(records: pl.DataFrame, why: pl.Expr) -> pl.DataFrame:
+    """Return the matches of the records that are not their own keepers: their hashes are equal."""
+    return records.filter(pl.col("keeper") != pl.col("index")).select(
+        *(pl.col("index").alias("dropped"), "keeper", why.alias("why")),
+        *(pl.lit(0, pl.Int64).alias("distance"), pl.lit(1.0).alias("correlation")),
+        *(pl.lit(1.0).alias("detail"), pl.lit(0.0).alias("difference")),
+        *(pl.lit(WHOLE.name).alias("view"), "kept"),
+    )
+
+
+def _exact(records: pl.DataFrame, digests: pl.Series) -> pl.DataFrame:
+    """Return the matches of equal bytes or pixels."""
+    found = _certain(records, pl.lit(WHY["pixels"]))
+    same_bytes = digests[found["dropped"]] == digests[found["keeper"]]
+    return found.with_columns(why=pl.when(same_bytes).then(pl.lit(WHY["bytes"])).otherwise("why"))
+
+
+def _table(matches: Iterable[Match]) -> pl.DataFrame:
+    rows = (
+        (
+            *(match.dropped, match.keeper, match.why, match.distance),
+            *(round(match.alike.correlation, 4), round(match.alike.detail, 4)),
+            *(round(match.alike.difference, 2), match.alike.view.name, match.kept),
+        )
+        for match in matches
+    )
+    return pl.DataFrame(rows, schema=MATCH, orient="row")
+
+
+def _redirected(exact: pl.DataFrame, near: pl.DataFrame) -> pl.DataFrame:
+    """Return the matches of equal pixels, none with a keeper that is dropped.
+
+    A keeper among equal pixels may itself hold the picture of a larger file.
+    """
+    dropped = near.filter(~pl.col("kept"))
+    moved = exact.select("dropped", through="keeper").join(
+        dropped.rename({"dropped": "through"}), on="through"
+    )
+    stay = exact.join(dropped, left_on="keeper", right_on="dropped", how="anti")
+    return pl.concat([stay, moved.select(stay.columns)])
+
+
+def keeper_of(matches: pl.DataFrame, count: int) -> _Numbers:
+    """Return the index of the keeper of each of ``count`` records: its own where it has none."""
+    keepers = np.arange(count)
+    keepers[matches["dropped"]] = matches["keeper"]
+    return keepers
+
+
+def _between_kept(apart: pl.DataFrame, copies: pl.DataFrame, count: int) -> pl.DataFrame:
     """Return the matches of records that are kept, each with a record that is kept."""
-    kept = {}
-    for index, match in apart.items():
-        keeper = matches[match.keeper].keeper if match.keeper in matches else match.keeper
-        if index not in matches and keeper != index:
-            kept[index] = replace(match, keeper=keeper)
-    return kept
-
-
-def _exact_matches(
-    records: Sequence[Record], preferred: list[int], level: str
-) -> tuple[dict[int, Match], list[int]]:
-    """Match equal pixels with the first of them; return the matches and the indices left."""
-    first: dict[str, int] = {}
-    matches: dict[int, Match] = {}
-    for index in preferred:
-        record = records[index]
-        key = record.sha256 if level == "bytes" else record.pixel_hash
-        keeper = first.setdefault(key, index)
-        if keeper != index:
-            same_bytes = record.sha256 == records[keeper].sha256
-            matches[index] = Match(keeper, WHY["bytes" if same_bytes else "pixels"])
-    return matches, list(first.values())
+    keepers = keeper_of(copies.filter(~pl.col("kept")), count)
+    is_kept = pl.Series(keepers[apart["dropped"]] == apart["dropped"].to_numpy())
+    moved = apart.with_columns(keeper=pl.Series(keepers[apart["keeper"]]))
+    return moved.filter(is_kept & (pl.col("keeper") != pl.col("dropped"))).sort("dropped")
 
 
 class _Links:
@@ -226,26 +281,22 @@ class _NearSearch:
 
     def __init__(
         self,
-        records: Sequence[Record],
-        unique: list[int],
+        unique: pl.DataFrame,
         edited: bool,
         radius: int,
         workers: int,
-        never: Set[int],
         progress: Progress,
     ) -> None:
         self.decided = 0
-        self.apart: dict[int, Match] = {}
-        self.spared: dict[int, Match] = {}
-        self._never = never
-        self._records = records
+        self.apart: list[Match] = []
         self._unique = unique
+        self._index, self._never = unique["index"].to_numpy(), unique["kept"].to_numpy()
         self._edited = edited
         self._workers = workers
         self._progress = progress
-        hashes = np.array([_hash(records[index]) for index in unique], np.uint64)
+        hashes = _hashes(unique)
         self._comparable = ~np.isin(hashes, _BLANK)
-        self._node = np.zeros(len(unique), np.int64)
+        self._node = np.zeros(len(hashes), np.int64)
         nodes, self._node[self._comparable] = np.unique(
             hashes[self._comparable], return_inverse=True
         )
@@ -258,7 +309,7 @@ class _NearSearch:
 
     def _link_views(self, nodes: npt.NDArray[np.uint64], radius: int) -> list[_Pairs]:
         """Hash every picture under each edit; link those hashes with those of whole pictures."""
-        shown = np.zeros((len(self._unique), len(EDITS)), np.uint64)
+        shown = np.zeros((self._unique.height, len(EDITS)), np.uint64)
         todo = np.flatnonzero(self._comparable).tolist()
         made = map_ordered(self._hashes_if_not_flat, todo, workers=self._workers)
         for done, (place, row) in enumerate(zip(todo, made, strict=True), 1):
@@ -289,16 +340,15 @@ class _NearSearch:
         return None if seen.flat else edit_hashes(seen)
 
     def _look(self, place: int) -> Look:
-        record = self._records[self._unique[place]]
-        path = Path(record.path)
+        path = Path(self._unique["path"][place])
         try:
             several = frames(path, short_side=GREY_SIDE)
             return look_at_all(next(several), several)
         except ImageError as error:
             raise ImageError(f"{path_text(path)}: {error}") from None
 
-    def run(self) -> Iterator[tuple[int, Match]]:
-        """Yield every place that holds the picture of an earlier one, with its match.
+    def run(self) -> Iterator[Match]:
+        """Yield the match of every record that holds the picture of an earlier one.
 
         Pictures that no chain of hashes links are handled apart, so that only the thumbnails of
         one such family are held at a time, and of those only the keepers'.
@@ -318,12 +368,9 @@ class _NearSearch:
                 self._keepers_at: dict[int, list[int]] = defaultdict(list)
                 self._viewers_at: dict[int, list[tuple[int, int]]] = defaultdict(list)
             match = None if seen.flat else self._match(place, seen)
-            if match is not None and place in self._never:
-                self.spared[place] = match
-                self._keep(place, seen)
-            elif match is not None:
-                yield place, match
-            elif not seen.flat:
+            if match is not None:
+                yield match
+            if not seen.flat and (match is None or match.kept):
                 self._keep(place, seen)
             self._progress(done, len(order))
 
@@ -348,13 +395,15 @@ class _NearSearch:
             alike, whole = found
             why = WHY["picture" if alike.same_picture else "edited"] if whole else APART
             order = (not alike.same_picture, -alike.correlation, keeper)
-            match = Match(self._unique[keeper], why, proposals[0].distance, alike)
+            kept = bool(self._never[place]) or not whole
+            ends = int(self._index[place]), int(self._index[keeper])
+            match = Match(*ends, why, proposals[0].distance, alike, kept)
             if whole not in best or order < best[whole][0]:
                 best[whole] = order, match
         if True in best:
             return best[True][1]
         if False in best:
-            self.apart[place] = best[False][1]
+            self.apart.append(best[False][1])
         return None
 
     def _alike(
@@ -408,10 +457,11 @@ def _components(edges: list[_Pairs], least: int) -> _Numbers:
     return connected(ends, max(least, int(ends.max(initial=-1)) + 1))
 
 
-def _hash(record: Record) -> int:
-    if not re.fullmatch(r"[0-9a-f]{16}", record.phash):
+def _hashes(records: pl.DataFrame) -> npt.NDArray[np.uint64]:
+    bad = records.filter(~pl.col("phash").str.contains("^[0-9a-f]{16}$"))
+    if bad.height:
         raise ManifestError(
-            f"phash {record.phash!r} of {path_text(Path(record.path))} is not 16 hex digits: run "
-            "`facecheck index` again"
+            f"phash {bad['phash'][0]!r} of {path_text(Path(bad['path'][0]))} is not 16 hex digits: "
+            "run `facecheck index` again"
         )
-    return int(record.phash, 16)
+    return records["phash"].str.to_integer(base=16, dtype=pl.UInt64).to_numpy()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
+
+import polars as pl
 
 from facecheck.core.errors import UsageError, did_you_mean
 from facecheck.core.files import path_text
-from facecheck.core.manifest import Record
 
 
-def check_preferred(records: Sequence[Record], sources: Sequence[str]) -> None:
+def check_preferred(frame: pl.DataFrame, sources: Sequence[str]) -> None:
     """Raise :class:`UsageError` if no record is of one of the sources to prefer."""
-    known = sorted({record.source for record in records})
+    known = frame["source"].unique().sort().to_list()
     for source in sources:
         if source not in known:
             raise UsageError(
@@ -22,17 +25,17 @@ def check_preferred(records: Sequence[Record], sources: Sequence[str]) -> None:
             )
 
 
-def protected_records(records: Sequence[Record], folders: Sequence[Path]) -> set[int]:
-    """Return the indices of the records whose files lie under some folders.
+def protected_records(frame: pl.DataFrame, folders: Sequence[Path]) -> pl.Series:
+    """Return whether the file of each record lies under one of some folders.
 
     Raises:
         UsageError: a folder holds none.
     """
-    protected: set[int] = set()
+    protected = pl.repeat(False, frame.height, eager=True)
     for folder in folders:
-        starts = _starts([folder])
-        found = {index for index, record in enumerate(records) if record.path.startswith(starts)}
-        if not found:
+        starts = (frame["path"].str.starts_with(start) for start in _starts([folder]))
+        found = reduce(or_, starts)
+        if not found.any():
             raise UsageError(
                 f"--protect {path_text(folder)}: no record's file lies under it: check the path"
             )
