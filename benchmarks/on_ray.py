@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000, help="to write; 0: none [200000]")
     parser.add_argument("--node-lost", action="store_true", help="kill a node during a scan")
     given = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     given.work.mkdir(parents=True, exist_ok=True)
     if given.images:
         folder = copied(given.data, given.work / "images", given.images)
