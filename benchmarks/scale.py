@@ -216,9 +216,9 @@ def fill_scan(work: Path, out: Path, partial: Path, count: int) -> None:
     from facecheck.scanner.chunking import CHUNK, cut
     from facecheck.scanner.inputs.items import find_inputs
     from facecheck.scanner.results.columns import COLUMNS
+    from facecheck.scanner.results.item_rows import tallied
     from facecheck.scanner.results.journal import Line, RowJournal, journal_path
     from facecheck.scanner.results.rows import CSV, header_line, line_writer, read_rows
-    from facecheck.scanner.results.sink import tallied
 
     known = {
         Path(str(row["path"])).stat().st_ino: row

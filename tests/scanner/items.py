@@ -17,8 +17,9 @@ from facecheck.core.parallel import Progress, silent
 from facecheck.scanner.chunking import Chunk, cut, without_rows
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.options import ResultOptions
+from facecheck.scanner.results.item_rows import ItemRows
 from facecheck.scanner.results.rows import Row, Value
-from facecheck.scanner.results.sink import FileSink
+from facecheck.scanner.results.sink import FileSink, StreamSink
 
 if TYPE_CHECKING:
     from threading import Event
@@ -74,8 +75,8 @@ def rows_of(item: Item) -> list[Row]:
     return [row, {**row, "score": score / 3}] if number % 5 == 0 else [row]
 
 
-def judged(chunk: Chunk) -> list[list[Row]]:
-    return [rows_of(item) for item in chunk.items]
+def judged(chunk: Chunk, sink: FileSink | StreamSink) -> list[ItemRows]:
+    return list(map(sink.form.maker(), map(rows_of, chunk.items)))
 
 
 #: Items in a chunk of these tests.
@@ -106,7 +107,7 @@ def write_some(
     for count, chunk in enumerate(chunks_of(sink, items, **options)):
         if count == most:
             return False
-        sink.write(chunk, judged(chunk))
+        sink.write(chunk, judged(chunk, sink))
     return True
 
 

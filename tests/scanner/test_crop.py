@@ -50,7 +50,7 @@ def test_a_crop_is_what_a_scan_shows_the_model(
     records = read_manifest(result.manifest)
     assert records.frame["view"].to_list() == ["whole", "face", "whole"]
     for record, original in zip(records.records(), records.frame["cropped_from"], strict=True):
-        scanned = prepare(Item("item", 0, 0, Path(original)), TRANSFORM, detector)
+        scanned = prepare(Item("item", 0, 0, original), TRANSFORM, detector)
         shown = load_input(Path(record.path), TRANSFORM)
         assert np.array_equal(shown, scanned.crops[0].inputs[0])
 

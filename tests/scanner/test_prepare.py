@@ -42,7 +42,7 @@ TRANSFORM = Transform.for_size(64, (0.5,) * 3, (0.5,) * 3)
 
 def item_of(source: Path | bytes) -> Item:
     if isinstance(source, Path):
-        return Item("item", 0, 0, source)
+        return Item("item", 0, 0, str(source))
     return Item("item", 0, 0, None, 0, partial(bytes, source))
 
 

@@ -107,7 +107,7 @@ def test_files_are_placed_by_a_verdict_of_evidence(pictures: Path, tmp_path: Pat
 
 
 def test_a_decoder_that_crashes_over_a_manifest_is_tried_without_it(pictures: Path) -> None:
-    item = Item("signed.jpg", 0, 0, pictures / "signed.jpg")
+    item = Item("signed.jpg", 0, 0, str(pictures / "signed.jpg"))
     crashed = Failed("the decoder crashed (SIGSEGV)")
     done = prepared_or_failed(item, crashed, lambda item: Prepared(item, width=96))
     assert (done.status, done.width) == (Status.OK, 96)
@@ -116,7 +116,7 @@ def test_a_decoder_that_crashes_over_a_manifest_is_tried_without_it(pictures: Pa
     )
     assert prepared_or_failed(item, crashed).status == Status.ERROR
     assert prepared_or_failed(item, crashed, lambda _: crashed).status == Status.ERROR
-    plain = Item("plain.jpg", 0, 0, pictures / "plain.jpg")
+    plain = Item("plain.jpg", 0, 0, str(pictures / "plain.jpg"))
     assert prepared_or_failed(plain, crashed, Prepared).status == Status.ERROR
 
 
@@ -147,7 +147,7 @@ def test_the_command_survives_a_crash_of_its_reader(pictures: Path) -> None:
     from facecheck.scanner import provenance as module
 
     evidence = load_evidence()
-    item = Item("signed.jpg", 0, 0, pictures / "signed.jpg")
+    item = Item("signed.jpg", 0, 0, str(pictures / "signed.jpg"))
     with Isolated(crash, timeout=20) as read:
         file = module._safely(item, evidence, read)  # type: ignore[arg-type]
     assert file.message == ""

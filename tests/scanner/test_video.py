@@ -84,7 +84,7 @@ def test_what_is_no_video_is_an_image_error(tmp_path: Path) -> None:
 
 
 def test_segments_cover_a_video_without_gaps() -> None:
-    item = Item("v.mp4", 1, 2, Path("v.mp4"))
+    item = Item("v.mp4", 1, 2, "v.mp4")
     for duration, every in ((0.0, 1.0), (7.9, 1.0), (8.0, 1.0), (8.1, 1.0), (100.0, 0.5)):
         found = list(segments(item, duration, every))
         assert found[0].first == 0

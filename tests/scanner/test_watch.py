@@ -61,4 +61,4 @@ def test_an_arrival_tells_what_it_saw(tmp_path: Path) -> None:
     path.write_text("12345")
     looks = watch(find_inputs([tmp_path]), Event(), interval=0.001)
     assert next(looks) is None
-    assert next(looks) == Item(str(path), 5, path.stat().st_mtime_ns, path)
+    assert next(looks) == Item(str(path), 5, path.stat().st_mtime_ns, str(path))

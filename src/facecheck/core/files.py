@@ -198,6 +198,8 @@ def name_text(path: Path | str) -> str:
     Bytes that are not UTF-8 become ``\xNN``. That a name may hold those four characters itself,
     its backslash becomes ``\x5c`` there, and only there.
     """
+    if isinstance(path, str) and path.isascii() and "\\" not in path:  # as nearly all are
+        return path
     return _LOOKS_ESCAPED.sub(rb"\\x5c", os.fsencode(path)).decode("utf-8", "backslashreplace")
 
 

@@ -94,7 +94,7 @@ def _item(row: Row) -> Item:
     except ImageError:
         found = Path(name)
     if isinstance(found, Path):
-        return Item(name, 0, 0, found)
+        return Item(name, 0, 0, str(found))
     return Item(name, 0, 0, None, _read=lambda: found)
 
 

@@ -207,7 +207,7 @@ def _named(given: str | os.PathLike[str]) -> Item:
     name = name_text(text)
     if (is_address(text) or INSIDE in text) and not os.path.lexists(text):
         return Item(name, 0, 0, None, _read=lambda: load_named(text))
-    return Item(name, 0, 0, Path(text))
+    return Item(name, 0, 0, text)
 
 
 def _in_memory(content: bytes, name: str = "") -> Item:

@@ -44,6 +44,7 @@ from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
 from facecheck.scanner.results.frame import FileTable, read_results
+from facecheck.scanner.results.item_rows import RowForm, counts_of
 from facecheck.scanner.results.place import PlaceResult, place
 from facecheck.scanner.results.rejects import noting_rejects
 from facecheck.scanner.results.rows import XLSX
@@ -53,7 +54,6 @@ from facecheck.scanner.results.sink import (
     ArrivalSink,
     FileSink,
     StreamSink,
-    counts_of,
     is_begun,
     is_published,
     meta_path,
@@ -200,7 +200,7 @@ def scan(
         with (
             lists,
             _sink(out, scan_facts(checkpoint, device, classifier, options, size), options) as sink,
-            _classify(classifier, checkpoint, device, options, started) as classify,
+            _classify(classifier, checkpoint, device, options, sink.form, started) as classify,
             _counted(total_of) as total,
         ):
             for chunk, rows in classify(_chunks(roots.noting(some), sink, options, size)):
@@ -380,13 +380,14 @@ def _classify(
     checkpoint: Path,
     device: str,
     options: ScanOptions,
+    form: RowForm,
     started: StartedAhead | None,
 ) -> AbstractContextManager[ClassifyChunks]:
     if options.on_ray:
         from facecheck.scanner.workers.on_ray import classify_on_ray
 
-        return classify_on_ray(classifier, checkpoint, device, options)
-    return classify_locally(classifier, options, started)
+        return classify_on_ray(classifier, checkpoint, device, options, form)
+    return classify_locally(classifier, options, form, started)
 
 
 def scan_facts(

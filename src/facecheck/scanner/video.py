@@ -147,7 +147,7 @@ def read_segment(
     if segment.problem or segment.source is None:
         return Read((), segment.problem)
     try:
-        reader = _reader(segment.source, segment.first * segment.every)
+        reader = _reader(Path(segment.source), segment.first * segment.every)
         found = []
         for number in range(segment.first, segment.first + _intervals(segment)):
             frame = reader.first_within(number * segment.every, (number + 1) * segment.every)

@@ -27,9 +27,10 @@ from facecheck.scanner.inputs.reach import FOLDER, ROOTS, Roots
 from facecheck.scanner.job import STDOUT, ScanResult, scan_facts
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import VIDEO_COLUMNS, rows_of
+from facecheck.scanner.results.item_rows import RowForm, counts_of, tallied
 from facecheck.scanner.results.journal import Tally
 from facecheck.scanner.results.rows import CSV, PATH, Row, read_rows
-from facecheck.scanner.results.sink import FileSink, Rows, counts_of, tallied
+from facecheck.scanner.results.sink import FileSink, Rows
 from facecheck.scanner.tracks import row_of_track, track
 from facecheck.scanner.video import (
     INTERVALS,
@@ -98,7 +99,7 @@ def scan_videos(
     ):
         parts = videos.segments(probe, options.every)
         chunks = without_rows(cut(parts, _CHUNK), sink.journal, verify=False)
-        for chunk, rows in _classified(chunks, read, classifier, options):
+        for chunk, rows in _classified(chunks, read, classifier, options, sink.form):
             sink.write(chunk, rows)
             progress(sink.journal.items, None)
         sink.finish({ROOTS: roots.names(), FOLDER: name_text(Path.cwd())})
@@ -175,7 +176,7 @@ class _Videos:
         for item in self:
             assert item.source is not None  # noqa: S101
             try:
-                duration = probe(item.source)
+                duration = probe(Path(item.source))
             except ImageError as error:
                 yield unreadable(item, str(error), every)
                 continue
@@ -189,8 +190,8 @@ def _item(path: Path) -> Item:
     try:
         status = path.stat()
     except OSError:  # said when it is opened
-        return Item(name_text(path), 0, 0, path)
-    return Item(name_text(path), status.st_size, status.st_mtime_ns, path)
+        return Item(name_text(path), 0, 0, str(path))
+    return Item(name_text(path), status.st_size, status.st_mtime_ns, str(path))
 
 
 def _classified(
@@ -198,7 +199,10 @@ def _classified(
     read: Isolated[Segment, Read],
     classifier: Classifier,
     options: ScanOptions,
+    form: RowForm,
 ) -> Iterator[tuple[Chunk, Rows]]:
+    make = form.maker()
+
     def safely(segment: Segment) -> Read:
         done = read(segment)
         return Read((), done.reason) if isinstance(done, Failed) else done
@@ -206,7 +210,7 @@ def _classified(
     workers = options.workers or cpu_count()
     for chunk, done in prepared_chunks(chunks, safely, workers, 1):
         pairs = zip(chunk.items, done, strict=True)
-        yield chunk, [_rows(item, each, classifier) for item, each in pairs]
+        yield chunk, [make(_rows(item, each, classifier)) for item, each in pairs]
 
 
 def _rows(segment: Item, read: Read, classifier: Classifier) -> list[Row]:

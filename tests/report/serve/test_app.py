@@ -207,9 +207,9 @@ def test_rows_of_a_scan_that_runs_are_read_chunk_by_chunk(folder: Path, excel: b
     with Pictures([folder]) as pictures:
         scan = LiveScan(*files, pictures, folder=folder)
         with FileSink(out, COLUMNS, facts, ResultOptions(excel=excel)) as sink:
-            items = list(find_inputs([folder], InputOptions()))
+            items, make = list(find_inputs([folder], InputOptions())), sink.form.maker()
             for chunk in without_rows(cut(items, 1), sink.journal, verify=False):
-                sink.write(chunk, [[row(item.name)] for item in chunk.items])
+                sink.write(chunk, [make([row(item.name)]) for item in chunk.items])
                 assert scan.progress().state == "stopped"
                 assert scan.rows.path(len(scan.rows) - 1) == chunk.items[0].name
             generation = scan.generation

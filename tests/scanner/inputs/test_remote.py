@@ -109,7 +109,7 @@ def test_archives_in_a_store(store: Any) -> None:
 def test_an_address_of_a_local_file_is_its_path(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.touch()
-    assert [item.source for item in find_inputs([f"file://{tmp_path}"])] == [path]
+    assert [item.source for item in find_inputs([f"file://{tmp_path}"])] == [str(path)]
     stdin = io.BytesIO(f"file://{path}".encode())
     assert [item.load() for item in find_inputs(["-"], stdin=stdin)] == [path]
 

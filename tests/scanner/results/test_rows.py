@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from facecheck.core.csv_files import exact_text
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import name_text, named_path
+from facecheck.core.labels import Status
 from facecheck.scanner.results.rows import (
     FORMATS,
     Row,
@@ -98,9 +99,31 @@ def test_numbers_have_one_text() -> None:
     assert '"score": null' in written(None)
 
 
+@given(
+    path=st.text(max_size=9),
+    message=st.none() | st.text(max_size=9),
+    score=st.none() | st.floats() | st.integers(-9, 9),
+    faces=st.none() | st.integers() | st.sampled_from([float("nan"), float("inf")]),
+)
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_a_line_is_the_same_whether_its_row_is_tidied_or_not(suffix: str, **values: Value) -> None:
+    row = {"status": Status.OK, **values}
+    for raw_paths in (False, True):
+        line = line_writer(suffix, COLUMNS, raw_paths=raw_paths)
+        assert line(row) == line(tidy(row, COLUMNS))
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_the_text_of_a_number_is_that_of_its_rounding(score: float) -> None:
+    cell = line_writer(".csv", {"score": float})({"score": score}).strip()
+    assert cell == f"{tidy({'score': score}, {'score': float})['score']:.6f}"
+
+
 def test_a_column_that_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="scroe"):
         tidy({"path": "a", "scroe": 0.5}, COLUMNS)
+    with pytest.raises(ValueError, match="scroe"):
+        line_writer(".csv", COLUMNS)({"path": "a", "scroe": 0.5})
 
 
 def test_names_that_are_not_text_do_not_stop_a_scan() -> None:

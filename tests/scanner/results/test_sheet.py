@@ -40,7 +40,7 @@ def scanned(out: Path, most: int | None = None, **options: Any) -> bytes:
         for count, chunk in enumerate(chunks_of(sink, ITEMS)):
             if count == most:
                 return b""
-            sink.write(chunk, judged(chunk))
+            sink.write(chunk, judged(chunk, sink))
         sink.finish()
     return out.read_bytes()
 

@@ -232,7 +232,7 @@ def test_an_output_that_is_there_is_kept_until_it_is_replaced(tmp_path: Path) ->
 def test_rows_must_be_those_of_the_next_chunk(tmp_path: Path) -> None:
     with open_sink(tmp_path / "r.csv") as sink:
         first, second, *_ = chunks_of(sink, ITEMS)
-        for chunk, rows in ((second, judged(second)), (first, judged(first)[1:])):
+        for chunk, rows in ((second, judged(second, sink)), (first, judged(first, sink)[1:])):
             with pytest.raises(ValueError, match="chunk 0"):
                 sink.write(chunk, rows)
     with open_sink(tmp_path / "r.csv") as sink:
@@ -260,7 +260,7 @@ items = named(f"{number}.jpg" for number in range(400))
 with open_sink(out) as sink:
     print("open", flush=True)
     for chunk in chunks_of(sink, items):
-        sink.write(chunk, judged(chunk))
+        sink.write(chunk, judged(chunk, sink))
         time.sleep(pause)
     sink.finish()
 """
@@ -324,7 +324,7 @@ def test_arrivals_are_appended_and_no_file_is_classified_twice(tmp_path: Path) -
     with watched(out) as sink:
         for chunk in not_seen_before(arriving, sink.journal, SIZE):
             sizes.append(len(chunk.items))
-            sink.write(chunk, judged(chunk))
+            sink.write(chunk, judged(chunk, sink))
         sink.finish()
     assert sizes == [3, 4, 1]
     before = out.read_bytes()
@@ -334,7 +334,7 @@ def test_arrivals_are_appended_and_no_file_is_classified_twice(tmp_path: Path) -
         assert [item for chunk in chunks for item in chunk.items] == [ITEMS[9], ITEMS[8], changed]
         assert sink.resumed == 8
         for chunk in chunks:
-            sink.write(chunk, judged(chunk))
+            sink.write(chunk, judged(chunk, sink))
         sink.finish()
     assert out.read_bytes().startswith(before)
     with pytest.raises(UsageError, match="cannot be continued .*checkpoint_sha256"):
@@ -364,7 +364,7 @@ def test_stdout_is_csv_and_its_reader_may_leave(tmp_path: Path) -> None:
     stream = io.BytesIO()
     with StreamSink(stream, COLUMNS) as sink:
         for chunk in cut(ITEMS, SIZE):
-            sink.write(chunk, judged(chunk))
+            sink.write(chunk, judged(chunk, sink))
         sink.finish()
     assert stream.getvalue() == write_all(tmp_path / "r.csv")
     code = (
@@ -376,7 +376,7 @@ def test_stdout_is_csv_and_its_reader_may_leave(tmp_path: Path) -> None:
         "    for chunk in cut(itertools.repeat(fake('a.jpg')), 64):\n"
         "        if sink.closed:\n"
         "            break\n"
-        "        sink.write(chunk, judged(chunk))\n"
+        "        sink.write(chunk, judged(chunk, sink))\n"
         "    sink.finish()\n"
     )
     with subprocess.Popen(
@@ -402,7 +402,8 @@ def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:
         "for _ in range(2):\n"
         "    with open_sink(out) as sink:\n"
         "        for chunk in chunks_of(sink, (fake(f'{n}.jpg') for n in range(count))):\n"
-        "            sink.write(chunk, [[{'path': item.name}] for item in chunk.items])\n"
+        "            make = sink.form.maker()\n"
+        "            sink.write(chunk, [make([{'path': item.name}]) for item in chunk.items])\n"
         "print(sink.resumed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
     peaks = []

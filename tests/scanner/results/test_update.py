@@ -34,7 +34,7 @@ ITEMS = named([*HOSTILE, *(f"more/{number}.jpg" for number in range(30))])
 def scanned(out: Path, items: Sequence[Item], **options: Any) -> bytes:
     with open_sink(out, **options) as sink:
         for chunk in chunks_of(sink, items):
-            sink.write(chunk, judged(chunk))
+            sink.write(chunk, judged(chunk, sink))
         sink.finish()
     return out.read_bytes()
 
@@ -53,7 +53,7 @@ def updated(
             if count == most:
                 return None, classified
             classified += [item.name for item in chunk.items]
-            sink.write(chunk, judged(chunk))
+            sink.write(chunk, judged(chunk, sink))
         sink.finish()
         return sink.updated, classified
 

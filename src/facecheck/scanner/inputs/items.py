@@ -39,14 +39,15 @@ class Item:
             ``archive.zip::inside/name.jpg``, or an address.
         size: bytes; 0 where not known.
         mtime_ns: when it was last changed, for a member its archive; 0 where not known.
-        source: the path of a plain file, else None.
+        source: the path of a plain file, as text, which is faster to make and to send than a Path;
+            else None.
         place: how many items come before it in the whole scan; set by :func:`shard`.
     """
 
     name: str
     size: int
     mtime_ns: int
-    source: Path | None
+    source: str | None
     place: int = 0
     _read: Callable[[], Path | bytes] | None = field(default=None, repr=False, compare=False)
 
@@ -62,7 +63,7 @@ class Item:
         if self._read is not None:
             return self._read()
         assert self.source is not None  # noqa: S101
-        return self.source
+        return Path(self.source)
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -263,7 +264,7 @@ def _named_items(path: str, rules: _Rules) -> Iterator[Item]:
 def _file_item(path: str, status: os.stat_result | None) -> Item:
     name = name_text(path)
     size, mtime_ns = (status.st_size, status.st_mtime_ns) if status else (0, 0)
-    return Item(name, size, mtime_ns, Path(path))
+    return Item(name, size, mtime_ns, path)
 
 
 def _folder_items(folder: str, rules: _Rules, elsewhere: frozenset[tree.Place]) -> Iterator[Item]:

@@ -175,7 +175,7 @@ class RowJournal:
         whole = dataclasses.replace(line, end=self._length + len(rows), crc=zlib.crc32(rows))
         with writing(self.out):
             _write(self._opened, rows)
-            self._lines.append({k: v for k, v in dataclasses.asdict(whole).items() if v != []})
+            self._lines.append({k: v for k, v in vars(whole).items() if v != []})
         self.keep(Entry(whole, self.path.stat().st_size))
 
     def sync_and_close(self) -> None:

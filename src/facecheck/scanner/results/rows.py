@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,19 +83,27 @@ def tidy(row: Row, columns: Columns) -> dict[str, Value]:
     Raises:
         ValueError: the row holds a column that is not there.
     """
+    _refuse_others(row, columns)
+    return {name: _tidy(row.get(name), kind) for name, kind in columns.items()}
+
+
+def _refuse_others(row: Row, columns: Columns) -> None:
     if not row.keys() <= columns.keys():
         raise ValueError(f"no such columns: {', '.join(sorted(row.keys() - columns.keys()))}")
-    return {name: _tidy(row.get(name), kind) for name, kind in columns.items()}
 
 
 def _tidy(value: Value, kind: type) -> Value:
     if kind is str:
-        text = "" if value is None else str(value)
-        return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+        return _tidy_text(value)
     if value is None or not math.isfinite(value):  # type: ignore[arg-type]
         return None
     # Adding 0.0 takes the sign from a zero.
     return int(value) if kind is int else round(float(value), 6) + 0.0
+
+
+def _tidy_text(value: Value) -> str:
+    text = "" if value is None else str(value)
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def header_line(file_format: str, columns: Columns, *, excel: bool = False) -> str:
@@ -110,39 +119,59 @@ def header_line(file_format: str, columns: Columns, *, excel: bool = False) -> s
 def line_writer(
     file_format: str, columns: Columns, *, raw_paths: bool = False
 ) -> Callable[[Row], str]:
-    """Return what makes a line of ``.csv`` or ``.jsonl`` of a row by :func:`tidy`.
+    """Return what makes a line of ``.csv`` or ``.jsonl`` of a row.
 
-    In CSV every text is made safe for spreadsheets (:func:`~facecheck.core.csv_files.safe_text`);
-    the path in a way of its own (:func:`~facecheck.core.files.safe_cell`), and not with
-    ``raw_paths``. JSON and Parquet hold exact text: no spreadsheet runs what it finds there.
+    Its values are as :func:`tidy` makes them, whether it did or not. In CSV every text is made safe
+    for spreadsheets (:func:`~facecheck.core.csv_files.safe_text`); the path in a way of its own
+    (:func:`~facecheck.core.files.safe_cell`), and not with ``raw_paths``. JSON and Parquet hold
+    exact text: no spreadsheet runs what it finds there.
     """
     if file_format == JSONL:
-        return lambda row: json.dumps(row, ensure_ascii=False) + "\n"
+        return lambda row: json.dumps(tidy(row, columns), ensure_ascii=False) + "\n"
     texts = {str: _text, int: _whole, float: _decimal}
     cells: dict[str, Callable[[Any], str]]
     cells = {name: texts[kind] for name, kind in columns.items()}
     if PATH in cells:
-        cells[PATH] = _quoted if raw_paths else lambda name: _quoted(safe_cell(str(name)))
-    makers = tuple(cells.values())
-    return lambda row: (
-        ",".join([make(value) for make, value in zip(makers, row.values(), strict=True)]) + "\n"
-    )
+        cells[PATH] = _raw_path if raw_paths else _path
+
+    def line(row: Row) -> str:
+        _refuse_others(row, columns)
+        value_of = row.get
+        return ",".join([cell(value_of(name)) for name, cell in cells.items()]) + "\n"
+
+    return line
 
 
-def _text(value: Any) -> str:
-    return _quoted(safe_text(value))
+def _text(value: Value) -> str:
+    return "" if value is None else _text_cell(str(value))
 
 
-def _whole(value: Value) -> str:
-    return "" if value is None else str(value)
+@lru_cache(maxsize=1024)  # most are one of a few words
+def _text_cell(text: str) -> str:
+    return _quoted(safe_text(_tidy_text(text)))
 
 
-def _decimal(value: Value) -> str:
-    return "" if value is None else f"{value:.6f}"
+def _path(value: Value) -> str:
+    return _quoted(safe_cell(_tidy_text(value)))
 
 
-def _quoted(text: Any) -> str:
-    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else str(text)
+def _raw_path(value: Value) -> str:
+    return _quoted(_tidy_text(value))
+
+
+def _whole(value: Any) -> str:
+    return "" if value is None or not math.isfinite(value) else str(int(value))
+
+
+def _decimal(value: Any) -> str:
+    if value is None or not math.isfinite(value):
+        return ""
+    text = f"{value:.6f}"
+    return text if text != "-0.000000" else "0.000000"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
 def read_rows(path: Path, columns: Columns, file_format: str | None = None) -> Iterator[Row]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -22,6 +22,7 @@ from facecheck.core.jsonable import parse_json
 from facecheck.core.lock import only_one
 from facecheck.scanner.chunking import Chunk
 from facecheck.scanner.options import ResultOptions
+from facecheck.scanner.results.item_rows import ItemRows, RowForm
 from facecheck.scanner.results.journal import Line, RowJournal, Tally, journal_path, writing
 from facecheck.scanner.results.rows import (
     CSV,
@@ -29,37 +30,18 @@ from facecheck.scanner.results.rows import (
     XLSX,
     Columns,
     Row,
-    Value,
     format_of,
     header_line,
-    line_writer,
     read_rows,
-    tidy,
     write_rows,
 )
 from facecheck.scanner.results.sheet import Pictures, need_excel, write_workbook
-
-#: The columns whose values are counted.
-TALLIED = ("status", "verdict", "kind", "basis")
 
 #: The key of ``.meta.json`` that says where files are placed after the scan, and whether all are.
 PLACING = "placing"
 
 #: The rows of each item of a chunk.
-Rows = Sequence[Sequence[Row]]
-
-
-@dataclass(frozen=True)
-class ItemRows:
-    """The rows of one item, as they are written.
-
-    Attributes:
-        text: the lines of those that are to be written.
-        told: of every row, the values of :data:`TALLIED`.
-    """
-
-    text: bytes
-    told: Sequence[tuple[str, ...]]
+Rows = Sequence[ItemRows]
 
 
 class FileSink:
@@ -81,6 +63,7 @@ class FileSink:
 
     Attributes:
         journal: the rows that count so far.
+        form: what makes the rows that :meth:`write` takes.
 
     Raises:
         UsageError: ``out`` exists, or has another ending.
@@ -107,7 +90,7 @@ class FileSink:
         self._pictures = pictures
         lines = CSV if self._is_made_at_the_end else self.format
         raw_paths = options.raw_paths or self._is_made_at_the_end
-        self._line = line_writer(lines, columns, raw_paths=raw_paths)
+        self.form = RowForm(self.columns, lines, raw_paths, tuple(options.only))
         mark = options.excel and not self._is_made_at_the_end
         self._top = header_line(lines, columns, excel=mark).encode()
         made_from = self._made_from(facts)
@@ -156,7 +139,7 @@ class FileSink:
 
     @property
     def tally(self) -> Tally:
-        """Rows by :data:`TALLIED`, those that were there or are not to be written included."""
+        """Rows by :data:`~facecheck.scanner.results.item_rows.TALLIED`, unwritten ones included."""
         return self.journal.tally
 
     def write(self, chunk: Chunk, rows: Rows) -> None:
@@ -164,27 +147,22 @@ class FileSink:
 
         Args:
             chunk: the next one without rows.
-            rows: for each of its items, in order, the rows of that item.
+            rows: for each of its items, in order, the rows of that item, as :attr:`form` makes
+                them.
 
         Raises:
             FacecheckError: the disk is full, or does not take them.
-            ValueError: it is another chunk's turn, an item is without its list of rows, or a row
-                has a column that there is not.
+            ValueError: it is another chunk's turn, or an item is without its rows.
         """
         if chunk.number != self.journal.chunks or len(rows) != len(chunk.items):
             raise ValueError(f"not the rows of the items of chunk {self.journal.chunks}")
-        self._append(chunk, list(map(self._item_rows, rows)))
+        self._append(chunk, rows)
 
-    def _item_rows(self, rows: Sequence[Row]) -> ItemRows:
-        tidied = [tidy(row, self.columns) for row in rows]
-        wanted = [row for row in tidied if _wanted(row, self._options.only)]
-        return ItemRows("".join(map(self._line, wanted)).encode(), [_told(row) for row in tidied])
-
-    def _append(self, chunk: Chunk, made: Sequence[ItemRows]) -> None:
+    def _append(self, chunk: Chunk, made: Rows) -> None:
         """Append the rows of all items of a chunk."""
-        tally = Counter(chain(*(one.told for one in made)))
+        tally = Counter(chain.from_iterable(one.told for one in made))
         places = {values: place for place, values in enumerate(tally)}
-        counts = [sum(self._is_written(values) for values in one.told) for one in made]
+        counts = list(map(self.form.written, made))
         line = Line(
             items=len(made),
             rows=sum(counts),
@@ -201,9 +179,6 @@ class FileSink:
             where = [item.place for item in chunk.items]
             line = replace(line, counts=counts, places=where)
         self.journal.append(b"".join(one.text for one in made), line)
-
-    def _is_written(self, told: tuple[str, ...]) -> bool:
-        return _wanted(dict(zip(TALLIED, told, strict=True)), self._options.only)
 
     def finish(self, more: Mapping[str, object] = {}) -> None:
         """Put the rows under their final name, with ``<out>.meta.json`` next to them.
@@ -345,6 +320,7 @@ class StreamSink:
         items: items whose rows were written, or are not to be.
         rows: rows that were written.
         tally: as of :class:`FileSink`.
+        form: likewise.
     """
 
     def __init__(
@@ -354,26 +330,24 @@ class StreamSink:
         self.dropped, self.closed = "", False
         self.tally: Tally = Counter()
         self.columns = dict(columns)
-        self._stream, self._only = stream, options.only
-        self._line = line_writer(CSV, columns, raw_paths=options.raw_paths)
-        self._send(header_line(CSV, columns, excel=options.excel))
+        self._stream = stream
+        self.form = RowForm(self.columns, CSV, options.raw_paths, tuple(options.only))
+        self._send(header_line(CSV, columns, excel=options.excel).encode())
 
     def write(self, chunk: Chunk, rows: Rows) -> None:
-        """Write a chunk's rows, one list for each of its items."""
+        """Write a chunk's rows, those of each of its items as :attr:`form` makes them."""
         if len(rows) != len(chunk.items):
             raise ValueError(f"not the rows of the items of chunk {chunk.number}")
-        tidied = [tidy(row, self.columns) for row in chain(*rows)]
         self.items += len(rows)
-        self.tally += tallied(tidied)
-        wanted = [row for row in tidied if _wanted(row, self._only)]
-        self.rows += len(wanted)
-        self._send("".join(map(self._line, wanted)))
+        self.tally.update(chain.from_iterable(one.told for one in rows))
+        self.rows += sum(map(self.form.written, rows))
+        self._send(b"".join(one.text for one in rows))
 
-    def _send(self, text: str) -> None:
+    def _send(self, text: bytes) -> None:
         if self.closed:
             return
         try:
-            self._stream.write(text.encode())
+            self._stream.write(text)
             self._stream.flush()
         except BrokenPipeError:
             self.closed = True
@@ -433,25 +407,3 @@ def remove_drafts(out: Path) -> None:
 
 def _partial_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.partial")
-
-
-def tallied(rows: Iterable[Mapping[str, Value]]) -> Tally:
-    """Count rows by :data:`TALLIED`."""
-    return Counter(map(_told, rows))
-
-
-def _told(row: Row) -> tuple[str, ...]:
-    return tuple(str(row.get(name, "")) for name in TALLIED)
-
-
-def counts_of(tally: Tally, name: str) -> dict[str, int]:
-    """Return the rows of a tally by one of :data:`TALLIED`, leaving out the empty value."""
-    place, sums = TALLIED.index(name), Counter[str]()
-    for key, count in tally.items():
-        if key[place]:
-            sums[key[place]] += count
-    return dict(sums)
-
-
-def _wanted(row: Row, only: Collection[str]) -> bool:
-    return not only or row["verdict"] in only

@@ -30,9 +30,10 @@ from facecheck.core.parallel import chunked
 from facecheck.scanner.chunking import MOST_ITEMS, Chunk, cut, key_of, stat_of, without_rows
 from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.options import ResultOptions
+from facecheck.scanner.results.item_rows import ItemRows
 from facecheck.scanner.results.journal import difference, journal_path, read_journal
 from facecheck.scanner.results.rows import CSV, PARQUET, XLSX, Columns, read_rows, write_rows
-from facecheck.scanner.results.sink import FileSink, ItemRows, Rows, remove_drafts
+from facecheck.scanner.results.sink import FileSink, Rows, remove_drafts
 
 #: What no row depends on, so that it may differ.
 _INDIFFERENT = ("batch_size", "chunk")
@@ -223,7 +224,7 @@ class UpdateSink(FileSink):
 
     def write(self, chunk: Chunk, rows: Rows) -> None:
         """Append the rows of a chunk of :meth:`todo`, between those that are kept."""
-        whole, new = self._whole.pop(chunk.number), iter(map(self._item_rows, rows))
+        whole, new = self._whole.pop(chunk.number), iter(rows)
         self._append(whole, [self._kept(key) or next(new) for key in whole.keys])
 
     def _kept(self, key: str) -> ItemRows | None:

@@ -26,6 +26,7 @@ from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.prepare import Prepared
 from facecheck.scanner.results.columns import rows_of
+from facecheck.scanner.results.item_rows import RowForm
 from facecheck.scanner.results.sink import Rows
 
 Made = TypeVar("Made")
@@ -36,7 +37,10 @@ ClassifyChunks = Callable[[Iterator[Chunk]], Iterator[tuple[Chunk, Rows]]]
 
 @contextmanager
 def classify_locally(
-    classifier: Classifier, options: ScanOptions, started: StartedAhead | None = None
+    classifier: Classifier,
+    options: ScanOptions,
+    form: RowForm,
+    started: StartedAhead | None = None,
 ) -> Iterator[ClassifyChunks]:
     """Classify chunks on this machine.
 
@@ -46,13 +50,15 @@ def classify_locally(
     Args:
         classifier: what does it.
         options: how many items are prepared at a time, for how long, and which rows are wanted.
+        form: how these are written.
         started: processes that are running already.
     """
     workers, ahead = options.workers or cpu_count(), 0 if options.watch else 1
+    make = rows_maker(classifier, form, per_face=options.per_face)
 
     def classify(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
         for chunk, prepared in prepared_chunks(chunks, safely, workers, ahead):
-            yield chunk, rows_of_chunk(prepared, classifier, per_face=options.per_face)
+            yield chunk, make(prepared)
 
     def safely(item: Item) -> Prepared:
         return prepared_or_failed(item, isolated(item), again)
@@ -125,6 +131,11 @@ def _is_signed(item: Item) -> bool:
         return False
 
 
-def rows_of_chunk(prepared: Sequence[Prepared], classifier: Classifier, *, per_face: bool) -> Rows:
-    """Return the rows of each item of one chunk."""
-    return [rows_of(answer, per_face=per_face) for answer in classifier.answers(prepared)]
+def rows_maker(
+    classifier: Classifier, form: RowForm, *, per_face: bool
+) -> Callable[[Sequence[Prepared]], Rows]:
+    """Return what makes the rows of each item of one chunk."""
+    make = form.maker()
+    return lambda prepared: [
+        make(rows_of(answer, per_face=per_face)) for answer in classifier.answers(prepared)
+    ]

@@ -23,11 +23,13 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, chdir, closing, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from math import inf
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from facecheck.core.errors import FacecheckError, ImageError
@@ -47,8 +49,9 @@ from facecheck.scanner.inputs.items import Item
 from facecheck.scanner.inputs.remote import is_address
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.prepare import Prepared
+from facecheck.scanner.results.item_rows import RowForm
 from facecheck.scanner.results.sink import Rows
-from facecheck.scanner.workers.local import ClassifyChunks, prepared_or_failed, rows_of_chunk
+from facecheck.scanner.workers.local import ClassifyChunks, prepared_or_failed, rows_maker
 
 #: Chunks in progress for each core of the cluster: while one is slow, as files that hang make it,
 #: the others continue, and rows wait for it. A chunk's items and rows take some 50 kB.
@@ -72,7 +75,7 @@ def need_ray() -> None:
 
 @contextmanager
 def classify_on_ray(
-    classifier: Classifier, checkpoint: Path, device: str, options: ScanOptions
+    classifier: Classifier, checkpoint: Path, device: str, options: ScanOptions, form: RowForm
 ) -> Iterator[ClassifyChunks]:
     """Classify chunks on a Ray cluster; one that is started for it ends with it.
 
@@ -85,6 +88,7 @@ def classify_on_ray(
             ``workers`` are its processes, None for one per core; else chunks at a time, None for
             :data:`AHEAD` for each of the cluster's cores. A Ray that this process is connected to
             already is used, and left running.
+        form: how rows are written.
 
     Raises:
         FacecheckError: there is no such cluster, it has not what the device needs, or a worker
@@ -100,14 +104,15 @@ def classify_on_ray(
         _connected(chosen, options.workers or cpu_count()),
         ExitStack() as opened,
     ):
-        setup = ray.put(_setup(classifier, checkpoint, device, options))
+        setup = ray.put(_setup(classifier, checkpoint, device, options, form))
         how = {"num_cpus": 1, "num_gpus": _gpus(device), "max_retries": RETRIES, "max_calls": 0}
         # In a list, since Ray would hand over a bare reference's value, the model, with each task.
         submit = partial(ray.remote(**how)(_classify).remote, setup=[setup])
-        most = None if own else options.workers
+        fixed = None if own else options.workers
+        most = _most_ahead() if fixed is None else lambda: fixed
 
         def classify(chunks: Iterator[Chunk]) -> Iterator[tuple[Chunk, Rows]]:
-            rows = _in_order(chunks, submit=submit, most=lambda: most or AHEAD * _cores())
+            rows = _in_order(chunks, submit=submit, most=most)
             return opened.enter_context(closing(rows))  # it must end before Ray does
 
         yield classify
@@ -174,6 +179,22 @@ def _cores() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 0)))
 
 
+def _most_ahead() -> Callable[[], int]:
+    """Return what says how many chunks may be in progress on the nodes that there are.
+
+    They may join later; asking for them takes milliseconds, so it is done once a second.
+    """
+    asked, most = -inf, 0
+
+    def ahead() -> int:
+        nonlocal asked, most
+        if monotonic() > asked + 1:
+            asked, most = monotonic(), AHEAD * _cores()
+        return most
+
+    return ahead
+
+
 def _gpus(device: str) -> float:
     """Return the share of a GPU for each task, so that all cores of a node can have one."""
     if not device.startswith("cuda"):
@@ -200,9 +221,12 @@ class _Setup:
     timeout: float
     batch_size: int
     per_face: bool
+    form: RowForm
 
 
-def _setup(classifier: Classifier, checkpoint: Path, device: str, options: ScanOptions) -> _Setup:
+def _setup(
+    classifier: Classifier, checkpoint: Path, device: str, options: ScanOptions, form: RowForm
+) -> _Setup:
     return _Setup(
         version=VERSION,
         folder=Path.cwd(),
@@ -214,6 +238,7 @@ def _setup(classifier: Classifier, checkpoint: Path, device: str, options: ScanO
         timeout=options.timeout,
         batch_size=classifier.batch_size,
         per_face=options.per_face,
+        form=form,
     )
 
 
@@ -315,9 +340,7 @@ def _classify(chunk: Chunk, setup: list[Any]) -> _Classified:
             "ray, inputs lie at the same path on every node, or in an object store"
         )
     done = [_prepared(item, worker.isolated, worker.again) for item in chunk.items]
-    rows = rows_of_chunk(
-        [prepared for prepared, _ in done], worker.classifier, per_face=worker.setup.per_face
-    )
+    rows = worker.rows_of([prepared for prepared, _ in done])
     return _Classified(rows, [at for at, (_, readable) in enumerate(done) if not readable], node)
 
 
@@ -357,14 +380,14 @@ class _Worker:
         in_folder: whether it is in the driver's folder, so that relative paths mean the same.
         isolated: prepares an item.
         again: prepares one without its C2PA manifest; None where none is read.
-        classifier: the second half of the work, on one core, since there is a process for each.
+        rows_of: the second half of the work, on one core, since there is a process for each.
     """
 
     setup: _Setup
     in_folder: bool
     isolated: Isolated[Item, tuple[Prepared, bool]]
     again: Isolated[Item, Prepared] | None
-    classifier: Classifier
+    rows_of: Callable[[Sequence[Prepared]], Rows]
 
 
 @lru_cache(maxsize=1)
@@ -387,7 +410,8 @@ def _worker(reference: Any) -> _Worker:
     classifier = Classifier(_load(setup), setup.prepare, batch_size=setup.batch_size)
     pixels_only = classifier.prepare_without_manifests
     again = None if pixels_only is None else Isolated(pixels_only, timeout=setup.timeout)
-    return _Worker(setup, in_folder, isolated, again, classifier)
+    rows_of = rows_maker(classifier, setup.form, per_face=setup.per_face)
+    return _Worker(setup, in_folder, isolated, again, rows_of)
 
 
 def _load(setup: _Setup) -> Predictor:
