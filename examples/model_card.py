@@ -32,7 +32,7 @@ ART = ("cartoon", "sketch", "painting", "sculpture")
 PAPER = (
     ("cartoon", "99.10", ("anime-64", "anime-96")),
     ("sketch", "100", ("cufs-sketches",)),
-    ("CIPLAB's edited photographs", "76.75", CIPLAB),
+    ("CIPLAB: photograph or composite", "76.75", CIPLAB),
 )
 #: Its two networks, trained again: `facecheck study networks`.
 NETWORKS = Path(__file__).parent.parent / "docs" / "studies" / "networks" / "results.jsonl"

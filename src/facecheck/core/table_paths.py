@@ -47,4 +47,4 @@ def portable_paths(paths: pl.Expr, table: Path, root: Path | None = None) -> pl.
     short = paths.str.strip_prefix(top)
     # As `safe_cell` writes them.
     safe = pl.when(short.str.contains(_FORMULA_START)).then("./" + short).otherwise(short)
-    return pl.when(paths.str.starts_with(top)).then(safe).otherwise(paths).name.keep()
+    return pl.when(~paths.str.starts_with(top)).then(paths).otherwise(safe)
