@@ -9,15 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from PIL import Image
 
 import facecheck
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.engines.export import export_checkpoint
+from facecheck.known.add import known_add
+from facecheck.known.options import KnownAddOptions
 from facecheck.scanner.job import ScanResult
 from tests.scanner.items import prepare_or_not, prepare_slowly, prepare_together, scan_with
 
@@ -29,20 +33,27 @@ FILES = 48
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """The address of two nodes, a core each, whose workers can import these tests."""
+def nodes() -> Iterator[Any]:
+    """Two nodes, a core each, whose workers can import these tests."""
     from ray.cluster_utils import Cluster
 
     root = str(Path(__file__).parents[3])
     path = os.pathsep.join([root, str(Path(facecheck.__file__).parents[1])])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", path)
+        patch.setenv("RAY_worker_niceness", "0")  # 15 would starve them on a busy machine
         nodes = Cluster(
             initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
         )
         nodes.add_node(num_cpus=1)
-    yield nodes.address
+        yield nodes
     nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def cluster(nodes: Any) -> str:
+    """The address of the two nodes."""
+    return str(nodes.address)
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +139,50 @@ def test_killed_workers_lose_nothing_and_double_nothing(
     assert len(killed) >= 2
     assert capfd.readouterr().out == ""  # Ray tells of it, but not where rows may go
     assert Path("ray.csv").read_bytes() == Path("plain.csv").read_bytes()
+
+
+def test_a_node_that_is_lost_loses_nothing_and_doubles_nothing(
+    nodes: Any, connected: None, model: Path, faces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a node's processes are killed at once, as where its power fails."""
+    judge(faces, "plain.csv", model)
+    node = nodes.add_node(num_cpus=1)
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    lost: list[int] = []
+
+    def lose(done: int, total: int | None) -> None:
+        while not lost:
+            here = raylet.children(recursive=True)
+            if any(process in here for process in workers()):
+                lost.append(done)
+                for process in (raylet, *here):
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+            time.sleep(0.05)
+
+    monkeypatch.setattr("facecheck.scanner.classifier.prepare", prepare_slowly)
+    judge(faces, "ray.csv", model, engine="ray", progress=lose)
+    assert lost[0] < FILES
+    assert Path("ray.csv").read_bytes() == Path("plain.csv").read_bytes()
+    nodes.remove_node(node, allow_graceful=False)
+
+
+def test_known_files_are_known_on_the_cluster(connected: None, model: Path, faces: Path) -> None:
+    """By their bytes, and by their pixels."""
+    photos, table = Path("photos"), Path("known.csv")
+    photos.mkdir()
+    shutil.copy(faces / "03.png", photos)
+    with Image.open(faces / "05.png") as image:
+        image.save(photos / "05.bmp")
+    known_add([photos], table, KnownAddOptions(verdict="real", kind="photo"))
+    plain = judge(faces, "plain.csv", model, known=table)
+    spread = judge(faces, "ray.csv", model, known=table, engine="ray")
+    assert spread.bases == plain.bases
+    found = Path("ray.csv").read_text()
+    assert "(same bytes)" in found
+    assert "(same pixels)" in found
+    assert Path("ray.csv").read_bytes() == Path("plain.csv").read_bytes()
+    assert Path("ray.csv.meta.json").read_bytes() == Path("plain.csv.meta.json").read_bytes()
 
 
 def test_a_scan_goes_on_from_one_engine_to_the_other(
