@@ -13,7 +13,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ PAPER = (
 )
 #: Its two networks, trained again: `facecheck study networks`.
 NETWORKS = Path(__file__).parent.parent / "docs" / "studies" / "networks" / "results.jsonl"
+#: The headings of what :func:`stranger` gives.
+STRANGER = ("kind", "left out", "images", "AUC", "found at 1 % false alarms", "false alarms")
 #: What UTKFace's file names say of a person: age_sex_race.
 SEXES = {"0": "men", "1": "women"}
 RACES = {"0": "White", "1": "Black", "2": "Asian", "3": "Indian", "4": "other"}
@@ -184,23 +186,21 @@ def robustness(proof: Proof) -> str:
     return table(["model", "change", "photographs right", "artificial right", "mean"], rows)
 
 
+def stranger(row: Mapping[str, Any]) -> list[str]:
+    """Return the cells of a source that a model never saw."""
+    found, alarms = row["recall"], row["alarms"]
+    low, high = row["interval"]
+    interval = f"({100 * low:.1f} to {100 * high:.1f})"
+    return [
+        *(row["kind"], row["source"], str(row["images"]), f"{row['auc']:.3f}"),
+        "" if found is None else f"{percent(found)} {interval}",
+        "" if alarms is None else f"{percent(alarms)} {interval}",
+    ]
+
+
 def strangers(proof: Proof) -> str:
     """Return the table of sources scored by models that never saw them."""
-    rows = []
-    for row in proof.leave_out["rows"]:
-        found, alarms = row["recall"], row["alarms"]
-        low, high = row["interval"]
-        interval = f"({100 * low:.1f} to {100 * high:.1f})"
-        rows.append(
-            [
-                *(row["kind"], row["source"], str(row["images"]), f"{row['auc']:.3f}"),
-                "" if found is None else f"{percent(found)} {interval}",
-                "" if alarms is None else f"{percent(alarms)} {interval}",
-            ]
-        )
-    return table(
-        ["kind", "left out", "images", "AUC", "found at 1 % false alarms", "false alarms"], rows
-    )
+    return table(STRANGER, map(stranger, proof.leave_out["rows"]))
 
 
 def left_out_verdicts(proof: Proof) -> pl.DataFrame:
@@ -341,16 +341,9 @@ def each_in_turn(proof: Proof) -> str:
     without = {row["source"]: row for row in diffusion}
     rows = []
     for row in each:
-        low, high = row["interval"]
-        share = row["alarms"] if row["recall"] is None else row["recall"]
-        shown = f"{percent(share)} ({100 * low:.1f} to {100 * high:.1f})"
-        made = row["recall"] is not None
         together = without.get(row["source"]) if row["kind"] == "generated" else None
-        cells = [row["kind"], row["source"], str(row["images"]), f"{row['auc']:.3f}"]
-        cells += [shown if made else "", "" if made else shown]
-        rows.append([*cells, "" if together is None else f"{together['auc']:.3f}"])
-    headings = ["kind", "left out", "images", "AUC", "found at 1 % false alarms", "false alarms"]
-    return table([*headings, "AUC, all diffusion left out"], rows)
+        rows.append([*stranger(row), "" if together is None else f"{together['auc']:.3f}"])
+    return table([*STRANGER, "AUC, all diffusion left out"], rows)
 
 
 def figures(proof: Proof) -> str:

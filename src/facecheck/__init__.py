@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from facecheck.core.errors import FacecheckError as FacecheckError
     from facecheck.core.labels import KINDS as KINDS
     from facecheck.core.manifest import Manifest as Manifest
-    from facecheck.core.manifest import Record as Record
     from facecheck.core.manifest import read_manifest as read_manifest
     from facecheck.core.manifest import write_manifest as write_manifest
+    from facecheck.core.record import Record as Record
     from facecheck.data.audit import audit as audit
     from facecheck.data.duplicates.dedup import dedup as dedup
     from facecheck.data.index import index as index
@@ -97,7 +97,7 @@ _HOMES = {
     "FacecheckError": "core.errors",
     "KINDS": "core.labels",
     "Manifest": "core.manifest",
-    "Record": "core.manifest",
+    "Record": "core.record",
     "read_manifest": "core.manifest",
     "write_manifest": "core.manifest",
     "fetch": "data.sources.fetch",

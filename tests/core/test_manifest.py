@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from facecheck.core.errors import ManifestError, UsageError
 from facecheck.core.labels import KINDS
-from facecheck.core.manifest import COLUMNS, Manifest, Record, read_manifest, write_manifest
+from facecheck.core.manifest import Manifest, read_manifest, write_manifest
+from facecheck.core.record import COLUMNS, Record
 from facecheck.core.tables import read_table, write_table
 
 NAMES = st.text(

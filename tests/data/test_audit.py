@@ -13,7 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.image import decode
-from facecheck.core.manifest import Manifest, Record, write_manifest
+from facecheck.core.manifest import Manifest, write_manifest
+from facecheck.core.record import Record
 from facecheck.data.audit import Guess, audit, normalise_yaml, shortcut
 from facecheck.data.features import (
     METADATA,

@@ -14,7 +14,8 @@ from PIL import Image
 
 from facecheck.core.errors import FacecheckError, ManifestError, UsageError
 from facecheck.core.labels import KINDS
-from facecheck.core.manifest import Manifest, Record, read_manifest, write_manifest
+from facecheck.core.manifest import Manifest, read_manifest, write_manifest
+from facecheck.core.record import Record
 from facecheck.data.index import index
 from facecheck.data.interchange import LAYOUTS, _quoted, _source, convert
 from facecheck.data.options import ConvertOptions, Layout, Link, SplitOptions

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from facecheck.core.errors import UsageError
-from facecheck.core.manifest import Manifest, Record, write_manifest
+from facecheck.core.manifest import Manifest, write_manifest
+from facecheck.core.record import Record
 from facecheck.data.leaks import check
 from facecheck.data.options import SplitOptions
 from facecheck.data.split import split

@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from facecheck.core.errors import FacecheckError, UsageError
 from facecheck.core.files import sha256_file
-from facecheck.core.manifest import (
-    SPLITS,
-    Manifest,
-    Record,
-    read_manifest,
-    read_meta,
-    write_manifest,
-)
+from facecheck.core.manifest import SPLITS, Manifest, read_manifest, read_meta, write_manifest
+from facecheck.core.record import Record
 from facecheck.data.index import index
 from facecheck.data.options import SplitOptions, parse_ratio
 from facecheck.data.split import split

@@ -7,7 +7,8 @@ import pytest
 
 import facecheck
 from facecheck.core.errors import ManifestError, UsageError
-from facecheck.core.manifest import Manifest, Record, read_manifest, write_manifest
+from facecheck.core.manifest import Manifest, read_manifest, write_manifest
+from facecheck.core.record import Record
 from facecheck.faults.decide import CHECKED, Decided, not_decided, take_decisions
 
 NAMES = ("a.png", "b.png", "=c.png", "d.png")

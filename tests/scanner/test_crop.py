@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from facecheck.core.errors import UsageError
-from facecheck.core.manifest import Manifest, Record, read_manifest, write_manifest
+from facecheck.core.manifest import Manifest, read_manifest, write_manifest
+from facecheck.core.record import Record
 from facecheck.model.transforms import Transform, load_input
 from facecheck.scanner.crop import crop
 from facecheck.scanner.inputs.items import Item

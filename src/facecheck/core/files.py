@@ -30,7 +30,7 @@ LONGEST_NAME = 255
 _BLOCK = 2**18
 # A cell that begins with one of these is run as a formula by spreadsheets, and "-" is read as an
 # option by shells.
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 # How a byte that is not UTF-8 is written, and a backslash that would be read as one.
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 _LOOKS_ESCAPED = re.compile(rb"\\(?=x[0-9a-f]{2})")
@@ -216,7 +216,7 @@ def safe_cell(name: str) -> str:
     slash or a drive's letter, and the scheme of a URL with a letter (RFC 3986). So the result
     still names the same thing.
     """
-    return f"./{name}" if name.startswith(_FORMULA_STARTS) else name
+    return f"./{name}" if name.startswith(FORMULA_STARTS) else name
 
 
 def numbered(path: AnyPath) -> Iterator[AnyPath]:

@@ -28,10 +28,7 @@ from facecheck.core.errors import (
 from facecheck.core.files import atomic_path, path_text, sha256_file, to_path, write_json
 from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS
-
-# Who imports the table finds its rows there.
-from facecheck.core.record import COLUMNS as COLUMNS  # noqa: PLC0414
-from facecheck.core.record import Record as Record  # noqa: PLC0414
+from facecheck.core.record import COLUMNS, Record
 from facecheck.core.table_paths import absolute_paths, portable_paths
 from facecheck.core.tables import check_table_suffix, read_table, write_frame
 from facecheck.core.text import some_of

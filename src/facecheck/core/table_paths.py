@@ -10,10 +10,10 @@ from pathlib import Path
 
 import polars as pl
 
+from facecheck.core.files import FORMULA_STARTS
+
 #: What :func:`os.path.normpath` would change in an absolute path.
 _NOT_NORMAL = r"//|/\.\.?(?:/|$)|/$"
-#: What a spreadsheet runs as a formula, or a shell reads as an option.
-_FORMULA_START = r"^[=+\-@\t\r\n]"
 
 
 def absolute_paths(paths: pl.Series, base: Path) -> pl.Series:
@@ -45,6 +45,6 @@ def portable_paths(paths: pl.Expr, table: Path, root: Path | None = None) -> pl.
     """
     top = os.path.join(root or table.absolute().parent, "")  # noqa: PTH118
     short = paths.str.strip_prefix(top)
-    # As `safe_cell` writes them.
-    safe = pl.when(short.str.contains(_FORMULA_START)).then("./" + short).otherwise(short)
+    # As `safe_cell` writes each.
+    safe = pl.when(short.str.slice(0, 1).is_in(FORMULA_STARTS)).then("./" + short).otherwise(short)
     return pl.when(~paths.str.starts_with(top)).then(paths).otherwise(safe)

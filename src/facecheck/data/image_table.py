@@ -18,7 +18,8 @@ from facecheck.core.errors import ManifestError, UsageError, did_you_mean
 from facecheck.core.files import path_text
 from facecheck.core.formats import is_image_name
 from facecheck.core.jsonable import parse_json
-from facecheck.core.manifest import COLUMNS, SPLIT_NAMES
+from facecheck.core.manifest import SPLIT_NAMES
+from facecheck.core.record import COLUMNS
 from facecheck.core.tables import read_csv, read_parquet
 from facecheck.core.text import printable
 

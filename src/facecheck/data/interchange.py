@@ -51,10 +51,8 @@ from facecheck.core.jsonable import parse_json
 from facecheck.core.labels import KINDS, check_kind
 from facecheck.core.lock import only_one
 from facecheck.core.manifest import (
-    COLUMNS,
     SPLIT_NAMES,
     Manifest,
-    Record,
     absolute_root,
     input_meta,
     read_manifest,
@@ -62,6 +60,7 @@ from facecheck.core.manifest import (
     write_manifest,
 )
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.record import COLUMNS, Record
 from facecheck.core.tables import check_table_suffix
 from facecheck.core.tree import walk_files
 from facecheck.data.leaks import look, split_folders

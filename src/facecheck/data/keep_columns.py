@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from facecheck.core.manifest import COLUMNS, Manifest
+from facecheck.core.manifest import Manifest
+from facecheck.core.record import COLUMNS
 from facecheck.data.duplicates.groups import components
 
 #: What ``dedup``, ``split`` and the user decide, as opposed to what the files hold.

@@ -14,8 +14,9 @@ from facecheck.core.errors import FacecheckError, ImageError, reason
 from facecheck.core.files import path_text, refuse_to_overwrite, write_json
 from facecheck.core.image import decode
 from facecheck.core.labels import KINDS, Kind, Verdict
-from facecheck.core.manifest import Manifest, Record
+from facecheck.core.manifest import Manifest
 from facecheck.core.parallel import Progress, cpu_count, map_ordered, silent
+from facecheck.core.record import Record
 from facecheck.core.tables import write_table
 from facecheck.core.workspace import find_checkpoint, find_manifest
 from facecheck.engines.load import load_predictor

@@ -15,15 +15,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from facecheck.core.errors import ImageError, TrainingError
-from facecheck.core.files import path_text
+from facecheck.core.errors import ImageError
 from facecheck.core.isolate import Failed, Isolated
 from facecheck.core.parallel import map_ordered
 from facecheck.model.transforms import Transform, load_pixels
 from facecheck.training.augment import Pixels, augment
 from facecheck.training.decoded import DecodedImages
 from facecheck.training.recipe import Recipe
-from facecheck.training.training_data import TrainingData
+from facecheck.training.training_data import TrainingData, unreadable
 
 #: Pixels, labels, weights and what is to be learned: (N, H, W, 3) uint8, (N,) int64, (N,) float32,
 #: and the labels again, or with a teacher the wanted probabilities, (N, kinds) float32.
@@ -90,18 +89,12 @@ class TrainingImages:
         try:
             pixels = (loader or self.loader)(self.paths[position])
         except ImageError as error:
-            raise self._unreadable(position, str(error)) from None
+            raise unreadable(self.paths[position], error) from None
         if isinstance(pixels, Failed):
-            raise self._unreadable(position, pixels.reason)
+            raise unreadable(self.paths[position], pixels.reason)
         if self._decoded:
             self._decoded.keep(position, pixels)
         return pixels
-
-    def _unreadable(self, position: int, reason: str) -> TrainingError:
-        return TrainingError(
-            f"{path_text(self.paths[position])}: {reason}: fix it, or run `facecheck index` again "
-            "without it"
-        )
 
     def varied(self, position: int, epoch: int, loader: Loader | None = None) -> Pixels:
         """Return what an epoch makes of an image, shape (train_side, train_side, 3)."""

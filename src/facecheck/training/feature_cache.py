@@ -32,6 +32,7 @@ from facecheck.model.predict import Pixels
 from facecheck.model.transforms import Transform, load_resized, to_input
 from facecheck.training.augment import augment
 from facecheck.training.recipe import Recipe
+from facecheck.training.training_data import unreadable
 
 #: The fields of a recipe by which an augmented view is made.
 VIEW_FIELDS = (
@@ -187,9 +188,7 @@ class FeatureCache:
             try:
                 pixels = self._view(path, digest, view)
             except ImageError as error:
-                raise TrainingError(
-                    f"{path_text(path)}: {error}: fix it, or run `facecheck index` again without it"
-                ) from None
+                raise unreadable(path, error) from None
             with np.errstate(over="ignore"):  # what is too large for 16 bits is refused below
                 row = np.concatenate(self.encoder.features(pixels[None]), axis=1)[0]
                 row = row.astype(np.float16)

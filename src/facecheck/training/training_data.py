@@ -143,3 +143,10 @@ def _groups(
     balanced = train.frame["kind"] if recipe.balance == "kind" else pairs
     names, groups = np.unique(balanced.to_numpy(), return_inverse=True)
     return groups.astype(np.int64), np.array([shares_of.get(name, 1.0) for name in names])
+
+
+def unreadable(path: Path, reason: object) -> TrainingError:
+    """Return the error of an image that cannot be trained on."""
+    return TrainingError(
+        f"{path_text(path)}: {reason}: fix it, or run `facecheck index` again without it"
+    )

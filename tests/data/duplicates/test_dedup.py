@@ -13,7 +13,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from facecheck.core.errors import ManifestError, UsageError
 from facecheck.core.image.likeness import WHOLE, Likeness
-from facecheck.core.manifest import Manifest, Record, read_manifest, read_meta, write_manifest
+from facecheck.core.manifest import Manifest, read_manifest, read_meta, write_manifest
+from facecheck.core.record import Record
 from facecheck.data.duplicates import keepers
 from facecheck.data.duplicates.dedup import dedup
 from facecheck.data.index import index

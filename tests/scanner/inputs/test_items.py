@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from facecheck.core.errors import FacecheckError, ImageError, ManifestError, UsageError
-from facecheck.core.manifest import Manifest, Record, write_manifest
+from facecheck.core.manifest import Manifest, write_manifest
+from facecheck.core.record import Record
 from facecheck.scanner.inputs.items import Inputs, Item, find_inputs, shard
 from facecheck.scanner.options import InputOptions
 

@@ -16,16 +16,10 @@ import polars as pl
 from facecheck.core.errors import FacecheckError, ImageError, ManifestError, UsageError, reason
 from facecheck.core.files import marked_name, name_text, path_text, sha256_file
 from facecheck.core.lock import only_one
-from facecheck.core.manifest import (
-    Manifest,
-    Record,
-    input_meta,
-    read_manifest,
-    read_meta,
-    write_manifest,
-)
+from facecheck.core.manifest import Manifest, input_meta, read_manifest, read_meta, write_manifest
 from facecheck.core.moving import Plan, plan_path, put, read_plans
 from facecheck.core.parallel import Progress, silent
+from facecheck.core.record import Record
 from facecheck.data.duplicates.preferences import lies_under
 from facecheck.data.options import Way
 
