@@ -12,11 +12,11 @@ default:
 
 # Run all tests (about five minutes on two cores).
 test *arguments:
-    pytest "$@"
+    pytest -n 2 --dist worksteal "$@"
 
 # Run the tests that need no Ray, OpenVINO or browser and are not slow (under 90 seconds).
 fast *arguments:
-    pytest -m "not slow and not ray and not openvino and not browser" "$@"
+    pytest -n 2 --dist worksteal -m "not slow and not ray and not openvino and not browser" "$@"
 
 # Check style, format and types.
 lint:

@@ -10,7 +10,7 @@ another); it needs pandas. PYTHON is an interpreter that can import ultralytics 
 of ours). Without either, that tool is left out.
 
 Two folders are judged: faces of 256 px, and 12-megapixel photos (4000 x 3000, real photographs
-enlarged, with noise, which a decoder cannot skip). facecheck runs its built-in model without
+enlarged, with noise, which a decoder cannot skip). facecheck runs its fast built-in model without
 looking for faces, since no peer does; a line says what finding them costs. timm and torchvision
 run the same network at the same size with random weights, ultralytics its own smallest classifier
 (yolo11n-cls, a similar number of operations). All write one row for each file. Every tool gets as
@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.resources
 import importlib.util
 import os
 import shutil
@@ -45,6 +44,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
+from facecheck.core.workspace import BUILTIN_FAST, BUILTINS
 from facecheck.engines.load import load_predictor
 from facecheck.model.transforms import Transform, load_input
 
@@ -54,10 +54,6 @@ BATCH = 32
 #: several batches at once would seem to need no time for the next.
 FEW = 1
 FACECHECK = [sys.executable, "-m", "facecheck"]
-
-
-def builtin() -> Path:
-    return Path(str(importlib.resources.files("facecheck") / "model" / "builtin.onnx"))
 
 
 def images_of(data: Path, sources_of: str = "*/*") -> Iterator[Path]:
@@ -96,7 +92,7 @@ def first_few(folder: Path) -> Path:
 
 
 def facecheck_command(folder: Path, out: Path, *more: str) -> list[str]:
-    scan = [*FACECHECK, "scan", str(folder), "--checkpoint", str(builtin()), "--out", str(out)]
+    scan = [*FACECHECK, "scan", str(folder), "--checkpoint", str(BUILTIN_FAST), "--out", str(out)]
     return [*scan, "--faces", "off", "--overwrite", "--quiet", *more]
 
 
@@ -192,7 +188,7 @@ def limits(folder: Path, threads: int) -> tuple[float, float]:
     import onnxruntime  # type: ignore[import-untyped]
 
     paths = sorted(folder.iterdir())
-    transform = load_predictor(builtin()).header.transform
+    transform = load_predictor(BUILTIN_FAST).header.transform
     with ProcessPoolExecutor(threads) as pool:
         list(pool.map(decode_all, [paths[:2]] * threads, [transform] * threads))  # starts them
         start = time.perf_counter()
@@ -211,7 +207,7 @@ def pure_onnx(
     options = runtime.SessionOptions()  # type: ignore[attr-defined]
     options.intra_op_num_threads = inner
     session = runtime.InferenceSession(  # type: ignore[attr-defined]
-        builtin().read_bytes(), options, providers=["CPUExecutionProvider"]
+        BUILTIN_FAST.read_bytes(), options, providers=["CPUExecutionProvider"]
     )
     parts = [ready[start : start + batch] for start in range(0, len(ready), batch)]
     with ThreadPoolExecutor(outer) as pool:
@@ -270,14 +266,15 @@ def first_few_of(folder: Path) -> Path:
     return folder.with_name(folder.name + "-few")
 
 
-def first_row(folder: Path, work: Path) -> float:
-    """Return seconds from the command until a row can be read."""
+def first_row(folder: Path, work: Path, model: str) -> float:
+    """Return seconds from a scan by a built-in model until a row can be read."""
     out = work / "first.csv"
     for left in work.glob("first.csv*"):
         left.unlink()
     partial = out.with_name(out.name + ".partial")
     start = time.perf_counter()
-    with subprocess.Popen(facecheck_command(folder, out)) as process:
+    command = facecheck_command(folder, out, "--checkpoint", model, "--faces", "auto")
+    with subprocess.Popen(command) as process:
         while not (partial.exists() and partial.read_bytes().count(b"\n") > 1):
             if process.poll() is not None:
                 break
@@ -366,8 +363,9 @@ def measure(given: argparse.Namespace) -> None:
             plain = compare(given, folder, work)["facecheck"]
             found = with_faces(given, folder, work)
             print(f"\nWith faces found: {found:,.1f} images a second, {found / plain:.2f} of that")
-        rows = [first_row(faces, work) for _ in range(given.repeats)]
-        print(f"\nFirst row after {statistics.median(rows):.2f} s", flush=True)
+        for model in BUILTINS:
+            rows = [first_row(faces, work, model) for _ in range(given.repeats)]
+            print(f"\nFirst row of {model} after {statistics.median(rows):.2f} s", flush=True)
         if given.many:
             memory(given, faces, work)
 

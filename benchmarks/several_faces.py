@@ -1,12 +1,15 @@
-"""How often files of several faces get which verdict, in montages that calibration did not see.
+"""How often files of several faces get which verdict.
 
-    python benchmarks/several_faces.py MANIFEST CHECKPOINT --split test
-    python benchmarks/several_faces.py MANIFEST CHECKPOINT --sources unsplash-men --sources utkface
+    python benchmarks/several_faces.py scores docs/model/left-out-scores.csv
+    python benchmarks/several_faces.py montages MANIFEST CHECKPOINT --split test
+    python benchmarks/several_faces.py montages MANIFEST CHECKPOINT --sources unsplash-men
 
-From the photographs of a split or of some sources, montages of 1, 4, 16 and 64 faces are drawn at
-random, each on one background, and scanned as any file is. They are all real: `artificial` is a
-false alarm. With ``--one-source`` a montage is of one source, as faces in one photograph are of one
-camera. With ``--artificial N`` so many of the faces are artificial: `real` is a miss.
+``scores`` draws files of 1, 4, 16 and 64 faces from scores that `leave-out` or `evaluate` wrote and
+holds each against the thresholds of the built-in model: seconds, and a hundred thousand files.
+``montages`` shows that a scan does the same: from the photographs of a split or of some sources,
+montages are drawn, each on one background, and scanned as any file is. With ``--one-source`` a
+montage is of one source, as faces in one photograph are of one camera. The faces are all real, so
+`artificial` is a false alarm; with ``--artificial N`` so many are artificial, and `real` is a miss.
 """
 
 from __future__ import annotations
@@ -17,12 +20,17 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from PIL import Image
 
 from facecheck.core.image import decode
 from facecheck.core.labels import Kind
 from facecheck.core.manifest import Manifest, read_manifest
+from facecheck.core.workspace import BUILTIN
+from facecheck.engines.load import load_predictor
+from facecheck.model.metrics import Floats
+from facecheck.model.several_faces import FileThreshold, file_threshold
 from facecheck.scanner.job import scan
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
@@ -30,6 +38,8 @@ from facecheck.scanner.results.rows import Row, read_rows
 
 #: Faces in a montage, and how many montages.
 SIZES = {1: 400, 4: 200, 16: 100, 64: 50}
+#: Files drawn from scores, for each number of faces and way of drawing.
+FILES = 100_000
 TILE, GAP = 220, 36
 
 
@@ -55,12 +65,17 @@ def drawn(records: Manifest, count: int, one_source: bool, chance: random.Random
     return (paths * (count // len(paths) + 1))[:count]
 
 
+def files_of(faces: int, args: argparse.Namespace) -> int:
+    """Return how many montages of so many faces there are."""
+    return max(1, round(SIZES[faces] * args.share))
+
+
 def rows_of(records: Manifest, others: Manifest, faces: int, args: argparse.Namespace) -> list[Row]:
     """Scan montages of so many faces; return a row for each."""
     chance = random.Random(faces)
     fewer = min(args.artificial, faces)
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(SIZES[faces]):
+        for number in range(files_of(faces, args)):
             files = drawn(records, faces - fewer, args.one_source, chance) if faces > fewer else []
             files += chance.sample(others.paths(), fewer) if fewer else []
             chance.shuffle(files)
@@ -70,16 +85,57 @@ def rows_of(records: Manifest, others: Manifest, faces: int, args: argparse.Name
         return list(read_rows(out, COLUMNS))
 
 
-def main() -> None:
+def by_source(table: Path, temperature: float) -> dict[tuple[str, str], Floats]:
+    """Return each source's scores, of 0 to 1, by its kind and name."""
+    frame = pl.read_csv(table)
+    if "log_odds" in frame.columns:
+        frame = frame.with_columns(score=1 / (1 + (-pl.col("log_odds") / temperature).exp()))
+    parts = frame.partition_by("kind", "source", as_dict=True)
+    return {(str(k), str(s)): part["score"].to_numpy() for (k, s), part in sorted(parts.items())}
+
+
+def highest(
+    parts: list[Floats], faces: int, one_source: bool, chance: np.random.Generator
+) -> Floats:
+    """Return the highest score of each of :data:`FILES` files, every source drawn alike."""
+    if not faces:
+        return np.zeros(FILES)
+    if one_source:
+        share = -(-FILES // len(parts))
+        return np.concatenate([chance.choice(one, (share, faces)).max(1) for one in parts])[:FILES]
+    sizes = np.array([len(one) for one in parts])
+    which = chance.integers(len(parts), size=(FILES, faces))
+    place = (sizes.cumsum() - sizes)[which] + chance.integers(sizes[which])
+    return np.asarray(np.concatenate(parts)[place].max(1))
+
+
+def from_scores(args: argparse.Namespace) -> None:
+    """Print a table for each file of scores."""
+    header = load_predictor(BUILTIN).header
+    limit: FileThreshold = file_threshold(header)
+    for table in args.tables:
+        sources = by_source(table, header.temperature)
+        photos = [one for (kind, _), one in sources.items() if kind == Kind.PHOTO]
+        others = [one for (kind, _), one in sources.items() if kind != Kind.PHOTO]
+        chance = np.random.default_rng(0)
+        print(f"\n{table}: {len(photos)} sources of photographs, {FILES:,} files a row\n")
+        print("| faces | of | `real` | `uncertain` | `artificial` | by the threshold for one |")
+        print("|---:|---|" + "---:|" * 4)
+        for one_source, artificial in ((False, 0), (True, 0), (True, 1)):
+            what = (
+                f"{'one source' if one_source else 'any source'}{', one artificial' * artificial}"
+            )
+            for faces in SIZES:
+                top = highest(photos, faces - artificial, one_source, chance)
+                if artificial:
+                    top = np.maximum(chance.permutation(top), highest(others, 1, True, chance))
+                real, wrong = (top <= limit.low).mean(), (top >= limit.of(faces)).mean()
+                shares = (real, 1 - real - wrong, wrong, (top >= limit.high).mean())
+                print(f"| {faces} | {what} | " + " | ".join(f"{one:.1%}" for one in shares) + " |")
+
+
+def from_montages(args: argparse.Namespace) -> None:
     """Print a row for each number of faces."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("manifest", type=Path)
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--sources", action="append", default=[])
-    parser.add_argument("--one-source", action="store_true")
-    parser.add_argument("--artificial", type=int, default=0)
-    args = parser.parse_args()
     records = read_manifest(args.manifest)
     records = records.of_sources(args.sources) if args.sources else records.in_split(args.split)
     photos = records.where(pl.col("kind") == Kind.PHOTO)
@@ -96,6 +152,26 @@ def main() -> None:
         counts = [*(tally[name] for name in ("real", "uncertain", "artificial")), for_one]
         shares = " | ".join(f"{100 * count / len(rows):.1f} %" for count in counts)
         print(f"| {faces} | {len(rows)} | {shares} | {found:.1f} |", flush=True)
+
+
+def main() -> None:
+    """Print what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ways = parser.add_subparsers(required=True)
+    way = ways.add_parser("scores", help="files drawn from scores")
+    way.add_argument("tables", type=Path, nargs="+")
+    way.set_defaults(run=from_scores)
+    way = ways.add_parser("montages", help="montages drawn and scanned")
+    way.add_argument("manifest", type=Path)
+    way.add_argument("checkpoint", type=Path)
+    way.add_argument("--split", default="test")
+    way.add_argument("--sources", action="append", default=[])
+    way.add_argument("--one-source", action="store_true")
+    way.add_argument("--artificial", type=int, default=0)
+    way.add_argument("--share", type=float, default=1.0, help=f"of so many files: {SIZES} [1]")
+    way.set_defaults(run=from_montages)
+    args = parser.parse_args()
+    args.run(args)
 
 
 if __name__ == "__main__":

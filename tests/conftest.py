@@ -10,6 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One of several processes: threads that wait for one another spin on the other's core.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    # Such a process has a size of terminal from nowhere, and output to a file is to have none.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)
+
 import numpy as np
 import pytest
 from PIL import Image

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+
+#: What a process of pytest-xdist reports under this name: the reasons of skipped modules.
+MODULES = "skipped_modules"
 
 
 class SkipBudget:
@@ -19,29 +23,35 @@ class SkipBudget:
 
     def __init__(self, allowed: dict[str, int]) -> None:
         self.allowed = allowed
-        self.skips: Counter[str] = Counter()
+        self.tests: Counter[str] = Counter()
+        self.modules: Counter[str] = Counter()
 
-    def count(self, report: pytest.TestReport | pytest.CollectReport) -> None:
-        """Count a skipped test, or a module skipped as it was collected."""
-        if report.skipped and isinstance(
-            report.longrepr, tuple
-        ):  # a failure that is expected is not
-            self.skips[report.longrepr[2].removeprefix("Skipped: ")] += 1
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Count a skipped test."""
+        self.tests.update(reasons(report))
 
-    pytest_runtest_logreport = count
-    pytest_collectreport = count
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Count a module skipped as it was collected."""
+        self.modules.update(reasons(report))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over the modules that a process of pytest-xdist skipped: each collects all."""
+        self.modules |= Counter(getattr(node, "workeroutput", {}).get(MODULES, {}))
 
     def exceeded(self) -> list[str]:
         """Return a line for each reason that more tests gave than is allowed."""
         return [
             f"{count} skipped, {self.allowed.get(reason, 0)} allowed: {reason}"
-            for reason, count in sorted(self.skips.items())
+            for reason, count in sorted((self.tests + self.modules).items())
             if count > self.allowed.get(reason, 0)
         ]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Let an otherwise successful run fail."""
-        if self.exceeded() and session.exitstatus == pytest.ExitCode.OK:
+        """Let an otherwise successful run fail; a process of pytest-xdist reports instead."""
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput[MODULES] = dict(self.modules)
+        elif self.exceeded() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -50,15 +60,23 @@ class SkipBudget:
             terminalreporter.write_line(f"over the budget of skips: {line}", red=True)
 
 
+def reasons(report: pytest.TestReport | pytest.CollectReport) -> list[str]:
+    """Return why something was skipped, if it was."""
+    if report.skipped and isinstance(report.longrepr, tuple):  # a failure that is expected is not
+        return [report.longrepr[2].removeprefix("Skipped: ")]
+    return []
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--skip-budget``."""
     text = "fail if more tests are skipped, for any reason, than this YAML file allows"
-    parser.addoption("--skip-budget", type=Path, metavar="FILE", help=text)
+    # Text: pytest-xdist hands options to its processes, and knows no paths.
+    parser.addoption("--skip-budget", metavar="FILE", help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Count skips when asked to."""
     file = config.getoption("skip_budget")
     if file is not None:
-        allowed = yaml.safe_load(file.read_text()) or {}
+        allowed = yaml.safe_load(Path(file).read_text()) or {}
         config.pluginmanager.register(SkipBudget(allowed))

@@ -27,6 +27,8 @@ def test_the_scan_is_timed_without_the_tools_that_are_not_named(tmp_path: Path) 
     given = argparse.Namespace(data=tmp_path, threads=1, timm_inference=None, ultralytics=None)
     tools = loaded("scan").commands(given)
     assert list(tools) == ["facecheck", "torchvision"]
+    facecheck = tools["facecheck"](tmp_path / "folder", tmp_path / "out.csv")
+    assert Path(facecheck[facecheck.index("--checkpoint") + 1]).is_file()
     for command in tools.values():
         assert "None" not in command(tmp_path / "folder", tmp_path / "out.csv")
 

@@ -28,10 +28,10 @@ def test_three():
 NOT_COLLECTED = "import pytest\npytest.importorskip('no_such_package', reason='no package')\n"
 
 
-def run(folder: Path, budget: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, budget: str, *more: str) -> subprocess.CompletedProcess[str]:
     """Run the tests in ``folder`` under a budget."""
     (folder / "budget.yaml").write_text(budget)
-    alone = ["-q", "-c", "/dev/null", "--rootdir", str(folder), "-p", "tests.skip_budget"]
+    alone = ["-q", "-c", "/dev/null", "--rootdir", str(folder), "-p", "tests.skip_budget", *more]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *alone, "--skip-budget", folder / "budget.yaml", folder],
         cwd=ROOT, env={**os.environ, "PYTEST_ADDOPTS": ""},
@@ -57,9 +57,14 @@ def test_a_skip_more_than_allowed_fails_and_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_module_that_is_skipped_as_a_whole_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [(), ("-n", "2")])
+def test_a_module_that_is_skipped_as_a_whole_counts(
+    tmp_path: Path, processes: tuple[str, ...]
+) -> None:
     (tmp_path / "test_a.py").write_text(SKIPPING)
     (tmp_path / "test_b.py").write_text(NOT_COLLECTED)
-    done = run(tmp_path, "no camera: 2\n")
+    done = run(tmp_path, "no camera: 1\n", *processes)
     assert done.returncode == 1
-    assert "1 skipped, 0 allowed: no package" in done.stdout
+    assert "over the budget of skips: 2 skipped, 1 allowed: no camera" in done.stdout
+    assert "over the budget of skips: 1 skipped, 0 allowed: no package" in done.stdout
+    assert run(tmp_path, "no camera: 2\nno package: 1\n", *processes).returncode == 0

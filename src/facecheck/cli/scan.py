@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -70,9 +70,9 @@ def scan(
         facecheck scan photos --out faces.csv --per-face --only artificial --copy-to sorted
     """
     found = chosen_checkpoint(checkpoint, display)
-    # Before the imports below, which take as long as the processes need to start.
-    count = 0 if options.on_ray else options.workers or cpu_count()
-    started = StartedAhead(count, DECODER)
+    # Before the imports below, which take as long as the processes need to start, and a core.
+    workers = options.workers or cpu_count()
+    started = StartedAhead(0 if options.on_ray else max(1, min(workers, cpu_count() - 1)), DECODER)
     if checkpoint is None and builtin_name(found) is None and not display.quiet:
         tell(f"facecheck: {_who_answers(found)}")
     from facecheck.scanner.job import STDOUT
@@ -84,14 +84,19 @@ def scan(
     stop = Event() if options.watch else None
     with _ended_by_signals(stop, out), progress_bar("scanning", quiet=display.quiet) as progress:
         result = job(inputs, out, found, options, stop=stop, started=started, progress=progress)
-    # Now, for it takes as long to import as some files to classify.
-    from facecheck.report.terminal.scanning import render_scan
-
     _warn(result, quiet=display.quiet)
     # On stdout the rows are the result.
     failed = result.statuses.get(Status.ERROR) or (result.placed and result.placed.failed)
     shown = replace(display, quiet=display.quiet or out == STDOUT)
-    finish(result, render_scan, shown, failed=failed, following=command_on("report", out))
+    finish(result, _rendered, shown, failed=failed, following=command_on("report", out))
+
+
+def _rendered(result: ScanResult) -> Any:
+    """Return what is printed of a result."""
+    # Only when it is printed: it takes as long to import as some files to classify.
+    from facecheck.report.terminal.scanning import render_scan
+
+    return render_scan(result)
 
 
 def _who_answers(checkpoint: Path) -> str:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from facecheck.core.errors import ImageError
-from facecheck.core.isolate import Failed, Isolated
+from facecheck.core.isolate import Failed, Isolated, StartedAhead
 from facecheck.core.parallel import map_ordered
 from facecheck.model.transforms import Transform, load_pixels
 from facecheck.training.augment import Pixels, augment
@@ -191,14 +191,29 @@ def _balanced(
     return random.permutation(np.concatenate(drawn))
 
 
+def started_ahead(count: int, workers: int) -> StartedAhead:
+    """Start the processes that :func:`epoch_loader` has so many images decoded by."""
+    return StartedAhead(_processes(count, workers), load_pixels.__module__)
+
+
+def _processes(count: int, workers: int) -> int:
+    return min(workers, 1 + count // _IMAGES_A_PROCESS)
+
+
 def epoch_loader(
-    images: TrainingImages, batches: Sequence[Sequence[int]], epoch: int, *, workers: int
+    images: TrainingImages,
+    batches: Sequence[Sequence[int]],
+    epoch: int,
+    *,
+    workers: int,
+    ahead: StartedAhead | None = None,
 ) -> Iterator[Batch]:
     """Yield an epoch's batches, made ahead of their use.
 
     Each of ``workers`` threads has what is not kept decoded by a process of its own: a decoder
     that crashes or hangs is then an error that names the file, and no decoding waits for the
-    interpreter that feeds the network, nor that one for it. 0 makes them here.
+    interpreter that feeds the network, nor that one for it. 0 makes them here. Processes ``ahead``
+    are running already, and are taken first.
 
     Raises:
         TrainingError: a file is gone or cannot be decoded.
@@ -207,8 +222,8 @@ def epoch_loader(
     if workers == 0:
         yield from (images.batch(batch, epoch) for batch in batches)
         return
-    workers = min(workers, 1 + sum(map(len, batches)) // _IMAGES_A_PROCESS)
-    with Isolated(images.loader, timeout=TIMEOUT) as loader:
+    workers = _processes(sum(map(len, batches)), workers)
+    with Isolated(images.loader, timeout=TIMEOUT, ahead=ahead) as loader:
         yield from map_ordered(
             lambda batch: images.batch(batch, epoch, loader),
             batches,

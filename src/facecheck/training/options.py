@@ -14,10 +14,10 @@ from facecheck.core.workspace import FEATURES, RUNS
 
 @dataclass(frozen=True)
 class TrainingWorkersOption(Options):
-    """How many threads decode training images; None takes one per core, 0 decodes in this one."""
+    """How many processes decode training images; None takes one per core, 0 decodes in this one."""
 
     workers: int | None = option(
-        None, "Decoding threads; 0: decode in the main thread.", least=0, words="one per core"
+        None, "Decoding processes; 0: decode in this one.", least=0, words="one per core"
     )
 
 

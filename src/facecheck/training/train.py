@@ -7,6 +7,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +42,12 @@ from facecheck.model.device import choose_device
 from facecheck.model.metrics import Summary, summarise
 from facecheck.model.precision import Compiled, Name
 from facecheck.model.torch_predictor import TorchPredictor
-from facecheck.training.dataset import epoch_batches, epoch_loader, training_images
+from facecheck.training.dataset import (
+    epoch_batches,
+    epoch_loader,
+    started_ahead,
+    training_images,
+)
 from facecheck.training.decoded import DecodedImages
 from facecheck.training.distributed import Ranks, join_ranks
 from facecheck.training.feature_cache import CachePlan
@@ -135,11 +141,12 @@ def train(  # noqa: PLR0912
     workers = cpu_count() if options.workers is None else options.workers
     target, resume = choose_device(options.device), options.resume
     repeatable = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
-    with repeatable, join_ranks(target) as ranks:
+    with repeatable, join_ranks(target) as ranks, ExitStack() as until_the_end:
         if target.type == "cuda" and ranks.world > 1:
             target = torch.device("cuda", ranks.local)
             torch.cuda.set_device(target)
         data = training_data(manifest, recipe)
+        ahead = until_the_end.enter_context(closing(started_ahead(len(data.train), workers)))
         chosen = None if resume is None else _precision_of(resume, target)
         setup = make_setup(recipe, data.kinds, target, ranks, precision_of_run=chosen)
         recipe, network, transform = setup.recipe, setup.network, setup.transform
@@ -206,7 +213,7 @@ def train(  # noqa: PLR0912
             mine = [batch[ranks.rank :: ranks.world] for batch in batches[first_step:]]
             network.train()
             unseen: list[torch.Tensor] = []
-            for batch in epoch_loader(images, mine, state.epoch, workers=workers):
+            for batch in epoch_loader(*(images, mine, state.epoch), workers=workers, ahead=ahead):
                 # Dropout and the like draw by the step's number, so that a resumed training draws
                 # what an unbroken one would.
                 torch.manual_seed(_step_seed(recipe.seed, state.updates, ranks.rank))
