@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: Consecutive items whose rows are written together.
 CHUNK = 64
 #: Items of the first chunk at most, so that the first rows come at once.
-FIRST_CHUNK = 8
+FIRST_CHUNK = 4
 #: Items of a chunk of which few are to be classified: a bound on memory.
 MOST_ITEMS = 4096
 
