@@ -10,7 +10,7 @@ export PATH := justfile_directory() / ".venv/bin" + ":" + env("PATH")
 default:
     @just --list --unsorted
 
-# Run all tests (about five minutes on two cores).
+# Run all tests, in two processes (about twenty minutes on two cores).
 test *arguments:
     pytest -n 2 --dist worksteal "$@"
 
@@ -59,6 +59,6 @@ lock:
         --output-file requirements/tested.txt pyproject.toml
     git diff --stat -- requirements/tested.txt
 
-# Everything that CI checks, in a fresh .venv (about ten minutes).
+# Everything that CI checks, in a fresh .venv (twenty to thirty minutes).
 ci:
     .ci/run

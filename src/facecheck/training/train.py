@@ -146,7 +146,9 @@ def train(  # noqa: PLR0912
             target = torch.device("cuda", ranks.local)
             torch.cuda.set_device(target)
         data = training_data(manifest, recipe)
-        ahead = until_the_end.enter_context(closing(started_ahead(len(data.train), workers)))
+        ahead = until_the_end.enter_context(
+            closing(started_ahead(len(data.train) // ranks.world, workers))
+        )
         chosen = None if resume is None else _precision_of(resume, target)
         setup = make_setup(recipe, data.kinds, target, ranks, precision_of_run=chosen)
         recipe, network, transform = setup.recipe, setup.network, setup.transform
