@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+# Tests start hundreds of processes; what one compiles is there for the next.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One of several processes: threads that wait for one another spin on the other's core.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
