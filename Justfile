@@ -14,7 +14,7 @@ default:
 test *arguments:
     pytest -n 2 --dist worksteal "$@"
 
-# Run the tests that need no Ray, OpenVINO or browser and are not slow (under 90 seconds).
+# Run the tests that need no Ray, OpenVINO or browser and are not slow (five minutes on two slow cores).
 fast *arguments:
     pytest -n 2 --dist worksteal -m "not slow and not ray and not openvino and not browser" "$@"
 
