@@ -30,7 +30,7 @@ from facecheck.core.manifest import Manifest, read_manifest
 from facecheck.core.workspace import BUILTIN
 from facecheck.engines.load import load_predictor
 from facecheck.model.metrics import Floats
-from facecheck.model.several_faces import FileThreshold, file_threshold
+from facecheck.model.several_faces import file_threshold
 from facecheck.scanner.job import scan
 from facecheck.scanner.options import ScanOptions
 from facecheck.scanner.results.columns import COLUMNS
@@ -40,6 +40,12 @@ from facecheck.scanner.results.rows import Row, read_rows
 SIZES = {1: 400, 4: 200, 16: 100, 64: 50}
 #: Files drawn from scores, for each number of faces and way of drawing.
 FILES = 100_000
+#: These ways, in words: whether all faces are of one source, and how many are artificial.
+WAYS = (
+    ("any source", False, 0),
+    ("one source", True, 0),
+    ("one source, one artificial", True, 1),
+)
 TILE, GAP = 220, 36
 
 
@@ -65,17 +71,12 @@ def drawn(records: Manifest, count: int, one_source: bool, chance: random.Random
     return (paths * (count // len(paths) + 1))[:count]
 
 
-def files_of(faces: int, args: argparse.Namespace) -> int:
-    """Return how many montages of so many faces there are."""
-    return max(1, round(SIZES[faces] * args.share))
-
-
 def rows_of(records: Manifest, others: Manifest, faces: int, args: argparse.Namespace) -> list[Row]:
     """Scan montages of so many faces; return a row for each."""
     chance = random.Random(faces)
     fewer = min(args.artificial, faces)
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(files_of(faces, args)):
+        for number in range(max(1, round(SIZES[faces] * args.share))):
             files = drawn(records, faces - fewer, args.one_source, chance) if faces > fewer else []
             files += chance.sample(others.paths(), fewer) if fewer else []
             chance.shuffle(files)
@@ -112,7 +113,7 @@ def highest(
 def from_scores(args: argparse.Namespace) -> None:
     """Print a table for each file of scores."""
     header = load_predictor(BUILTIN).header
-    limit: FileThreshold = file_threshold(header)
+    limit = file_threshold(header)
     for table in args.tables:
         sources = by_source(table, header.temperature)
         photos = [one for (kind, _), one in sources.items() if kind == Kind.PHOTO]
@@ -121,10 +122,7 @@ def from_scores(args: argparse.Namespace) -> None:
         print(f"\n{table}: {len(photos)} sources of photographs, {FILES:,} files a row\n")
         print("| faces | of | `real` | `uncertain` | `artificial` | by the threshold for one |")
         print("|---:|---|" + "---:|" * 4)
-        for one_source, artificial in ((False, 0), (True, 0), (True, 1)):
-            what = (
-                f"{'one source' if one_source else 'any source'}{', one artificial' * artificial}"
-            )
+        for what, one_source, artificial in WAYS:
             for faces in SIZES:
                 top = highest(photos, faces - artificial, one_source, chance)
                 if artificial:

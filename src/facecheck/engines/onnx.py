@@ -39,9 +39,7 @@ class OnnxPredictor(ExportedPredictor):
 
     def _load(self, path: Path) -> str | None:
         self._session = open_session(path)
-        # One crop a run: what a layer gives of several does not fit a core's cache, and a run of
-        # four takes a fifth longer for each.
-        self._cores = Cores(self._threads, run=1)
+        self._cores = Cores(self._threads)
         text: str | None = self._session.get_modelmeta().custom_metadata_map.get(HEADER_KEY)
         return text
 

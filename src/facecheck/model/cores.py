@@ -15,30 +15,25 @@ from facecheck.model.predict import Finish, Pixels
 
 Output = TypeVar("Output")
 
-#: Crops of one run. Each core runs its own few, alone: a library that spreads one run over several
-#: cores adds up in another order with each number of them, and a score's sixth decimal moves. It is
-#: as fast as one run of many on all cores where these are free, and takes a third less work where
-#: they also decode, since no core waits for another; in a fraction of the memory.
+#: Crops of one run of torch.
 RUN = 4
 
 
 class Cores:
-    """Cores that each run a few crops at a time.
+    """Cores that each run one crop at a time, alone.
+
+    A library that spreads one run over several cores adds up in another order with each number of
+    them, and a score's sixth decimal moves. Runs of a core's own are as fast as one run of many on
+    all cores where these are free, and take a third less work where they also decode, since no core
+    waits for another; in a fraction of the memory. Of several crops, what a layer gives does not
+    fit a core's cache: a run of four takes a fifth longer for each.
 
     Args:
         threads: how many; None: one per core of the machine.
         begin: called by each thread before its first run.
-        run: crops of one run, at most.
     """
 
-    def __init__(
-        self,
-        threads: int | None = None,
-        begin: Callable[[], None] | None = None,
-        *,
-        run: int = RUN,
-    ) -> None:
-        self._run = run
+    def __init__(self, threads: int | None = None, begin: Callable[[], None] | None = None) -> None:
         self._pool = ThreadPoolExecutor(
             threads or cpu_count(), thread_name_prefix="facecheck-core", initializer=begin
         )
@@ -49,7 +44,7 @@ class Cores:
         """Begin with crops, and return what waits for all of them.
 
         Args:
-            run: returns logits and features, or None, of so many crops or fewer, on one core.
+            run: returns logits and features, or None, of the crops of one run, on one core.
             pixels: shape (M, image_size, image_size, 3).
         """
         outputs = self.run_each(run, pixels)
@@ -62,11 +57,11 @@ class Cores:
         return finish
 
     def run_each(self, run: Callable[[Pixels], Output], pixels: Pixels) -> Iterator[Output]:
-        """Begin with crops, and return what ``run`` gives for so many of them, in order."""
+        """Begin with crops, and return what ``run`` gives for those of each run, in order."""
         return self._pool.map(run, self._runs(pixels))
 
     def _runs(self, pixels: Pixels) -> list[Pixels]:
-        return [pixels[at : at + self._run] for at in range(0, len(pixels), self._run)]
+        return [pixels[at : at + 1] for at in range(len(pixels))]
 
 
 class TorchCores(Cores):
@@ -85,4 +80,5 @@ class TorchCores(Cores):
 
     def _runs(self, pixels: Pixels) -> list[Pixels]:
         empty = np.zeros((-len(pixels) % RUN, *pixels.shape[1:]), pixels.dtype)
-        return super()._runs(np.concatenate([pixels, empty]))
+        whole = np.concatenate([pixels, empty])
+        return [whole[at : at + RUN] for at in range(0, len(whole), RUN)]

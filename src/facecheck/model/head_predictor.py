@@ -61,8 +61,7 @@ class HeadPredictor(Predictor):
                 f"{path_text(self.encoder.path)} gives {self.encoder.widths}"
             )
         self.gives_features = features or self.header.guard is not None
-        # The encoder takes one crop at a time anyway, and a core that has no more of them waits.
-        self._cores = Cores(threads, run=1)
+        self._cores = Cores(threads)
 
     def begin_crops(self, pixels: Pixels) -> Finish:
         """Begin with crops on all cores, one crop a core."""

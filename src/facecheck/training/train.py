@@ -59,7 +59,7 @@ from facecheck.training.state import Epoch, Tally, TrainingState, best_of, epoch
 from facecheck.training.step import TrainSetup, first_state, for_computing, learn, make_setup
 from facecheck.training.teacher import teacher_probabilities
 from facecheck.training.train_head import train_head
-from facecheck.training.training_data import TrainingData, training_data
+from facecheck.training.training_data import TrainingData, training_data, unreadable
 
 #: On a GPU the loss is checked every so many steps: each check waits for the GPU.
 CHECK_EVERY = 20
@@ -351,10 +351,7 @@ def _evaluate(
     mine = records.paths()[ranks.rank :: ranks.world]
     for prediction in predictor.file_outputs(mine, workers=workers or cpu_count()):
         if prediction.logits is None:
-            raise TrainingError(
-                f"{path_text(prediction.path)}: {prediction.message}: fix it, or run "
-                "`facecheck index` again without it"
-            )
+            raise unreadable(prediction.path, prediction.message)
         rows.append(prediction.logits)
     table = np.empty((len(records), len(data.kinds)))
     for rank, part in enumerate(ranks.gather(rows)):
