@@ -20,6 +20,9 @@ cd "$WORK"
   facecheck crop data/manifest.csv --out data/faces
 }
 FACES=(--manifest data/faces/manifest.csv)
+# What metadata alone tell, of the files as they came and of the crops.
+facecheck audit data/manifest.csv --per-source 0 --json > proof/audit-files.json
+facecheck audit data/faces/manifest.csv --per-source 0 --json > proof/audit-crops.json
 
 # The large model: a head on the encoder that comes with the package (examples/clip_encoder.py).
 [ -d runs/builtin ] || facecheck train "${FACES[@]}" --recipe builtin --name builtin
@@ -69,4 +72,4 @@ for model in builtin.safetensors builtin-fast.onnx; do
     --overwrite | tee "proof/benchmark-$name.txt"
 done
 sed -i "s#$PWD/data/faces/##" proof/*.csv proof/*.json
-python "$HERE/model_card.py" proof --into "$HERE/../docs/model-card.md"
+python "$HERE/model_card.py" proof --into "$HERE/../docs/model-card.md" "$HERE/../README.md"

@@ -1,17 +1,16 @@
 #!/usr/bin/env python
-"""Writes the figures of docs/model-card.md from the proof that examples/builtin_model.sh leaves.
+"""Writes the figures of model card and README from what examples/builtin_model.sh leaves.
 
-    python examples/model_card.py PROOF [--into docs/model-card.md]
+    python examples/model_card.py PROOF [--into docs/model-card.md README.md]
 
-Every number comes from a file of the proof, so that card and proof cannot differ; with ``--into``
-the part of the card between its two markers is replaced.
+Every number comes from a file of the proof, so that pages and proof cannot differ; with ``--into``
+the part of each page between its two markers is replaced, else the card's part is printed.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,13 +20,13 @@ import polars as pl
 
 from facecheck.model.metrics import wilson
 
-#: What the generated part of the card stands between.
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 MODELS = {"builtin": "`builtin`", "builtin-fast": "`builtin-fast`"}
 PAIR = ("ffhq-256", "stylegan-256")
 CIPLAB = ("ciplab-photos", "ciplab-fakes")
 DIFFUSION = ("sd21", "sdxl", "flux")
 ART = ("cartoon", "sketch", "painting", "sculpture")
+#: What `facecheck audit` found of the files as they came, and of the crops that are trained on.
+AUDITS = {"audit-files": "files", "audit-crops": "crops"}
 #: The paper's sources and what it reached on each with ResNet-50, in %, and the same kinds here.
 PAPER = (
     ("cartoon", "99.10", ("anime-64", "anime-96")),
@@ -52,8 +51,13 @@ def rate(right: int, count: int) -> str:
     """Return a share with its 95 % Wilson interval, in %."""
     if not count:
         return "-"
-    low, high = wilson(right, count)
-    return f"{100 * right / count:.1f} % ({100 * low:.1f} to {100 * high:.1f})"
+    return f"{percent(right / count)} {between(wilson(right, count))}"
+
+
+def between(interval: Sequence[float]) -> str:
+    """Return an interval of shares as text, in %."""
+    low, high = interval
+    return f"({100 * low:.1f} to {100 * high:.1f})"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -93,26 +97,34 @@ def right_of(frame: pl.DataFrame, sources: Sequence[str], column: str = "right")
 
 
 def known(proof: Proof) -> str:
-    """Return the table of sources that the models were trained on."""
+    """Return the table of sources that the models were trained on, beside metadata alone."""
     frames = {name: proof.predictions(name) for name in proof.models}
     first = next(iter(frames.values()))
+    guesses = [metadata(proof, name)["by_source"] for name in AUDITS]
     rows = []
     for kind, source in first.select("kind", "source").unique(maintain_order=True).rows():
         cells = [kind, source, str(len(first.filter(pl.col("source") == source)))]
         for frame in frames.values():
             part = frame.filter(pl.col("source") == source)
-            uncertain = int((part["verdict"] == "uncertain").sum()) / len(part)
             wrong = "artificial" if kind == "photo" else "real"
-            cells += [
-                rate(int(part["top1"].sum()), len(part)),
-                percent(uncertain),
-                percent(int((part["verdict"] == wrong).sum()) / len(part)),
-            ]
+            counts = [int((part["verdict"] == verdict).sum()) for verdict in ("uncertain", wrong)]
+            cells += [rate(count, len(part)) for count in (int(part["top1"].sum()), *counts)]
+        for guess in guesses:
+            share = guess.get(f"{kind}/{source}")
+            cells.append("-" if share is None else percent(share))
         rows.append(cells)
     headings = ["kind", "source", "images"]
     for name in frames:
         headings += [f"{MODELS[name]}: kind right", "uncertain", "wrong verdict"]
+    headings += [f"kind by metadata alone, {what}" for what in AUDITS.values()]
     return table(headings, rows)
+
+
+def metadata(proof: Proof, name: str, question: str = "kind") -> Any:
+    """Return how well metadata alone answer a question."""
+    guesses = proof.json(f"{name}.json")["result"]["guesses"]
+    asked = {(guess["question"], guess["features"]): guess for guess in guesses}
+    return asked[question, "metadata"]
 
 
 def summary(proof: Proof) -> str:
@@ -132,6 +144,22 @@ def summary(proof: Proof) -> str:
     for heading, cell in lines.items():
         rows.append([heading, *(cell(name, frame) for name, frame in frames.items())])
     return table(["on `test`", *(MODELS[name] for name in frames)], rows)
+
+
+def by_metadata(proof: Proof) -> str:
+    """Return the table of what can be told without looking at the faces."""
+    rows = []
+    for name, what in AUDITS.items():
+        for question in ("kind", "real or artificial"):
+            found = metadata(proof, name, question)
+            rows.append(
+                [
+                    *(what, question, str(found["sides"]), percent(found["balanced_accuracy"])),
+                    *(f"{found['auc']:.3f}", found["shortcut"]),
+                ]
+            )
+    headings = ["of the", "question", "answers", "balanced accuracy", "AUC", "what says most"]
+    return table(headings, rows)
 
 
 def evaluated(proof: Proof, name: str) -> Any:
@@ -181,7 +209,10 @@ def robustness(proof: Proof) -> str:
             cells = [MODELS[name], row["name"]]
             for side in ("photo", "artificial"):
                 share = row[side]
-                cells.append("-" if share is None else percent(share["right"]))
+                if share is None:
+                    cells.append("-")
+                else:
+                    cells.append(f"{percent(share['right'])} {between(share['interval'])}")
             rows.append([*cells, percent(row["accuracy"])])
     return table(["model", "change", "photographs right", "artificial right", "mean"], rows)
 
@@ -189,8 +220,7 @@ def robustness(proof: Proof) -> str:
 def stranger(row: Mapping[str, Any]) -> list[str]:
     """Return the cells of a source that a model never saw."""
     found, alarms = row["recall"], row["alarms"]
-    low, high = row["interval"]
-    interval = f"({100 * low:.1f} to {100 * high:.1f})"
+    interval = between(row["interval"])
     return [
         *(row["kind"], row["source"], str(row["images"]), f"{row['auc']:.3f}"),
         "" if found is None else f"{percent(found)} {interval}",
@@ -227,7 +257,7 @@ def verdicts_of_strangers(proof: Proof) -> str:
         "kind", "source", as_dict=True, maintain_order=True
     ).items():
         shares = [
-            percent(int((part["verdict"] == verdict).sum()) / len(part))
+            rate(int((part["verdict"] == verdict).sum()), len(part))
             for verdict in ("real", "uncertain", "artificial")
         ]
         rows.append([str(kind), str(source), str(len(part)), *shares])
@@ -352,6 +382,7 @@ def figures(proof: Proof) -> str:
     low, high = proof.calibrate["thresholds"]
     sections = {
         "What they reach": summary(proof),
+        "By metadata alone": by_metadata(proof),
         "By source, on images of sources they know": known(proof),
         "Sources that a model never saw": strangers(proof),
         "Each source in turn, and all diffusion": each_in_turn(proof),
@@ -362,6 +393,11 @@ def figures(proof: Proof) -> str:
         "The goals": goals(proof),
     }
     notes = {
+        "By metadata alone": (
+            "What headers, sizes and formats tell without a look at a face (`facecheck audit "
+            "--per-source 0`; small forests that saw neither an image nor its group): of the files "
+            "as they came, and of the crops that the models were trained and are tested on."
+        ),
         "Verdicts on sources never seen": (
             f"By the thresholds of `builtin`: real up to a score of {low:.3f}, artificial from "
             f"{high:.3f}; without the detector of unfamiliar images."
@@ -388,18 +424,60 @@ def figures(proof: Proof) -> str:
     return "\n\n".join(parts)
 
 
+def in_short(proof: Proof) -> str:
+    """Return README's table of the models."""
+    facts = {
+        "builtin": ("the best answers", "94 MB", "about 8"),
+        "builtin-fast": ("millions of files on small machines", "7 MB", "about 30"),
+    }
+    lines: dict[str, Callable[[str, pl.DataFrame], str]] = {
+        "for": lambda name, _: facts[name][0],
+        "size": lambda name, _: facts[name][1],
+        "faces a second, one core": lambda name, _: facts[name][2],
+        "kind right": lambda _, f: rate(int(f["top1"].sum()), len(f)),
+        "real or artificial, clean pair": lambda _, f: right_of(f, PAIR),
+        "real or composite, CIPLAB": lambda _, f: right_of(f, CIPLAB),
+        "diffusion found": lambda _, f: right_of(f, DIFFUSION),
+    }
+    frames = {name: proof.predictions(name) for name in proof.models}
+    rows = [
+        [heading, *(cell(name, frame) for name, frame in frames.items())]
+        for heading, cell in lines.items()
+    ]
+    return table(["", *(MODELS[name] for name in frames)], rows)
+
+
+#: What is written between two markers of a page, by their name.
+PARTS = {"figures": figures, "models": in_short}
+
+
+def filled(page: str, proof: Proof) -> str:
+    """Return a page with its parts written again.
+
+    Raises:
+        ValueError: it has no markers.
+    """
+    found = [name for name in PARTS if f"<!-- {name}: begin -->" in page]
+    if not found:
+        raise ValueError(f"lacks a line <!-- {next(iter(PARTS))}: begin -->")
+    for name in found:
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, rest = page.split(begin, 1)
+        page = f"{before}{begin}\n\n{PARTS[name](proof)}\n\n{end}{rest.split(end, 1)[1]}"
+    return page
+
+
 def main(folder: str, *into: str) -> None:
-    """Print the figures, or write them into the card."""
-    text = figures(Proof(Path(folder)))
+    """Print the card's figures, or write them into pages."""
+    proof = Proof(Path(folder))
     if not into:
-        print(text)
-        return
-    card = Path(into[-1])
-    pattern = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    old = card.read_text(encoding="utf-8")
-    if not pattern.search(old):
-        sys.exit(f"{card}: lacks the lines {BEGIN} and {END}")
-    card.write_text(pattern.sub(lambda _: f"{BEGIN}\n\n{text}\n\n{END}", old), encoding="utf-8")
+        print(figures(proof))
+    for page in map(Path, into[1:]):
+        text = page.read_text(encoding="utf-8")
+        try:
+            page.write_text(filled(text, proof), encoding="utf-8")
+        except ValueError as error:
+            sys.exit(f"{page}: {error}")
 
 
 if __name__ == "__main__":

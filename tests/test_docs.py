@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,20 @@ def test_the_reference_is_what_help_says_now(tmp_path: Path) -> None:
         [make, page], check=True, capture_output=True, env={**os.environ, "PATH": programs}
     )
     assert (ROOT / "docs" / "commands.md").read_text() == page.read_text()
+
+
+def test_card_and_readme_have_the_figures_of_the_proof(tmp_path: Path) -> None:
+    """To fix: python examples/model_card.py docs/model --into docs/model-card.md README.md."""
+    pages = [ROOT / "docs" / "model-card.md", ROOT / "README.md"]
+    copies = [shutil.copy(page, tmp_path) for page in pages]
+    script, proof = ROOT / "examples" / "model_card.py", ROOT / "docs" / "model"
+    subprocess.run(
+        [sys.executable, script, proof, "--into", *copies],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+    )
+    for page, copy in zip(pages, copies, strict=True):
+        assert page.read_text() == Path(copy).read_text()
 
 
 def test_the_readme_lists_every_command_in_about_ten_words() -> None:
