@@ -394,7 +394,7 @@ def figures(proof: Proof) -> str:
     }
     notes = {
         "By metadata alone": (
-            "What headers, sizes and formats tell without a look at a face (`facecheck audit "
+            "What headers, sizes and formats tell, whatever the face (`facecheck audit "
             "--per-source 0`; small forests that saw neither an image nor its group): of the files "
             "as they came, and of the crops that the models were trained and are tested on."
         ),
