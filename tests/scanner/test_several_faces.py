@@ -70,5 +70,5 @@ def test_group_photographs_of_real_people_keep_the_budget(
             for_file.append(answer.verdict == Verdict.ARTIFICIAL)
             if len(answer.classified) > 1 and for_one[-1] and not for_file[-1]:
                 assert "of so many is artificial" in answer.message
-    assert sum(for_one) >= 3
+    assert sum(for_one) >= 2  # by the threshold for one face
     assert sum(for_file) <= 1  # of 14, at a budget of 5 %
