@@ -21,8 +21,10 @@ cd "$WORK"
 }
 FACES=(--manifest data/faces/manifest.csv)
 # What metadata alone tell, of the files as they came and of the crops.
-facecheck audit data/manifest.csv --per-source 0 --json > proof/audit-files.json
-facecheck audit data/faces/manifest.csv --per-source 0 --json > proof/audit-crops.json
+[ -s proof/audit-files.json ] ||
+  facecheck audit data/manifest.csv --per-source 0 --json > proof/audit-files.json
+[ -s proof/audit-crops.json ] ||
+  facecheck audit data/faces/manifest.csv --per-source 0 --json > proof/audit-crops.json
 
 # The large model: a head on the encoder that comes with the package (examples/clip_encoder.py).
 [ -d runs/builtin ] || facecheck train "${FACES[@]}" --recipe builtin --name builtin
@@ -51,21 +53,17 @@ facecheck calibrate runs/builtin "${FACES[@]}" --left-out left-out/scores.csv --
   --json > proof/calibrate.json
 cp runs/builtin/best.safetensors builtin.safetensors
 
-# The small one, taught by it.
-if [ ! -d runs/builtin-fast ]; then
-  facecheck train "${FACES[@]}" --recipe builtin-fast --name builtin-fast \
-    --teacher runs/builtin/best.safetensors
-elif [ -f runs/builtin-fast/state.pt ]; then
-  facecheck train --resume runs/builtin-fast
-fi
-# Three epochs more from there: what is kept is the second run.
-if [ ! -d runs/builtin-fast-more ]; then
-  facecheck train "${FACES[@]}" --recipe builtin-fast --name builtin-fast-more --seed 1 \
-    --teacher runs/builtin/best.safetensors --weights runs/builtin-fast/best.safetensors \
-    --epochs 3 --lr 0.0006
-elif [ -f runs/builtin-fast-more/state.pt ]; then
-  facecheck train --resume runs/builtin-fast-more
-fi
+# The small one, taught by it, and for three epochs more from there: what is kept is the second run.
+small() {  # NAME OPTIONS: trains a run, or goes on with it
+  if [ ! -d "runs/$1" ]; then
+    facecheck train "${FACES[@]}" --recipe builtin-fast --teacher runs/builtin/best.safetensors \
+      --name "$@"
+  elif [ -f "runs/$1/state.pt" ]; then
+    facecheck train --resume "runs/$1"
+  fi
+}
+small builtin-fast
+small builtin-fast-more --weights runs/builtin-fast/best.safetensors --epochs 3 --lr 0.0006 --seed 1
 facecheck calibrate runs/builtin-fast-more "${FACES[@]}" --budget 0.02 --json > proof/calibrate-fast.json
 facecheck export runs/builtin-fast-more "${FACES[@]}" --precision fp16 --per-source 0 \
   --out builtin-fast.onnx --overwrite | tee proof/export-fast.txt

@@ -127,23 +127,36 @@ def metadata(proof: Proof, name: str, question: str = "kind") -> Any:
     return asked[question, "metadata"]
 
 
+#: What a table says of a model, by its name and its answers on the test split.
+Cell = Callable[[str, pl.DataFrame], str]
+#: What is said of each model first, in the card and in README.
+FIRST: dict[str, Cell] = {
+    "kind, all images of `test`": lambda _, f: rate(int(f["top1"].sum()), len(f)),
+    "clean pair (FFHQ, StyleGAN), real or artificial": lambda _, f: right_of(f, PAIR),
+    "CIPLAB, real or composite (the paper: 76.75 %)": lambda _, f: right_of(f, CIPLAB),
+    "Stable Diffusion 2.1, SDXL, FLUX found": lambda _, f: right_of(f, DIFFUSION),
+}
+
+
+def by_model(proof: Proof, corner: str, lines: Mapping[str, Cell]) -> str:
+    """Return a table with a column for each model."""
+    frames = {name: proof.predictions(name) for name in proof.models}
+    rows = [
+        [heading, *(cell(name, frame) for name, frame in frames.items())]
+        for heading, cell in lines.items()
+    ]
+    return table([corner, *(MODELS[name] for name in frames)], rows)
+
+
 def summary(proof: Proof) -> str:
     """Return the table of what matters first, a column a model."""
-    rows: list[list[str]] = []
-    frames = {name: proof.predictions(name) for name in proof.models}
-    lines: dict[str, Callable[[str, pl.DataFrame], str]] = {
-        "kind, all images of `test`": lambda _, f: rate(int(f["top1"].sum()), len(f)),
-        "clean pair (FFHQ, StyleGAN), real or artificial": lambda _, f: right_of(f, PAIR),
-        "CIPLAB, real or composite (the paper: 76.75 %)": lambda _, f: right_of(f, CIPLAB),
-        "Stable Diffusion 2.1, SDXL, FLUX found": lambda _, f: right_of(f, DIFFUSION),
+    lines: dict[str, Cell] = FIRST | {
         "expected calibration error of the kind": lambda name, _: ece(proof, name),
         "right among the surest 85 %": lambda name, _: surest(proof, name),
         "points lost from clean to hard": lambda name, _: hard(proof, name),
         "points lost in the format test, at most": lambda name, _: stored(proof, name),
     }
-    for heading, cell in lines.items():
-        rows.append([heading, *(cell(name, frame) for name, frame in frames.items())])
-    return table(["on `test`", *(MODELS[name] for name in frames)], rows)
+    return by_model(proof, "on `test`", lines)
 
 
 def by_metadata(proof: Proof) -> str:
@@ -430,21 +443,12 @@ def in_short(proof: Proof) -> str:
         "builtin": ("the best answers", "94 MB", "about 8"),
         "builtin-fast": ("millions of files on small machines", "7 MB", "about 30"),
     }
-    lines: dict[str, Callable[[str, pl.DataFrame], str]] = {
+    lines: dict[str, Cell] = {
         "for": lambda name, _: facts[name][0],
         "size": lambda name, _: facts[name][1],
         "faces a second, one core": lambda name, _: facts[name][2],
-        "kind right": lambda _, f: rate(int(f["top1"].sum()), len(f)),
-        "real or artificial, clean pair": lambda _, f: right_of(f, PAIR),
-        "real or composite, CIPLAB": lambda _, f: right_of(f, CIPLAB),
-        "diffusion found": lambda _, f: right_of(f, DIFFUSION),
     }
-    frames = {name: proof.predictions(name) for name in proof.models}
-    rows = [
-        [heading, *(cell(name, frame) for name, frame in frames.items())]
-        for heading, cell in lines.items()
-    ]
-    return table(["", *(MODELS[name] for name in frames)], rows)
+    return by_model(proof, "", lines | FIRST)
 
 
 #: What is written between two markers of a page, by their name.
